@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/base/error.h"
+#include "core/base/progress.h"
+#include "core/model/model.h"
+#include "core/study/measurement.h"
+
+#include <functional>
+#include <span>
+#include <stop_token>
+#include <vector>
+
+namespace quantloupe {
+
+/// One unit of work: a tensor under some schemes.
+struct WorkUnit {
+    std::size_t tensor = 0;
+    std::vector<Scheme> schemes;
+};
+
+/// Called on the calling thread, in the order of the work list, as each tensor is finished.
+using MeasurementSink = std::function<Result<void>(TensorMeasurement)>;
+
+/// Distribution figures of one tensor, streamed tile by tile; the bits do not depend on the number of threads.
+/// Runs in the caller's task arena. Errors: Cancelled, Unsupported (dtype cannot be decoded).
+Result<WeightStatistics> measureWeights(const ModelTensor& tensor, std::stop_token stop, Progress& progress);
+
+/// One pass over the tensor through all the schemes. `weights` are its statistics from measureWeights().
+/// Errors: Cancelled, Unsupported (a scheme that is not built yet, named).
+Result<std::vector<SchemeMeasurement>> measureSchemes(const ModelTensor& tensor, const WeightStatistics& weights,
+    std::span<const Scheme> schemes, std::stop_token stop, Progress& progress);
+
+/// Works through the list on `threads` threads (0: all the process may use), each tensor parallel inside.
+Result<void> analyze(const Model& model, std::span<const WorkUnit> work, unsigned threads, std::stop_token stop,
+    Progress& progress, const MeasurementSink& sink);
+
+/// Refuses, by name, schemes that can be written but are not built yet. Errors: Unsupported.
+Result<void> requireBuilt(const Scheme& scheme);
+
+}  // namespace quantloupe

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/base/error.h"
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <span>
+
+namespace quantloupe {
+
+using Bytes = std::span<const std::byte>;
+
+/// A regular file mapped read-only for as long as anyone holds it. Opening reads nothing.
+///
+/// Errors: CannotOpen (missing, not a regular file, no permission, mapping refused).
+/// A file that another program truncates while mapped raises SIGBUS on access; see FileGuard notes in the .cpp.
+class MappedFile
+{
+public:
+    static Result<std::shared_ptr<const MappedFile>> open(const std::filesystem::path& path);
+
+    MappedFile(const MappedFile&) = delete;
+    MappedFile& operator=(const MappedFile&) = delete;
+    ~MappedFile();
+
+    Bytes bytes() const { return m_bytes; }
+    const std::filesystem::path& path() const { return m_path; }
+
+    /// Tells the kernel that this range has been used up: resident memory does not grow with the file.
+    void release(Bytes range) const;
+
+private:
+    MappedFile(std::filesystem::path path, Bytes bytes);
+
+    std::filesystem::path m_path;
+    Bytes m_bytes;
+};
+
+}  // namespace quantloupe
