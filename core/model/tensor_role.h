@@ -30,6 +30,8 @@ struct NameParts {
     bool expertStack = false;            ///< 3-D stack of all experts (GGUF)
     /// Tensors that runtimes fuse and so must share a scheme, e.g. "0.attn.qkv", "3.mlp.gate_up"; empty when alone.
     std::string fusedGroup {};
+
+    bool operator==(const NameParts&) const = default;
 };
 
 /// Reads role, block and expert from a tensor name of Llama, Mistral, Qwen, Gemma, Phi, GPT-2, Falcon, Mixtral,

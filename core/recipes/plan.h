@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
-#include "core/model/model.h"
+#include "core/model/catalog.h"
 #include "core/recipes/recipe.h"
 
 #include <cstdint>
@@ -10,11 +10,9 @@
 
 namespace quantloupe {
 
-struct StudyModel;
-
 /// What a recipe comes to for one tensor.
 struct PlannedTensor {
-    std::size_t tensor = 0;           ///< index into the model's tensors
+    std::size_t tensor = 0;           ///< index into the catalog's tensors
     std::optional<Scheme> scheme;     ///< absent: kept as stored
     std::uint64_t bytes = 0;          ///< exact, scales and padding included
     bool operator==(const PlannedTensor&) const = default;
@@ -30,6 +28,6 @@ struct Plan {
     bool operator==(const Plan&) const = default;
 };
 
-Plan resolve(const Recipe& recipe, const Model& model);
+Plan resolve(const Recipe& recipe, const ModelCatalog& model);
 
 }  // namespace quantloupe

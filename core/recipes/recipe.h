@@ -2,7 +2,7 @@
 #pragma once
 
 #include "core/base/error.h"
-#include "core/model/model.h"
+#include "core/model/catalog.h"
 #include "core/schemes/scheme.h"
 
 #include <optional>
@@ -32,7 +32,7 @@ struct Recipe {
     bool operator==(const Recipe&) const = default;
 
     /// "keep norms and the output head, the rest by `scheme`", bound to `model`.
-    static Recipe uniform(const Scheme& scheme, const Model& model);
+    static Recipe uniform(const Scheme& scheme, const ModelCatalog& model);
     /// Errors: InvalidArgument naming the key (unknown keys included), Unsupported for a newer version.
     static Result<Recipe> fromJson(std::string_view text, const std::string& where);
     std::string toJson() const;  ///< the fields of the contract, two-space indent, final line feed

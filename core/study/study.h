@@ -2,7 +2,7 @@
 #pragma once
 
 #include "core/base/error.h"
-#include "core/model/model.h"
+#include "core/model/catalog.h"
 #include "core/recipes/recipe.h"
 #include "core/study/measurement.h"
 
@@ -16,37 +16,9 @@
 
 namespace quantloupe {
 
-/// What a study remembers of a tensor, so that reports need no checkpoint.
-struct StudyTensor {
-    std::string name;
-    std::string role;
-    std::optional<unsigned> block;
-    std::string dtype;
-    Shape shape;
-    MatrixShape matrix;
-    std::uint64_t bytes = 0;
-    bool quantizable = false;
-    std::string fusedGroup;
-    bool operator==(const StudyTensor&) const = default;
-};
-
-/// The model a study belongs to.
-struct StudyModel {
-    std::string fingerprint;
-    std::string path, format;
-    NamingWorld naming = NamingWorld::HuggingFace;
-    bool synthetic = false;
-    ModelConfig config;
-    std::uint64_t parameters = 0, bytes = 0;
-    std::vector<StudyTensor> tensors;  ///< in file order
-    bool operator==(const StudyModel&) const = default;
-
-    static StudyModel of(const Model& model);
-};
-
 /// An immutable view of what is known now. Readers keep theirs while the writer goes on.
 struct StudySnapshot {
-    StudyModel model;
+    ModelCatalog model;   ///< what the study belongs to
     std::unordered_map<std::string, WeightStatistics> weights;                                 ///< by tensor name
     std::unordered_map<std::string, std::map<std::string, SchemeMeasurement>> measurements;    ///< tensor → scheme text
     std::optional<Recipe> recipe;  ///< the recipe last edited in the window

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/base/error.h"
+#include "core/recipes/plan.h"
+#include "core/study/study.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace quantloupe {
+
+/// One thing that can be done with one choice group: its exact bytes and its error.
+struct AllocationOption {
+    std::string scheme;        ///< canonical text; empty: kept as stored
+    std::uint64_t bytes = 0;   ///< of all the group's tensors
+    double error = 0.0;        ///< Σ(w−ŵ)² of all the group's tensors
+};
+
+/// Tensors that are decided together (one tensor, or a fused group such as q/k/v), with their options.
+struct AllocationGroup {
+    std::vector<std::size_t> tensors;        ///< indices into the catalog
+    std::vector<AllocationOption> options;   ///< ascending bytes, dominated ones removed
+};
+
+/// One point of the size–error trade-off.
+struct FrontierPoint {
+    std::uint64_t bytes = 0;              ///< of the whole model, kept tensors included
+    double bitsPerWeight = 0.0;           ///< bytes × 8 / all parameters
+    double error = 0.0;                   ///< Σ(w−ŵ)² / Σw² over the quantizable tensors
+    std::vector<std::uint32_t> choice;    ///< option index per group
+};
+
+/// The mixed-precision frontier by weight error: the lower convex hull of size against Σ(w−ŵ)², walked by steepest
+/// descent of error per byte. Each point is optimal for its own size (Everett, Operations Research 1963); sizes
+/// between two points take the smaller one.
+struct Frontier {
+    std::vector<AllocationGroup> groups;
+    std::vector<FrontierPoint> points;    ///< ascending bytes
+
+    /// The best point that takes at most `bytes`; nullopt when even the smallest is larger.
+    std::optional<std::size_t> at(std::uint64_t bytes) const;
+};
+
+/// One recipe or uniform scheme as a point of the same picture.
+struct TradeOffPoint {
+    std::string label;
+    std::uint64_t bytes = 0;
+    double bitsPerWeight = 0.0;
+    double error = 0.0;    ///< as in FrontierPoint; NaN where a tensor was not measured under its scheme
+};
+
+/// Options come from the study's measurements of `schemes` (all its schemes when empty); tensors `keep` matches and
+/// tensors that cannot be quantized stay as stored. Errors: InvalidArgument when nothing was measured.
+Result<Frontier> frontier(const StudySnapshot& study, const std::vector<std::string>& schemes, const std::vector<std::string>& keep);
+
+/// A recipe that realises a frontier point, written with few rules: most common scheme as default, block ranges and
+/// roles as globs where they match exactly, names otherwise. resolve() of it gives the point's bytes exactly.
+Recipe recipeAt(const Frontier& frontier, std::size_t point, const StudySnapshot& study, const Recipe& base);
+
+/// Where a recipe lies in the picture.
+TradeOffPoint placeOf(const Recipe& recipe, const StudySnapshot& study, std::string label);
+
+}  // namespace quantloupe

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/base/error.h"
+#include "core/recipes/plan.h"
+
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace quantloupe {
+
+/// One file of an export.
+struct ExportedFile {
+    std::string name;      ///< suffix appended to the path the user chose; empty for the main file
+    std::string content;   ///< UTF-8, line feeds
+};
+
+/// What an export comes to, before anything is written: the dialog's preview and the command's output.
+struct ExportResult {
+    std::vector<ExportedFile> files;       ///< the first is the main one
+    std::vector<std::string> warnings;     ///< what was widened, substituted or lost, naming tensors
+    std::string command;                   ///< shell command that consumes it; empty where there is none
+};
+
+/// One row of the target table.
+struct ExportTarget {
+    std::string_view name;          ///< as in `--to`, e.g. "llama.cpp"
+    std::string_view title;         ///< "llama.cpp tensor types"
+    std::string_view description;   ///< what it can and cannot express, one or two sentences
+    std::string_view suffix;        ///< of the main file, e.g. ".tensor-types.txt"
+    /// Errors: Unsupported naming the tensor and scheme that the target cannot express.
+    Result<ExportResult> (*write)(const Recipe& recipe, const Plan& plan, const ModelCatalog& model);
+};
+
+std::span<const ExportTarget* const> exportTargets();
+const ExportTarget* findExportTarget(std::string_view name);
+
+/// Writes every file of a result atomically, `path` being the main file. Errors: CannotWrite; Conflict when a file
+/// exists and `overwrite` is false.
+Result<std::vector<std::filesystem::path>> writeExport(const ExportResult& result, const std::filesystem::path& path, bool overwrite);
+
+}  // namespace quantloupe
