@@ -14,7 +14,7 @@ namespace quantloupe {
 Result<void> writeFileAtomically(const std::filesystem::path& path, std::string_view content);
 
 /// The same for libraries that write by name: `writer` fills the file it is given and closes it.
-Result<void> replaceFileAtomically(
-    const std::filesystem::path& path, const std::function<Result<void>(const std::filesystem::path& temporary)>& writer);
+Result<void> replaceFileAtomically(const std::filesystem::path& path,
+    const std::function<Result<void>(const std::filesystem::path& temporary)>& writer);
 
 }  // namespace quantloupe

@@ -28,9 +28,9 @@ enum class ErrorCode : std::uint8_t {
 /// One expected failure: what, where (file and byte, or tensor) and why.
 struct Error {
     ErrorCode code = ErrorCode::Internal;
-    std::string where {};                      ///< file path, tensor name or option, UTF-8
-    std::optional<std::uint64_t> offset {};    ///< bytes from the start of the file `where` names
-    std::string reason {};                     ///< one English clause without a full stop
+    std::string where {};                    ///< file path, tensor name or option, UTF-8
+    std::optional<std::uint64_t> offset {};  ///< bytes from the start of the file `where` names
+    std::string reason {};                   ///< one English clause without a full stop
 
     bool operator==(const Error&) const = default;
 };

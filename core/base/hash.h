@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace quantloupe {
 
@@ -20,7 +22,7 @@ public:
     ~FingerprintHasher();
 
     void add(std::span<const std::byte> bytes);
-    void add(std::string_view text);    ///< length first, so that "ab"+"c" differs from "a"+"bc"
+    void add(std::string_view text);  ///< length first, so that "ab"+"c" differs from "a"+"bc"
     void add(std::uint64_t number);
     std::string hex() const;
 

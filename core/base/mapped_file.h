@@ -15,7 +15,8 @@ using Bytes = std::span<const std::byte>;
 /// A regular file mapped read-only for as long as anyone holds it. Opening reads nothing.
 ///
 /// Errors: CannotOpen (missing, not a regular file, no permission, mapping refused).
-/// A file that another program truncates while mapped raises SIGBUS on access; see FileGuard notes in the .cpp.
+/// A file that another program truncates while mapped raises SIGBUS on access, as with every mapping; writers that
+/// replace files atomically never do that.
 class MappedFile
 {
 public:

@@ -10,23 +10,69 @@ namespace quantloupe {
 
 /// How elements are stored in a file. Scalars of safetensors and GGUF first, then ggml's block types.
 enum class DType : std::uint8_t {
-    F64, F32, F16, BF16, F8_E4M3, F8_E5M2, F8_E8M0, F6_E2M3, F6_E3M2, F4,
-    Bool, U8, I8, U16, I16, U32, I32, U64, I64, C64,
-    Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q8_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, Q8_K,
-    IQ1_S, IQ1_M, IQ2_XXS, IQ2_XS, IQ2_S, IQ3_XXS, IQ3_S, IQ4_NL, IQ4_XS, TQ1_0, TQ2_0, MXFP4, NVFP4, Q1_0, Q2_0,
+    F64,
+    F32,
+    F16,
+    BF16,
+    F8_E4M3,
+    F8_E5M2,
+    F8_E8M0,
+    F6_E2M3,
+    F6_E3M2,
+    F4,
+    Bool,
+    U8,
+    I8,
+    U16,
+    I16,
+    U32,
+    I32,
+    U64,
+    I64,
+    C64,
+    Q4_0,
+    Q4_1,
+    Q5_0,
+    Q5_1,
+    Q8_0,
+    Q8_1,
+    Q2_K,
+    Q3_K,
+    Q4_K,
+    Q5_K,
+    Q6_K,
+    Q8_K,
+    IQ1_S,
+    IQ1_M,
+    IQ2_XXS,
+    IQ2_XS,
+    IQ2_S,
+    IQ3_XXS,
+    IQ3_S,
+    IQ4_NL,
+    IQ4_XS,
+    TQ1_0,
+    TQ2_0,
+    MXFP4,
+    NVFP4,
+    Q1_0,
+    Q2_0,
 };
 
 /// One row of the type table.
 struct DTypeTraits {
     DType type;
-    std::string_view name;       ///< as safetensors (F32, BF16, …) or ggml (q4_K, …) spell it
-    unsigned blockElements;      ///< elements per block; 1 for scalars, 2 or 4 for sub-byte floats
-    unsigned blockBytes;         ///< bytes per block
-    bool decodable;              ///< decodeRows() turns it into float32
+    std::string_view name;   ///< as safetensors (F32, BF16, …) or ggml (q4_K, …) spell it
+    unsigned blockElements;  ///< elements per block; 1 for scalars, 2 or 4 for sub-byte floats
+    unsigned blockBytes;     ///< bytes per block
+    bool decodable;          ///< decodeRows() turns it into float32
 };
 
 const DTypeTraits& traitsOf(DType type);
-inline std::string_view nameOf(DType type) { return traitsOf(type).name; }
+inline std::string_view nameOf(DType type)
+{
+    return traitsOf(type).name;
+}
 
 /// Bits per element, block overhead included: 4.5 for q4_0.
 double bitsPerElement(DType type);

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/base/mapped_file.h"
+
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace quantloupe {
+namespace {
+
+/// Closes a descriptor on every way out.
+struct Descriptor {
+    int number = -1;
+    ~Descriptor()
+    {
+        if (number >= 0)
+            ::close(number);
+    }
+};
+
+tl::unexpected<Error> systemFailure(const std::filesystem::path& path)
+{
+    return failure(ErrorCode::CannotOpen, path.string(), std::strerror(errno));
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const MappedFile>> MappedFile::open(const std::filesystem::path& path)
+{
+    // O_NONBLOCK: opening a FIFO must not hang before fstat() can refuse it.
+    const Descriptor file {::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+    if (file.number < 0)
+        return systemFailure(path);
+    struct stat status {
+    };
+    if (::fstat(file.number, &status) != 0)
+        return systemFailure(path);
+    if (!S_ISREG(status.st_mode))
+        return failure(ErrorCode::CannotOpen, path.string(), "not a regular file");
+
+    const auto size = static_cast<std::size_t>(status.st_size);
+    void* address = nullptr;
+    if (size > 0) {  // mmap() refuses a length of zero
+        address = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file.number, 0);
+        if (address == MAP_FAILED)
+            return systemFailure(path);
+    }
+    const Bytes bytes(static_cast<const std::byte*>(address), size);
+    return std::shared_ptr<const MappedFile>(new MappedFile(path, bytes));
+}
+
+MappedFile::MappedFile(std::filesystem::path path, Bytes bytes)
+    : m_path(std::move(path))
+    , m_bytes(bytes)
+{
+}
+
+MappedFile::~MappedFile()
+{
+    if (!m_bytes.empty())
+        ::munmap(const_cast<std::byte*>(m_bytes.data()), m_bytes.size());
+}
+
+void MappedFile::release(Bytes range) const
+{
+    static const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+    // Whole pages inside the range only: the rim may belong to a neighbour that is still being read.
+    const auto first = (reinterpret_cast<std::uintptr_t>(range.data()) + page - 1) / page * page;
+    const auto last = (reinterpret_cast<std::uintptr_t>(range.data()) + range.size()) / page * page;
+    if (first < last)
+        ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+}
+
+}  // namespace quantloupe

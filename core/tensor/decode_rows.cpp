@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/tensor/float_bits.h"
+#include "core/tensor/tensor_view.h"
+
+#include <array>
+#include <cassert>
+#include <cstring>
+#include <type_traits>
+
+namespace quantloupe {
+namespace {
+
+/// Reads `count` elements from `source`, `stride` elements apart, and converts each. memcpy: nothing in a file is
+/// aligned by right.
+template<class Stored, class Convert>
+void decodeRun(const std::byte* source, std::size_t stride, std::size_t count, float* out, Convert convert)
+{
+    for (std::size_t i = 0; i < count; ++i) {
+        Stored stored;
+        std::memcpy(&stored, source + i * stride * sizeof(Stored), sizeof(Stored));
+        out[i] = convert(stored);
+    }
+}
+
+template<class Stored>
+void decodeNumbers(const std::byte* source, std::size_t stride, std::size_t count, float* out)
+{
+    decodeRun<Stored>(source, stride, count, out, [](Stored value) { return static_cast<float>(value); });
+}
+
+/// Values of all 256 patterns of an 8-bit float, built once.
+template<float (*decode)(std::uint8_t)>
+const std::array<float, 256>& table()
+{
+    static const auto values = [] {
+        std::array<float, 256> made {};
+        for (unsigned code = 0; code < 256; ++code)
+            made[code] = decode(static_cast<std::uint8_t>(code));
+        return made;
+    }();
+    return values;
+}
+
+template<float (*decode)(std::uint8_t)>
+void decodeByTable(const std::byte* source, std::size_t stride, std::size_t count, float* out)
+{
+    const auto& values = table<decode>();
+    decodeRun<std::uint8_t>(source, stride, count, out, [&](std::uint8_t code) { return values[code]; });
+}
+
+void decodeFloat4(const std::byte* source, std::size_t first, std::size_t stride, std::size_t count, float* out)
+{
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::size_t element = first + i * stride;
+        const auto pair = std::to_integer<unsigned>(source[element / 2]);
+        out[i] = float4ToFloat(static_cast<std::uint8_t>(element % 2 == 0 ? pair & 0xfU : pair >> 4U));
+    }
+}
+
+/// `count` elements from element `first` on, `stride` apart.
+void decodeElements(
+    DType dtype, const std::byte* data, std::size_t first, std::size_t stride, std::size_t count, float* out)
+{
+    if (dtype == DType::F4)
+        return decodeFloat4(data, first, stride, count, out);
+    const std::byte* source = data + first * traitsOf(dtype).blockBytes;
+    switch (dtype) {
+    case DType::F32:
+        if (stride == 1)
+            std::memcpy(out, source, count * sizeof(float));
+        else
+            decodeNumbers<float>(source, stride, count, out);
+        return;
+    case DType::F16: return decodeRun<std::uint16_t>(source, stride, count, out, halfToFloat);
+    case DType::BF16: return decodeRun<std::uint16_t>(source, stride, count, out, bfloat16ToFloat);
+    case DType::F64: return decodeNumbers<double>(source, stride, count, out);
+    case DType::F8_E4M3: return decodeByTable<float8E4M3ToFloat>(source, stride, count, out);
+    case DType::F8_E5M2: return decodeByTable<float8E5M2ToFloat>(source, stride, count, out);
+    case DType::F8_E8M0: return decodeByTable<float8E8M0ToFloat>(source, stride, count, out);
+    case DType::Bool:
+        return decodeRun<std::uint8_t>(source, stride, count, out, [](std::uint8_t b) { return b ? 1.0F : 0.0F; });
+    case DType::U8: return decodeNumbers<std::uint8_t>(source, stride, count, out);
+    case DType::I8: return decodeNumbers<std::int8_t>(source, stride, count, out);
+    case DType::U16: return decodeNumbers<std::uint16_t>(source, stride, count, out);
+    case DType::I16: return decodeNumbers<std::int16_t>(source, stride, count, out);
+    case DType::U32: return decodeNumbers<std::uint32_t>(source, stride, count, out);
+    case DType::I32: return decodeNumbers<std::int32_t>(source, stride, count, out);
+    case DType::U64: return decodeNumbers<std::uint64_t>(source, stride, count, out);
+    case DType::I64: return decodeNumbers<std::int64_t>(source, stride, count, out);
+    default: break;
+    }
+    assert(!"dtype that traitsOf() calls decodable without a decoder");
+}
+
+}  // namespace
+
+void decodeRows(const TensorView& view, std::uint64_t firstRow, std::uint64_t rowCount, std::span<float> out)
+{
+    const auto [rows, columns] = matrixShape(view);
+    assert(traitsOf(view.dtype).decodable && firstRow + rowCount <= rows && out.size() == rowCount * columns);
+    if (!view.transposed) {
+        decodeElements(view.dtype, view.bytes.data(), firstRow * columns, 1, rowCount * columns, out.data());
+        return;
+    }
+    for (std::uint64_t row = 0; row < rowCount; ++row)
+        decodeElements(view.dtype, view.bytes.data(), firstRow + row, rows, columns, out.data() + row * columns);
+}
+
+}  // namespace quantloupe

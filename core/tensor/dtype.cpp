@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/tensor/dtype.h"
+
+#include <array>
+
+namespace quantloupe {
+namespace {
+
+// In the order of the enumeration: traitsOf() indexes.
+constexpr std::array kTable {
+    DTypeTraits {DType::F64, "F64", 1, 8, true},
+    DTypeTraits {DType::F32, "F32", 1, 4, true},
+    DTypeTraits {DType::F16, "F16", 1, 2, true},
+    DTypeTraits {DType::BF16, "BF16", 1, 2, true},
+    DTypeTraits {DType::F8_E4M3, "F8_E4M3", 1, 1, true},
+    DTypeTraits {DType::F8_E5M2, "F8_E5M2", 1, 1, true},
+    DTypeTraits {DType::F8_E8M0, "F8_E8M0", 1, 1, true},
+    DTypeTraits {DType::F6_E2M3, "F6_E2M3", 4, 3, false},  // the packing order is not documented anywhere
+    DTypeTraits {DType::F6_E3M2, "F6_E3M2", 4, 3, false},
+    DTypeTraits {DType::F4, "F4", 2, 1, true},
+    DTypeTraits {DType::Bool, "BOOL", 1, 1, true},
+    DTypeTraits {DType::U8, "U8", 1, 1, true},
+    DTypeTraits {DType::I8, "I8", 1, 1, true},
+    DTypeTraits {DType::U16, "U16", 1, 2, true},
+    DTypeTraits {DType::I16, "I16", 1, 2, true},
+    DTypeTraits {DType::U32, "U32", 1, 4, true},
+    DTypeTraits {DType::I32, "I32", 1, 4, true},
+    DTypeTraits {DType::U64, "U64", 1, 8, true},
+    DTypeTraits {DType::I64, "I64", 1, 8, true},
+    DTypeTraits {DType::C64, "C64", 1, 8, false},
+    DTypeTraits {DType::Q4_0, "q4_0", 32, 18, false},
+    DTypeTraits {DType::Q4_1, "q4_1", 32, 20, false},
+    DTypeTraits {DType::Q5_0, "q5_0", 32, 22, false},
+    DTypeTraits {DType::Q5_1, "q5_1", 32, 24, false},
+    DTypeTraits {DType::Q8_0, "q8_0", 32, 34, false},
+    DTypeTraits {DType::Q8_1, "q8_1", 32, 36, false},
+    DTypeTraits {DType::Q2_K, "q2_K", 256, 84, false},
+    DTypeTraits {DType::Q3_K, "q3_K", 256, 110, false},
+    DTypeTraits {DType::Q4_K, "q4_K", 256, 144, false},
+    DTypeTraits {DType::Q5_K, "q5_K", 256, 176, false},
+    DTypeTraits {DType::Q6_K, "q6_K", 256, 210, false},
+    DTypeTraits {DType::Q8_K, "q8_K", 256, 292, false},
+    DTypeTraits {DType::IQ1_S, "iq1_s", 256, 50, false},
+    DTypeTraits {DType::IQ1_M, "iq1_m", 256, 56, false},
+    DTypeTraits {DType::IQ2_XXS, "iq2_xxs", 256, 66, false},
+    DTypeTraits {DType::IQ2_XS, "iq2_xs", 256, 74, false},
+    DTypeTraits {DType::IQ2_S, "iq2_s", 256, 82, false},
+    DTypeTraits {DType::IQ3_XXS, "iq3_xxs", 256, 98, false},
+    DTypeTraits {DType::IQ3_S, "iq3_s", 256, 110, false},
+    DTypeTraits {DType::IQ4_NL, "iq4_nl", 32, 18, false},
+    DTypeTraits {DType::IQ4_XS, "iq4_xs", 256, 136, false},
+    DTypeTraits {DType::TQ1_0, "tq1_0", 256, 54, false},
+    DTypeTraits {DType::TQ2_0, "tq2_0", 256, 66, false},
+    DTypeTraits {DType::MXFP4, "mxfp4", 32, 17, false},
+    DTypeTraits {DType::NVFP4, "nvfp4", 64, 36, false},
+    DTypeTraits {DType::Q1_0, "q1_0", 128, 18, false},
+    DTypeTraits {DType::Q2_0, "q2_0", 64, 18, false},
+};
+
+constexpr bool inOrder()
+{
+    for (std::size_t i = 0; i < kTable.size(); ++i)
+        if (static_cast<std::size_t>(kTable[i].type) != i)
+            return false;
+    return true;
+}
+static_assert(inOrder());
+static_assert(kTable.size() == static_cast<std::size_t>(DType::Q2_0) + 1);
+
+}  // namespace
+
+const DTypeTraits& traitsOf(DType type)
+{
+    return kTable[static_cast<std::size_t>(type)];
+}
+
+double bitsPerElement(DType type)
+{
+    const auto& traits = traitsOf(type);
+    return 8.0 * traits.blockBytes / traits.blockElements;
+}
+
+std::optional<std::uint64_t> byteCount(std::uint64_t elements, DType type)
+{
+    const auto& traits = traitsOf(type);
+    if (elements % traits.blockElements != 0)
+        return std::nullopt;
+    std::uint64_t bytes = 0;
+    if (__builtin_mul_overflow(elements / traits.blockElements, std::uint64_t {traits.blockBytes}, &bytes))
+        return std::nullopt;
+    return bytes;
+}
+
+}  // namespace quantloupe
