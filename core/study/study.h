@@ -16,22 +16,35 @@
 
 namespace quantloupe {
 
-/// An immutable view of what is known now. Readers keep theirs while the writer goes on.
+/// The measurements of one tensor by canonical scheme text.
+using SchemeMeasurements = std::map<std::string, std::shared_ptr<const SchemeMeasurement>>;
+
+/// An immutable view of what is known now. Readers keep theirs while the writer goes on; what two snapshots have in
+/// common they share, so that taking one costs as much as there are tensors, not as there are measurements.
 struct StudySnapshot {
-    ModelCatalog model;   ///< what the study belongs to
-    std::unordered_map<std::string, WeightStatistics> weights;                                 ///< by tensor name
-    std::unordered_map<std::string, std::map<std::string, SchemeMeasurement>> measurements;    ///< tensor → scheme text
+    ModelCatalog model;                                                                ///< what the study belongs to
+    std::unordered_map<std::string, std::shared_ptr<const WeightStatistics>> weights;  ///< by tensor name
+    std::unordered_map<std::string, std::shared_ptr<const SchemeMeasurements>> measurements;  ///< by tensor name
     std::optional<Recipe> recipe;  ///< the recipe last edited in the window
 
+    /// What is known of a tensor's weights; null when they were not measured.
+    const WeightStatistics* findWeights(const std::string& tensor) const;
+    /// What a scheme does to a tensor, by the scheme's canonical text; null when it was not measured.
     const SchemeMeasurement* find(const std::string& tensor, const std::string& scheme) const;
-    /// Every scheme that at least one tensor was measured under, ordered by total stored bytes, smallest first.
+    /// All measurements of a tensor; empty when there are none.
+    const SchemeMeasurements& of(const std::string& tensor) const;
+    /// Every scheme that at least one tensor was measured under, ordered by bits per weight, smallest first.
     std::vector<std::string> schemes() const;
+
+    /// Adds a measurement, replacing an older one of the same tensor and scheme.
+    void add(const TensorMeasurement& measurement);
 };
 using StudyPointer = std::shared_ptr<const StudySnapshot>;
 
 /// The study file: HDF5 that is only ever replaced as a whole, and beside it `<file>.journal`, append-only and
 /// checksummed, which makes each finished tensor durable at once. The journal is folded in at open and at close.
-/// One writer (an advisory lock on the journal); schema: README.md, "The study file".
+/// One writer (an advisory lock on the journal); schema: README.md, "The study file". All members may be called from
+/// any thread.
 ///
 /// Errors: Conflict (another model's fingerprint, or open elsewhere), Malformed, CannotOpen, CannotWrite.
 class Study
