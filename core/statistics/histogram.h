@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace quantloupe {
@@ -17,6 +18,8 @@ struct Histogram {
     std::uint64_t underflow = 0;
     std::uint64_t overflow = 0;
 
+    /// Counts every value; NaN is passed over.
+    void add(std::span<const float> values);
     std::uint64_t total() const;  ///< outside included
     double binWidth() const { return counts.empty() ? 0.0 : (high - low) / static_cast<double>(counts.size()); }
     double center(std::size_t bin) const { return low + (static_cast<double>(bin) + 0.5) * binWidth(); }

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/statistics/error_statistics.h"
+#include "core/statistics/histogram.h"
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace quantloupe {
+
+/// Gathers the error of quantized rows: totals, histogram and profile over the columns.
+/// Pieces merge by +=, in index order for the same bits every time. One accumulator serves one task.
+class ErrorAccumulator
+{
+public:
+    /// `range`: R of the error histogram over −R … R; 0 where every error is expected to be zero.
+    ErrorAccumulator(std::size_t columns, double range, std::size_t bins = 256);
+
+    /// Adds whole rows; rowErrorEnergy takes one value per row. Non-finite originals are counted and else passed over.
+    void add(std::span<const float> originals, std::span<const float> quantized, std::span<float> rowErrorEnergy);
+    void addClipped(std::uint64_t count) { m_error.clipped += count; }
+    ErrorAccumulator& operator+=(const ErrorAccumulator& other);
+
+    const ErrorStatistics& error() const { return m_error; }
+    const Histogram& histogram() const { return m_histogram; }
+    /// Σ(w−ŵ)² per column.
+    std::vector<float> columnErrorEnergy() const;
+
+private:
+    ErrorStatistics m_error {};
+    Histogram m_histogram {};
+    std::vector<double> m_columns;
+};
+
+}  // namespace quantloupe

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/statistics/weight_statistics.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <utility>
+
+namespace quantloupe {
+
+namespace {
+
+constexpr double notANumber = std::numeric_limits<double>::quiet_NaN();
+
+/// Central moments of order 2, 3 and 4 from the sums about the pivot.
+struct CentralMoments {
+    double second = 0.0, third = 0.0, fourth = 0.0;
+};
+
+CentralMoments centralMoments(const Moments& moments)
+{
+    const auto n = static_cast<double>(moments.count);
+    const double d = moments.sum1 / n;  // mean − pivot
+    const double m2 = moments.sum2 / n, m3 = moments.sum3 / n, m4 = moments.sum4 / n;
+    return {
+        .second = std::max(0.0, m2 - d * d),
+        .third = m3 - 3.0 * d * m2 + 2.0 * d * d * d,
+        .fourth = m4 - 4.0 * d * m3 + 6.0 * d * d * m2 - 3.0 * d * d * d * d,
+    };
+}
+
+}  // namespace
+
+double Moments::mean() const
+{
+    return count == 0 ? notANumber : pivot + sum1 / static_cast<double>(count);
+}
+
+double Moments::standardDeviation() const
+{
+    return count == 0 ? notANumber : std::sqrt(centralMoments(*this).second);
+}
+
+double Moments::skewness() const
+{
+    if (count == 0)
+        return notANumber;
+    const auto central = centralMoments(*this);
+    return central.second == 0.0 ? notANumber : central.third / std::pow(central.second, 1.5);
+}
+
+double Moments::excessKurtosis() const
+{
+    if (count == 0)
+        return notANumber;
+    const auto central = centralMoments(*this);
+    return central.second == 0.0 ? notANumber : central.fourth / (central.second * central.second) - 3.0;
+}
+
+Moments& Moments::operator+=(const Moments& other)
+{
+    assert(pivot == other.pivot);
+    count += other.count;
+    sum1 += other.sum1;
+    sum2 += other.sum2;
+    sum3 += other.sum3;
+    sum4 += other.sum4;
+    return *this;
+}
+
+std::vector<std::uint32_t> outliersAmong(std::span<const float> maxima)
+{
+    if (maxima.size() < 3)
+        return {};
+    std::vector<float> sorted(maxima.begin(), maxima.end());
+    const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2);
+    std::nth_element(sorted.begin(), middle, sorted.end());
+    double median = *middle;
+    if (sorted.size() % 2 == 0)
+        median = 0.5 * (median + static_cast<double>(*std::max_element(sorted.begin(), middle)));
+    std::vector<std::uint32_t> outliers;
+    for (std::size_t i = 0; i < maxima.size(); ++i)
+        if (static_cast<double>(maxima[i]) > 3.0 * median)
+            outliers.push_back(static_cast<std::uint32_t>(i));
+    return outliers;
+}
+
+WeightRanges::WeightRanges(double pivot, std::size_t columns)
+    : moments {.pivot = pivot}
+    , columnAbsMax(columns)
+{
+}
+
+void WeightRanges::add(std::span<const float> rows, std::span<float> rowAbsMax)
+{
+    const auto columns = columnAbsMax.size();
+    assert(rows.size() == rowAbsMax.size() * columns);
+    for (std::size_t row = 0; row < rowAbsMax.size(); ++row) {
+        Moments sums {.pivot = moments.pivot};
+        float lowest = std::numeric_limits<float>::infinity(), highest = -lowest;
+        for (std::size_t column = 0; column < columns; ++column) {
+            const float w = rows[row * columns + column];
+            if (!std::isfinite(w)) {
+                ++nonFinite;
+                continue;
+            }
+            const double x = static_cast<double>(w) - sums.pivot, square = x * x;
+            ++sums.count;
+            sums.sum1 += x;
+            sums.sum2 += square;
+            sums.sum3 += square * x;
+            sums.sum4 += square * square;
+            zeros += w == 0.0F ? 1U : 0U;
+            lowest = std::min(lowest, w);
+            highest = std::max(highest, w);
+            columnAbsMax[column] = std::max(columnAbsMax[column], std::abs(w));
+        }
+        rowAbsMax[row] = sums.count == 0 ? 0.0F : std::max(std::abs(lowest), std::abs(highest));
+        if (sums.count != 0) {
+            minimum = moments.count == 0 ? lowest : std::min(minimum, lowest);
+            maximum = moments.count == 0 ? highest : std::max(maximum, highest);
+        }
+        moments += sums;
+    }
+}
+
+WeightRanges& WeightRanges::operator+=(const WeightRanges& other)
+{
+    if (other.moments.count != 0) {
+        minimum = moments.count == 0 ? other.minimum : std::min(minimum, other.minimum);
+        maximum = moments.count == 0 ? other.maximum : std::max(maximum, other.maximum);
+    }
+    moments += other.moments;
+    zeros += other.zeros;
+    nonFinite += other.nonFinite;
+    assert(columnAbsMax.size() == other.columnAbsMax.size());
+    std::transform(columnAbsMax.begin(), columnAbsMax.end(), other.columnAbsMax.begin(), columnAbsMax.begin(),
+        [](float a, float b) { return std::max(a, b); });
+    return *this;
+}
+
+WeightSpread::WeightSpread(const WeightRanges& ranges, std::size_t bins)
+    : mean(ranges.moments.count == 0 ? 0.0 : ranges.moments.mean())
+    , sigma(ranges.moments.count == 0 ? 0.0 : ranges.moments.standardDeviation())
+    , histogram {.low = static_cast<double>(ranges.minimum),
+          .high = static_cast<double>(ranges.maximum),
+          .counts = std::vector<std::uint64_t>(bins)}
+{
+}
+
+void WeightSpread::add(std::span<const float> weights)
+{
+    std::array<double, survivalPoints> thresholds;
+    for (std::size_t i = 0; i < survivalPoints; ++i)
+        thresholds[i] = 0.25 * static_cast<double>(i) * sigma;
+    for (const float w : weights) {
+        if (!std::isfinite(w))
+            continue;
+        const double distance = std::abs(static_cast<double>(w) - mean);
+        const auto passed = std::lower_bound(thresholds.begin(), thresholds.end(), distance) - thresholds.begin();
+        if (passed > 0)
+            ++reached[static_cast<std::size_t>(passed - 1)];
+        histogram.add({&w, 1});
+    }
+}
+
+WeightSpread& WeightSpread::operator+=(const WeightSpread& other)
+{
+    assert(mean == other.mean && sigma == other.sigma);
+    std::transform(reached.begin(), reached.end(), other.reached.begin(), reached.begin(), std::plus<> {});
+    histogram += other.histogram;
+    return *this;
+}
+
+WeightStatistics summarize(const WeightRanges& ranges, const WeightSpread& spread, std::vector<float> rowAbsMax)
+{
+    WeightStatistics result {
+        .moments = ranges.moments,
+        .minimum = static_cast<double>(ranges.minimum),
+        .maximum = static_cast<double>(ranges.maximum),
+        .absMax = static_cast<double>(std::max(std::abs(ranges.minimum), std::abs(ranges.maximum))),
+        .zeros = ranges.zeros,
+        .nonFinite = ranges.nonFinite,
+        .histogram = spread.histogram,
+        .survival = std::vector<double>(survivalPoints),
+        .rowAbsMax = std::move(rowAbsMax),
+        .columnAbsMax = ranges.columnAbsMax,
+    };
+    std::uint64_t beyond = 0;
+    for (std::size_t i = survivalPoints; i-- > 0;) {
+        beyond += spread.reached[i];
+        if (i == 12)  // 12 quarters
+            result.beyond3Sigma = beyond;
+        if (i == 24)
+            result.beyond6Sigma = beyond;
+        if (ranges.moments.count != 0)
+            result.survival[i] = static_cast<double>(beyond) / static_cast<double>(ranges.moments.count);
+    }
+    result.outlierRows = outliersAmong(result.rowAbsMax);
+    result.outlierColumns = outliersAmong(result.columnAbsMax);
+    result.percentile1 = result.histogram.quantile(0.01);
+    result.percentile99 = result.histogram.quantile(0.99);
+    return result;
+}
+
+}  // namespace quantloupe
