@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,11 +16,50 @@ namespace quantloupe {
 
 /// The numbers that weights become. Spelling: cli notation, e.g. Int4 is "int4".
 enum class Format : std::uint8_t {
-    Int2, Int3, Int4, Int5, Int6, Int7, Int8, Int16, Ternary,
-    Fp32, Fp16, Bf16, Fp8E4M3, Fp8E5M2, Fp6E2M3, Fp6E3M2, Fp4E2M1,
-    Nf4, Fp4Bnb, Lut2, Lut3, Lut4, Pot3, Pot4, Pot5,
-    Mxfp8E4M3, Mxfp8E5M2, Mxfp6E2M3, Mxfp6E3M2, Mxfp4, Nvfp4, Mxint8,
-    Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, Iq4Nl, Iq4Xs,
+    Int2,
+    Int3,
+    Int4,
+    Int5,
+    Int6,
+    Int7,
+    Int8,
+    Int16,
+    Ternary,
+    Fp32,
+    Fp16,
+    Bf16,
+    Fp8E4M3,
+    Fp8E5M2,
+    Fp6E2M3,
+    Fp6E3M2,
+    Fp4E2M1,
+    Nf4,
+    Fp4Bnb,
+    Lut2,
+    Lut3,
+    Lut4,
+    Pot3,
+    Pot4,
+    Pot5,
+    Mxfp8E4M3,
+    Mxfp8E5M2,
+    Mxfp6E2M3,
+    Mxfp6E3M2,
+    Mxfp4,
+    Nvfp4,
+    Mxint8,
+    Q4_0,
+    Q4_1,
+    Q5_0,
+    Q5_1,
+    Q8_0,
+    Q2_K,
+    Q3_K,
+    Q4_K,
+    Q5_K,
+    Q6_K,
+    Iq4Nl,
+    Iq4Xs,
 };
 
 /// Which weights share one scale.
@@ -56,7 +96,17 @@ struct RangeEstimator {
 enum class ScaleStorage : std::uint8_t { Float32, Float16, BFloat16, E8M0, Double8 };
 
 enum class Algorithm : std::uint8_t {
-    Gptq, Cd, Awq, Smooth, Hqq, AdaRound, Hadamard, BiasCorrection, Equalization, Imatrix, Qat,
+    Gptq,
+    Cd,
+    Awq,
+    Smooth,
+    Hqq,
+    AdaRound,
+    Hadamard,
+    BiasCorrection,
+    Equalization,
+    Imatrix,
+    Qat,
 };
 
 /// One quantization scheme: a value with a one-line notation (docs: README, "Scheme notation").
@@ -73,6 +123,8 @@ struct Scheme {
 
     bool operator==(const Scheme&) const = default;
 
+    /// A format with all its defaults: what parse() gives for its bare name.
+    static Scheme of(Format format);
     /// Reads the notation and fills in defaults. Errors: InvalidArgument naming the part and what is allowed.
     static Result<Scheme> parse(std::string_view text);
     /// Canonical, shortest spelling: parse(toString()) gives the same value.
