@@ -150,8 +150,12 @@ std::string wordOf(const Granularity& granularity)
     switch (granularity.kind) {
     case Kind::Tensor: return "tensor";
     case Kind::Channel: return "channel";
-    case Kind::Group: return "g" + std::to_string(granularity.columns);
-    case Kind::Block: return "b" + std::to_string(granularity.rows) + "x" + std::to_string(granularity.columns);
+    case Kind::Group: return std::string("g").append(std::to_string(granularity.columns));
+    case Kind::Block:
+        return std::string("b")
+            .append(std::to_string(granularity.rows))
+            .append("x")
+            .append(std::to_string(granularity.columns));
     case Kind::Token: return "token";
     case Kind::Own: return {};
     }
@@ -170,7 +174,7 @@ std::string wordOf(const RangeEstimator& range)
     std::array<char, 400> digits {};
     const auto end =
         std::to_chars(digits.data(), digits.data() + digits.size(), range.percentile, std::chars_format::fixed);
-    return "p" + std::string(digits.data(), end.ptr);
+    return std::string("p").append(digits.data(), end.ptr);
 }
 
 }  // namespace quantloupe

@@ -49,7 +49,10 @@ bool isDigits(std::string_view text)
 
 std::string quoted(std::string_view text)
 {
-    return "'" + std::string(text) + "'";
+    std::string result(1, '\'');
+    result.append(text);
+    result += '\'';
+    return result;
 }
 
 // Words with numbers, such as g128, are told apart from plain nonsense so that the message can name what is wrong.
@@ -124,7 +127,7 @@ private:
         const auto found =
             std::find_if(formats.begin(), formats.end(), [name](Format format) { return nameOf(format) == name; });
         if (found == formats.end() || (isUnsigned && *found == Format::Int16))
-            return fail(quoted(word) + " is no number format: use " + everyFormat());
+            return fail((quoted(word) + " is no number format: use ").append(everyFormat()));
         m_scheme = Scheme::of(*found);
         m_family = traitsOf(*found).family;
         m_unsigned = isUnsigned;
