@@ -2,7 +2,6 @@
 #include "core/base/mapped_file.h"
 
 #include <cerrno>
-#include <cstdint>
 #include <cstring>
 #include <utility>
 
@@ -69,12 +68,14 @@ MappedFile::~MappedFile()
 
 void MappedFile::release(Bytes range) const
 {
-    static const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-    // Whole pages inside the range only: the rim may belong to a neighbour that is still being read.
-    const auto first = (reinterpret_cast<std::uintptr_t>(range.data()) + page - 1) / page * page;
-    const auto last = (reinterpret_cast<std::uintptr_t>(range.data()) + range.size()) / page * page;
+    static const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    // Whole pages inside the range only: the rim may belong to a neighbour that is still being read. The map begins on
+    // a page, so offsets into it tell.
+    const auto begin = static_cast<std::size_t>(range.data() - m_bytes.data());
+    const std::size_t first = (begin + page - 1) / page * page;
+    const std::size_t last = (begin + range.size()) / page * page;
     if (first < last)
-        ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+        ::madvise(const_cast<std::byte*>(m_bytes.data() + first), last - first, MADV_DONTNEED);
 }
 
 }  // namespace quantloupe
