@@ -13,18 +13,18 @@ namespace quantloupe {
 
 /// One rule: tensors whose name matches the glob get the plan. The last matching rule wins.
 struct RecipeRule {
-    std::string match;   ///< glob; `*` crosses dots
+    std::string match;  ///< glob; `*` crosses dots
     LayerPlan plan;
     bool operator==(const RecipeRule&) const = default;
 };
 
 /// What to do with every tensor of a model: the native recipe, `*.recipe.json`.
 struct Recipe {
-    std::string architecture;            ///< of the model it was made for; may be empty
-    std::string fingerprint;             ///< likewise
-    std::uint64_t parameters = 0;        ///< likewise
-    LayerPlan defaultPlan;               ///< for every quantizable tensor that nothing else names
-    std::vector<std::string> keep;       ///< globs of tensors that stay as stored; win over rules
+    std::string architecture;       ///< of the model it was made for; may be empty
+    std::string fingerprint;        ///< likewise
+    std::uint64_t parameters = 0;   ///< likewise
+    LayerPlan defaultPlan;          ///< for every quantizable tensor that nothing else names
+    std::vector<std::string> keep;  ///< globs of tensors that stay as stored; win over rules
     std::vector<RecipeRule> rules;
     std::optional<Scheme> activations, keyValueCache;
     std::string notes;
