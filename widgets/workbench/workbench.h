@@ -5,6 +5,7 @@
 #include "core/projection/device.h"
 #include "core/recipes/plan.h"
 #include "core/study/study.h"
+#include "widgets/workbench/job_list.h"
 
 #include <QObject>
 #include <QStringList>
@@ -14,8 +15,6 @@
 #include <optional>
 #include <vector>
 
-class JobList;
-
 /// The open document: model, study, recipe, selection and jobs. Pages and docks read it and listen to its signals; all
 /// changes go through its methods. Lives on the window's thread; hands out immutable snapshots.
 class Workbench : public QObject
@@ -23,29 +22,39 @@ class Workbench : public QObject
     Q_OBJECT
 public:
     explicit Workbench(QObject* parent = nullptr);
-    ~Workbench() override;
+    ~Workbench() override;  ///< cancels the jobs and folds the study in
 
-    bool hasModel() const;
-    quantloupe::ModelPointer model() const;                   ///< null when only a study is open
-    const quantloupe::ModelCatalog& catalog() const;          ///< empty without a model
-    quantloupe::StudyPointer study() const;                   ///< never null
+    bool hasModel() const;  ///< a model, or a study without its model, is open
+    bool isOpening() const;
+    quantloupe::ModelPointer model() const;                              ///< null when only a study is open
+    const quantloupe::ModelCatalog& catalog() const;                     ///< empty without a model
+    const quantloupe::CatalogTensor* tensor(const QString& name) const;  ///< null when the model has none of this name
+    quantloupe::StudyPointer study() const;                              ///< never null
     const quantloupe::Recipe& recipe() const;
-    const quantloupe::Plan& plan() const;                     ///< recipe() resolved
+    const quantloupe::Plan& plan() const;  ///< recipe() resolved
+    /// Profiles of the resource folder, ordered by id.
     const std::vector<quantloupe::DeviceProfile>& devices() const;
+    /// Start live work of a page with jobs()->compute(this, {title, view, false}, work, deliver).
     JobList* jobs() const;
     QUndoStack* undoStack() const;
 
-    /// Opens in a job; modelChanged() or failed() follows. The study lies beside the user's data (autosave folder) and is
-    /// found again by fingerprint.
+    /// Opens a checkpoint (file, shard index, folder) or a study (*.h5) in a job; modelChanged() or failed() follows,
+    /// and what was open before stays until then. The study lies in the autosave folder and is found by fingerprint.
     void openModel(const QString& path);
     void openSample();
     void closeModel();
+    QString modelPath() const;  ///< as it was given to openModel()
+    bool isSample() const;
+
+    /// Where studies and session marks lie: $QUANTLOUPE_DATA, else the user's application data folder.
+    static QString dataFolder();
+    static QString samplePath();  ///< empty when the sample is not installed
 
     /// The selected tensors, the current one last. One selection for the whole window.
     QStringList selection() const;
-    QString currentTensor() const;                            ///< empty when nothing is selected
+    QString currentTensor() const;  ///< empty when nothing is selected
     void select(const QStringList& tensors);
-    void openLayer(const QString& tensor);                    ///< selects it and asks for the Layer page
+    void openLayer(const QString& tensor);  ///< selects it and asks for the Layer page
 
     /// Schemes the whole model is swept with, shown as columns of the heat map.
     const std::vector<quantloupe::Scheme>& sweep() const;
@@ -53,30 +62,54 @@ public:
     /// Measures what is not yet in the study, most interesting tensors first; a running sweep is replaced.
     void analyze();
     void analyze(const QStringList& tensors, const std::vector<quantloupe::Scheme>& schemes);
+    bool isAnalyzing() const;
+    void cancelAnalysis();
 
     /// The scheme a tensor has in the recipe; nullopt: kept as stored.
     std::optional<quantloupe::Scheme> schemeOf(const QString& tensor) const;
-    /// Undoable edits. `text` names the step in the undo history; steps with the same non-negative mergeId melt into one.
+    /// The measurement of a tensor under its scheme of the recipe; null when it is kept or not measured yet. Valid as
+    /// long as the study() it came from.
+    const quantloupe::SchemeMeasurement* measurementOf(const QString& tensor) const;
+    /// Undoable edits. `text` names the step in the undo history; steps with the same non-negative mergeId melt into
+    /// one. A scheme that is not built yet is refused through failed().
     void setRecipe(const quantloupe::Recipe& recipe, const QString& text, int mergeId = -1);
     void setDefaultScheme(const quantloupe::Scheme& scheme);
     void setScheme(const QStringList& tensors, const std::optional<quantloupe::Scheme>& scheme);
 
-    bool recipeUnsaved() const;
+    bool recipeUnsaved() const;  ///< edited since opened, loaded or saved
     /// Atomic. Empty error text on success.
     QString saveRecipe(const QString& path);
     QString loadRecipe(const QString& path);
-    QString saveStudyAs(const QString& path);
+    /// In a job; failed() tells when it could not be done.
+    void saveStudyAs(const QString& path);
+
+    /// The default scheme of models that have no recipe yet.
+    void setInitialScheme(const quantloupe::Scheme& scheme);
+    /// Shows a failure to the user: what happened, and where, why and what to do.
+    void reportFailure(const QString& title, const QString& details);
 
 Q_SIGNALS:
-    void modelChanged();
-    void studyChanged();           ///< at most a few times a second while a sweep runs
+    void opening(const QString& path);
+    void modelChanged();  ///< everything is new: model, study, recipe, selection
+    void studyChanged();  ///< at most a few times a second while a sweep runs
     void recipeChanged();
     void selectionChanged();
     void sweepChanged();
-    void layerRequested();         ///< show the Layer page
+    void analysisChanged();  ///< isAnalyzing() changed
+    void layerRequested();   ///< show the Layer page
     void failed(const QString& title, const QString& details);
 
 private:
+    struct Opened;
     struct State;
+    friend class RecipeCommand;
+
+    void adopt(Opened opened, const QString& path);
+    void release();  ///< lets go of model and study; signals nothing
+    void applyRecipe(const quantloupe::Recipe& recipe);
+    void autosaveRecipe();
+    void startAnalysis();
+    void takeSnapshot();
+
     std::unique_ptr<State> m_state;
 };

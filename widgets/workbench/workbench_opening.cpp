@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// How models and studies are opened, kept and closed.
+#include "core/file_formats/file_format.h"
+#include "widgets/workbench/workbench_state.h"
+
+#include <QCoreApplication>
+#include <QFileInfo>
+#include <QStandardPaths>
+
+#include <utility>
+
+using quantloupe::Progress;
+using quantloupe::Result;
+using namespace std::chrono_literals;
+
+namespace {
+
+std::filesystem::path resourceFolder()
+{
+    if (const auto set = qEnvironmentVariable("QUANTLOUPE_RESOURCES"); !set.isEmpty())
+        return toPath(set);
+    return toPath(QCoreApplication::applicationDirPath() + QStringLiteral("/../share/quantloupe"));
+}
+
+}  // namespace
+
+Workbench::Workbench(QObject* parent)
+    : QObject(parent)
+    , m_state(std::make_unique<State>())
+{
+    m_state->jobs = new JobList(this);
+    m_state->undo = new QUndoStack(this);
+    m_state->undo->setUndoLimit(500);
+    m_state->store = std::make_shared<StudyStore>(toPath(dataFolder() + QStringLiteral("/studies")));
+    m_state->wishes.sweep = defaultSweep();
+    if (const auto scheme = quantloupe::Scheme::parse("int4:g128"))
+        m_state->initialScheme = *scheme;
+    m_state->autosave.setSingleShot(true);
+    m_state->autosave.setInterval(250ms);
+    connect(&m_state->autosave, &QTimer::timeout, this, &Workbench::autosaveRecipe);
+    m_state->measureRecipe.setSingleShot(true);
+    m_state->measureRecipe.setInterval(400ms);
+    connect(&m_state->measureRecipe, &QTimer::timeout, this, [this] {
+        if (!m_state->analyzing || !m_state->sweepWanted)
+            startAnalysis();
+    });
+    if (auto devices = quantloupe::loadDevices(resourceFolder() / "devices"))
+        m_state->devices = std::move(*devices);
+    else
+        m_state->jobs->addLog(tr("No device profiles: %1").arg(toText(devices.error())));
+}
+
+Workbench::~Workbench()
+{
+    delete std::exchange(m_state->jobs, nullptr);  // cancels and joins: nothing runs below this line
+    if (!m_state->writer)
+        return;
+    // What cannot be written now stays in the journal and is folded in next time.
+    if (m_state->autosave.isActive())
+        (void)m_state->writer->setRecipe(m_state->recipe);
+    (void)m_state->store->close(m_state->writer);
+}
+
+QString Workbench::dataFolder()
+{
+    const auto set = qEnvironmentVariable("QUANTLOUPE_DATA");
+    return set.isEmpty() ? QStandardPaths::writableLocation(QStandardPaths::AppDataLocation) : set;
+}
+
+QString Workbench::samplePath()
+{
+    const auto path = QString::fromStdString((resourceFolder() / "samples/quantloupe-sample").string());
+    return QFileInfo::exists(path) ? path : QString();
+}
+
+void Workbench::openSample()
+{
+    if (const auto path = samplePath(); !path.isEmpty())
+        openModel(path);
+    else
+        reportFailure(tr("The sample is not installed"),
+            tr("Nothing at %1").arg(QString::fromStdString(resourceFolder().string())));
+}
+
+void Workbench::openModel(const QString& path)
+{
+    const auto absolute = QFileInfo(path).absoluteFilePath();
+    const auto name = QFileInfo(absolute).fileName();
+    auto open = [store = m_state->store, file = toPath(absolute), isStudy = absolute.endsWith(QLatin1String(".h5"))](
+                    std::stop_token, Progress&) -> Result<Opened> {
+        Opened opened;
+        if (isStudy) {
+            auto study = quantloupe::Study::read(file);
+            if (!study)
+                return tl::unexpected(study.error());
+            opened.study = *study;
+            opened.catalog = opened.study->model;
+            return opened;
+        }
+        auto model = quantloupe::openModel(file);
+        if (!model)
+            return tl::unexpected(model.error());
+        auto study = store->open(**model);
+        if (!study)
+            return tl::unexpected(study.error());
+        opened.model = *model;
+        opened.catalog = quantloupe::catalogOf(**model);
+        opened.writer = study->writer;
+        opened.writer->publish();
+        opened.study = opened.writer->published();
+        opened.warning = study->warning;
+        return opened;
+    };
+    m_state->jobs->compute<Opened>(this, {tr("Open %1").arg(name), jobviews::opening}, std::move(open),
+        [this, absolute, name](Result<Opened> opened) {
+            if (opened)
+                adopt(std::move(*opened), absolute);
+            else
+                reportFailure(tr("Cannot open %1").arg(name), toText(opened.error()));
+        });
+    Q_EMIT opening(absolute);
+}
+
+void Workbench::adopt(Opened opened, const QString& path)
+{
+    release();
+    auto& state = *m_state;
+    state.path = path;
+    state.model = std::move(opened.model);
+    state.writer = std::move(opened.writer);
+    state.catalog = std::move(opened.catalog);
+    state.study = std::move(opened.study);
+    for (std::size_t i = 0; i < state.catalog.tensors.size(); ++i)
+        state.index.emplace(state.catalog.tensors[i].name, i);
+    state.recipe = state.study->recipe.value_or(quantloupe::Recipe::uniform(state.initialScheme, state.catalog));
+    state.plan = quantloupe::resolve(state.recipe, state.catalog);
+    state.sweepWanted = true;
+    for (const auto& warning : state.catalog.warnings)
+        state.jobs->addLog(QString::fromStdString(warning));
+    if (!opened.warning.empty())
+        state.jobs->addLog(
+            tr("The study could not be used, a new one was begun: %1").arg(QString::fromStdString(opened.warning)));
+    Q_EMIT modelChanged();
+    Q_EMIT selectionChanged();
+    Q_EMIT recipeChanged();
+    Q_EMIT studyChanged();
+    startAnalysis();
+}
+
+void Workbench::release()
+{
+    auto& state = *m_state;
+    state.jobs->cancel(jobviews::analysis);
+    if (state.autosave.isActive())
+        autosaveRecipe();
+    state.measureRecipe.stop();
+    state.analyzing = false;
+    if (state.writer)
+        state.jobs->start({tr("Save study"), {}, false},
+            [store = state.store, writer = state.writer](std::stop_token, Progress&) { return store->close(writer); });
+    state.path.clear();
+    state.model.reset();
+    state.writer.reset();
+    state.catalog = {};
+    state.index.clear();
+    state.study = std::make_shared<const quantloupe::StudySnapshot>();
+    state.recipe = {};
+    state.plan = {};
+    state.selection.clear();
+    state.wishes.single.clear();
+    state.wishes.first.clear();
+    state.unmeasurable.clear();
+    state.undo->clear();
+}
+
+void Workbench::closeModel()
+{
+    m_state->jobs->cancel(jobviews::opening);
+    release();
+    Q_EMIT modelChanged();
+    Q_EMIT selectionChanged();
+    Q_EMIT recipeChanged();
+    Q_EMIT studyChanged();
+    Q_EMIT analysisChanged();
+}
+
+void Workbench::autosaveRecipe()
+{
+    m_state->autosave.stop();
+    if (!m_state->writer)
+        return;
+    auto* job = m_state->jobs->start({tr("Keep recipe"), jobviews::autosave, false},
+        [writer = m_state->writer, recipe = m_state->recipe](
+            std::stop_token, Progress&) { return writer->setRecipe(recipe); });
+    connect(job, &Job::failed, this, [this](const quantloupe::Error& error) {
+        reportFailure(tr("The recipe could not be kept in the study"), toText(error));
+    });
+}
+
+void Workbench::saveStudyAs(const QString& path)
+{
+    if (!m_state->writer) {
+        reportFailure(tr("There is no study to save"), tr("Open a model first."));
+        return;
+    }
+    auto* job = m_state->jobs->start({tr("Save study as %1").arg(QFileInfo(path).fileName())},
+        [writer = m_state->writer, file = toPath(path)](std::stop_token, Progress&) { return writer->saveAs(file); });
+    connect(job, &Job::failed, this,
+        [this](const quantloupe::Error& error) { reportFailure(tr("The study was not saved"), toText(error)); });
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What a Workbench holds. Seen by the workbench's own .cpp files only.
+#pragma once
+
+#include "widgets/workbench/study_store.h"
+#include "widgets/workbench/work_list.h"
+#include "widgets/workbench/workbench.h"
+
+#include <QTimer>
+
+#include <set>
+#include <unordered_map>
+
+/// What opening delivers, made off the window's thread.
+struct Workbench::Opened {
+    quantloupe::ModelPointer model;       // null for a study alone
+    std::shared_ptr<StudyWriter> writer;  // likewise
+    quantloupe::StudyPointer study;
+    quantloupe::ModelCatalog catalog;
+    std::string warning;
+};
+
+struct Workbench::State {
+    JobList* jobs = nullptr;
+    QUndoStack* undo = nullptr;
+    std::shared_ptr<StudyStore> store;
+    std::vector<quantloupe::DeviceProfile> devices;
+
+    QString path;
+    quantloupe::ModelPointer model;
+    std::shared_ptr<StudyWriter> writer;
+    quantloupe::ModelCatalog catalog;
+    std::unordered_map<std::string, std::size_t> index;  // tensor name → catalog
+    quantloupe::StudyPointer study = std::make_shared<const quantloupe::StudySnapshot>();
+    quantloupe::Recipe recipe;
+    quantloupe::Plan plan;
+    QStringList selection;
+
+    quantloupe::Scheme initialScheme;
+    Wishes wishes;
+    std::set<std::pair<std::size_t, std::string>> unmeasurable;  // tried, and no result came: tensor, scheme
+    bool analyzing = false;
+    bool sweepWanted = true;  // false after the user cancelled: then only what is asked for is measured
+
+    QTimer autosave;       // an edit is durable this long after the hand came to rest
+    QTimer measureRecipe;  // likewise for measuring what the recipe newly uses
+};
+
+/// One undoable edit of the recipe.
+class RecipeCommand final : public QUndoCommand
+{
+public:
+    RecipeCommand(Workbench* workbench, quantloupe::Recipe after, const QString& text, int mergeId);
+    int id() const override { return m_mergeId; }
+    bool mergeWith(const QUndoCommand* other) override;
+    void undo() override;
+    void redo() override;
+
+private:
+    Workbench* m_workbench;
+    quantloupe::Recipe m_before;
+    quantloupe::Recipe m_after;
+    int m_mergeId;
+};
+
+/// Names of the views that the workbench's own jobs replace each other in.
+namespace jobviews {
+inline const QString opening = QStringLiteral("workbench/open");
+inline const QString analysis = QStringLiteral("workbench/analysis");
+inline const QString autosave = QStringLiteral("workbench/autosave");
+}  // namespace jobviews
+
+inline std::filesystem::path toPath(const QString& text)
+{
+    return std::filesystem::path(text.toStdU16String());
+}
+inline QString toText(const quantloupe::Error& error)
+{
+    return QString::fromStdString(quantloupe::describe(error));
+}
