@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/allocation/allocation.h"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace quantloupe {
+
+/// Everything the trade-off picture shows, found from a study alone.
+struct TradeOffPicture {
+    std::vector<TradeOffPoint> uniform;    ///< one per measured scheme, ascending bytes; error NaN where incomplete
+    Frontier frontier;                     ///< no points when nothing was measured
+    std::optional<TradeOffPoint> current;  ///< the recipe, when there is one
+};
+
+/// What uniform recipes and the frontier leave as stored: the recipe's own choice, or that of Recipe::uniform().
+std::vector<std::string> keptGlobs(const StudySnapshot& study, const Recipe* recipe);
+
+/// `recipe` may be null. Never fails: a study without measurements gives an empty picture.
+TradeOffPicture tradeOffPicture(const StudySnapshot& study, const Recipe* recipe);
+
+/// At most `count` indices spread evenly over [0, size), the first and the last among them.
+std::vector<std::size_t> evenlySpread(std::size_t size, std::size_t count);
+
+}  // namespace quantloupe

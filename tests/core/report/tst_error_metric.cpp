@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/report/error_metric.h"
+#include "tests/support/synthetic_study.h"
+
+#include <QTest>
+
+#include <cmath>
+
+using namespace quantloupe;
+
+class ErrorMetricTest : public QObject
+{
+    Q_OBJECT
+private Q_SLOTS:
+    void values_data()
+    {
+        QTest::addColumn<int>("metric");
+        QTest::addColumn<double>("expected");
+        // w = {3, −4}, ŵ = {2.5, −3}: errors 0.5 and −1, Σw² = 25, Σ(w−ŵ)² = 1.25.
+        QTest::newRow("sqnr") << int(ErrorMetric::Sqnr) << 10.0 * std::log10(25.0 / 1.25);
+        QTest::newRow("relative") << int(ErrorMetric::RelativeError) << 0.05;
+        QTest::newRow("mse") << int(ErrorMetric::MeanSquared) << 0.625;
+        QTest::newRow("max") << int(ErrorMetric::MaxAbs) << 1.0;
+        QTest::newRow("of a model with ten times the energy") << int(ErrorMetric::ModelError) << 0.005;
+    }
+    void values()
+    {
+        QFETCH(int, metric);
+        QFETCH(double, expected);
+        ErrorStatistics error;
+        error.count = 2;
+        error.signalEnergy = 25.0;
+        error.errorEnergy = 1.25;
+        error.maxAbsError = 1.0;
+        QVERIFY(std::abs(valueOf(ErrorMetric(metric), error, 250.0) - expected) < 1e-12);
+        QVERIFY(std::isnan(valueOf(ErrorMetric(metric), ErrorStatistics {}, 250.0)));
+    }
+
+    void modelErrorsAddUp()
+    {
+        const StudySnapshot study = tests::syntheticStudy(3);
+        const double signal = measuredSignalEnergy(study);
+        double expectedSignal = 0.0, error = 0.0, sum = 0.0;
+        for (const CatalogTensor& tensor : study.model.tensors) {
+            if (const auto* measurement = study.find(tensor.name, "int4:g32")) {
+                expectedSignal += study.findWeights(tensor.name)->moments.sum2;
+                error += measurement->error.errorEnergy;
+                sum += valueOf(ErrorMetric::ModelError, measurement->error, signal);
+            }
+        }
+        QVERIFY(expectedSignal > 0.0);
+        QVERIFY(std::abs(signal / expectedSignal - 1.0) < 1e-12);
+        QVERIFY(std::abs(sum / (error / expectedSignal) - 1.0) < 1e-12);
+    }
+
+    void harshestCommonScheme()
+    {
+        StudySnapshot study = tests::syntheticStudy(2, {"int8", "int4:g32"});
+        QCOMPARE(*referenceScheme(study), std::string("int4:g32"));
+        // Harsher still, but measured on one tensor only.
+        const CatalogTensor& tensor = study.model.tensors.front();
+        const WeightStatistics weights = tests::syntheticWeights(tensor);
+        study.add({tensor.name, weights, {tests::syntheticMeasurement(tensor, weights, tests::scheme("int2:g32"))}});
+        QCOMPARE(*referenceScheme(study), std::string("int4:g32"));
+        QVERIFY(!referenceScheme(StudySnapshot {}));
+    }
+
+    void depthOrder()
+    {
+        StudySnapshot study = tests::syntheticStudy(11);
+        // As in files whose names are sorted: the head first, block 10 before block 2.
+        std::sort(study.model.tensors.begin(), study.model.tensors.end(),
+            [](const CatalogTensor& left, const CatalogTensor& right) { return left.name < right.name; });
+        QCOMPARE(study.model.tensors.front().name, std::string("lm_head.weight"));
+        const auto order = measuredInDepthOrder(study);
+        QCOMPARE(order.size(), std::size_t {11 * 7 + 2});
+        QCOMPARE(study.model.tensors[order.front()].name, std::string("model.embed_tokens.weight"));
+        QCOMPARE(study.model.tensors[order.back()].name, std::string("lm_head.weight"));
+        for (std::size_t i = 2; i + 1 < order.size(); ++i)
+            QVERIFY(*study.model.tensors[order[i - 1]].parts.block <= *study.model.tensors[order[i]].parts.block);
+    }
+};
+
+QTEST_GUILESS_MAIN(ErrorMetricTest)
+#include "tst_error_metric.moc"
