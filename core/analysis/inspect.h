@@ -12,12 +12,12 @@ namespace quantloupe {
 /// What the Layer page shows beyond a measurement: computed live for one tensor and one scheme, never stored.
 struct LayerInspection {
     SchemeMeasurement measurement;
-    Histogram quantizedHistogram;             ///< of ŵ, with the bins of the weight histogram
+    Histogram quantizedHistogram;  ///< of ŵ, with the bins of the weight histogram
     /// Values that the codes of the unit with the median scale stand for, ascending; empty above 256 levels.
     std::vector<float> levels;
     /// How often each code occurs, by code from the lowest value up; empty above 256 levels.
     std::vector<std::uint64_t> occupancy;
-    double entropyBits = 0.0;                 ///< of the codes: bits per weight actually used
+    double entropyBits = 0.0;  ///< of the codes: bits per weight actually used
 };
 
 /// @pre `weights` are the tensor's statistics. Errors: Cancelled, Unsupported.
@@ -30,14 +30,15 @@ enum class MapQuantity : std::uint8_t { Weights, Error, AbsError, Codes };
 /// A rectangle of the matrix pooled to a raster: where a cell covers several weights it shows the one largest in size.
 struct WeightMap {
     MapQuantity quantity = MapQuantity::Weights;
-    std::uint64_t firstRow = 0, firstColumn = 0, rows = 0, columns = 0;   ///< the rectangle shown
-    std::uint32_t height = 0, width = 0;                                  ///< the raster
-    std::vector<float> cells;                                             ///< row-major, height × width
+    std::uint64_t firstRow = 0, firstColumn = 0, rows = 0, columns = 0;  ///< the rectangle shown
+    std::uint32_t height = 0, width = 0;                                 ///< the raster
+    std::vector<float> cells;                                            ///< row-major, height × width
 };
 
 /// Pools a rectangle to at most maxHeight × maxWidth cells; real values where it is no larger than that.
 /// `scheme` is not used for MapQuantity::Weights. Errors: Cancelled, Unsupported.
 Result<WeightMap> poolWeights(const ModelTensor& tensor, const WeightStatistics& weights, const Scheme& scheme,
-    MapQuantity quantity, const WeightMap& rectangle, std::uint32_t maxHeight, std::uint32_t maxWidth, std::stop_token stop);
+    MapQuantity quantity, const WeightMap& rectangle, std::uint32_t maxHeight, std::uint32_t maxWidth,
+    std::stop_token stop);
 
 }  // namespace quantloupe

@@ -57,6 +57,16 @@ ErrorAccumulator& ErrorAccumulator::operator+=(const ErrorAccumulator& other)
     return *this;
 }
 
+Histogram ErrorAccumulator::histogram() const
+{
+    if (m_error.count == 0 || m_error.maxAbsError > 0.0)
+        return m_histogram;
+    Histogram lossless {.counts = std::vector<std::uint64_t>(m_histogram.counts.size())};
+    if (!lossless.counts.empty())
+        lossless.counts.front() = m_error.count;
+    return lossless;
+}
+
 std::vector<float> ErrorAccumulator::columnErrorEnergy() const
 {
     std::vector<float> energies(m_columns.size());

@@ -24,7 +24,8 @@ public:
     ErrorAccumulator& operator+=(const ErrorAccumulator& other);
 
     const ErrorStatistics& error() const { return m_error; }
-    const Histogram& histogram() const { return m_histogram; }
+    /// −R … R. Where no error was met at all it is the one value 0, whatever the range.
+    Histogram histogram() const;
     /// Σ(w−ŵ)² per column.
     std::vector<float> columnErrorEnergy() const;
 

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/analysis/analyze.h"
+
+#include "core/analysis/measure.h"
+#include "core/number_formats/quantizer.h"
+
+#include <tbb/global_control.h>
+#include <tbb/task_arena.h>
+
+#include <optional>
+#include <thread>
+#include <utility>
+
+namespace quantloupe {
+
+namespace {
+
+Result<TensorMeasurement> measureTensor(
+    const ModelTensor& tensor, std::span<const Scheme> schemes, std::stop_token stop, const ProgressShare& progress)
+{
+    // Both passes over the weights take about as long as one scheme.
+    const auto [first, second] = progress.split(1.0 / (1.0 + static_cast<double>(schemes.size())));
+    auto weights = measureWeights(tensor, stop, first);
+    if (!weights)
+        return tl::unexpected(weights.error());
+    auto measured = measureSchemes(tensor, *weights, schemes, stop, second);
+    if (!measured)
+        return tl::unexpected(measured.error());
+    return TensorMeasurement {.tensor = tensor.name, .weights = std::move(*weights), .schemes = std::move(*measured)};
+}
+
+}  // namespace
+
+Result<void> requireBuilt(const Scheme& scheme)
+{
+    // Any width does: what is built does not depend on it.
+    constexpr std::size_t someColumns = 256;
+    if (auto quantizer = Quantizer::create(scheme, someColumns); !quantizer)
+        return tl::unexpected(quantizer.error());
+    return {};
+}
+
+Result<void> analyze(const Model& model, std::span<const WorkUnit> work, unsigned threads, std::stop_token stop,
+    Progress& progress, const MeasurementSink& sink)
+{
+    std::uint64_t totalBytes = 0;
+    for (const auto& unit : work) {
+        if (unit.tensor >= model.tensors.size())
+            return failure(
+                ErrorCode::InvalidArgument, model.path.string(), "the work list names a tensor that is not there");
+        totalBytes += model.tensors[unit.tensor].bytes();
+        // Before hours of work, not in their midst.
+        for (const auto& scheme : unit.schemes)
+            if (auto built = requireBuilt(scheme); !built)
+                return built;
+    }
+    progress.totalBytes = totalBytes;
+    progress.totalItems = static_cast<std::uint32_t>(work.size());
+
+    // An arena alone never gets more workers than the machine has; more are given where they are asked for.
+    std::optional<tbb::global_control> wider;
+    if (threads > std::max(1U, std::thread::hardware_concurrency()))
+        wider.emplace(tbb::global_control::max_allowed_parallelism, threads);
+    tbb::task_arena arena(threads == 0 ? tbb::task_arena::automatic : static_cast<int>(threads));
+
+    for (const auto& unit : work) {
+        const auto& tensor = model.tensors[unit.tensor];
+        auto measured = arena.execute(
+            [&] { return measureTensor(tensor, unit.schemes, stop, ProgressShare(progress, tensor.bytes())); });
+        if (!measured)
+            return tl::unexpected(measured.error());
+        if (tensor.view.owner)
+            tensor.view.owner->release(tensor.view.bytes);
+        if (auto taken = sink(std::move(*measured)); !taken)
+            return taken;
+        ++progress.doneItems;
+    }
+    return {};
+}
+
+}  // namespace quantloupe

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/analysis/measure.h"
+#include "core/analysis/prepared_scheme.h"
+#include "core/analysis/row_tiles.h"
+#include "core/statistics/error_accumulator.h"
+
+#include <tbb/enumerable_thread_specific.h>
+
+#include <utility>
+
+namespace quantloupe {
+
+namespace {
+
+/// One error accumulator per scheme.
+struct SchemeErrors {
+    std::vector<ErrorAccumulator> schemes;
+
+    SchemeErrors& operator+=(const SchemeErrors& other)
+    {
+        for (std::size_t i = 0; i < schemes.size(); ++i)
+            schemes[i] += other.schemes[i];
+        return *this;
+    }
+};
+
+SchemeMeasurement describeSizes(const Scheme& scheme, const MatrixShape& shape)
+{
+    SchemeMeasurement measurement;
+    measurement.scheme = scheme;
+    measurement.storedBytes = scheme.storedBytes(shape);
+    measurement.bitsPerWeight = shape.elements() == 0 ? 0.0 : scheme.bitsPerWeight(shape);
+    measurement.rowErrorEnergy.resize(static_cast<std::size_t>(shape.rows));
+    return measurement;
+}
+
+}  // namespace
+
+Result<std::vector<SchemeMeasurement>> measureSchemes(const ModelTensor& tensor, const WeightStatistics& weights,
+    std::span<const Scheme> schemes, std::stop_token stop, const ProgressShare& progress)
+{
+    if (auto decodable = requireDecodable(tensor); !decodable)
+        return tl::unexpected(decodable.error());
+    auto remaining = progress;
+    const auto prepared = prepareSchemes(tensor, weights, schemes, stop, remaining);
+    if (!prepared)
+        return tl::unexpected(prepared.error());
+
+    const auto shape = matrixShape(tensor.view);
+    const auto columns = static_cast<std::size_t>(shape.columns);
+    std::vector<SchemeMeasurement> measurements;
+    for (const auto& scheme : schemes)
+        measurements.push_back(describeSizes(scheme, shape));
+
+    tbb::enumerable_thread_specific<QuantizerScratch> scratches;
+    auto errors = reduceTiles<SchemeErrors>(
+        tensor, stop, remaining,
+        [&] {
+            SchemeErrors empty;
+            for (const auto& scheme : *prepared)
+                empty.schemes.emplace_back(columns, scheme.errorRange);
+            return empty;
+        },
+        [&](SchemeErrors& sums, const RowTile& tile) {
+            auto& scratch = scratches.local();
+            const auto step = rowsPerStep(columns);
+            for (std::size_t i = 0; i < prepared->size(); ++i)
+                for (std::size_t row = 0; row < tile.rowCount; row += step) {
+                    const auto count = std::min(step, tile.rowCount - row);
+                    const auto rows = tile.weights.subspan(row * columns, count * columns);
+                    const auto energies = std::span(measurements[i].rowErrorEnergy)
+                                              .subspan(static_cast<std::size_t>(tile.firstRow) + row, count);
+                    sums.schemes[i].addClipped((*prepared)[i].quantize(rows, count, scratch));
+                    sums.schemes[i].add(rows, scratch.quantized, energies);
+                }
+        });
+    if (!errors)
+        return tl::unexpected(errors.error());
+    for (std::size_t i = 0; i < measurements.size(); ++i) {
+        measurements[i].error = errors->schemes[i].error();
+        measurements[i].errorHistogram = errors->schemes[i].histogram();
+        measurements[i].columnErrorEnergy = errors->schemes[i].columnErrorEnergy();
+    }
+    return measurements;
+}
+
+Result<std::vector<SchemeMeasurement>> measureSchemes(const ModelTensor& tensor, const WeightStatistics& weights,
+    std::span<const Scheme> schemes, std::stop_token stop, Progress& progress)
+{
+    return measureSchemes(tensor, weights, schemes, std::move(stop), ProgressShare(progress, tensor.bytes()));
+}
+
+}  // namespace quantloupe

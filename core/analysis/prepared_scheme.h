@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// A scheme made ready for one tensor. For use inside this room.
+#pragma once
+
+#include "core/analysis/progress_share.h"
+#include "core/model/model.h"
+#include "core/number_formats/quantizer.h"
+#include "core/statistics/weight_statistics.h"
+
+#include <cstdint>
+#include <span>
+#include <stop_token>
+#include <vector>
+
+namespace quantloupe {
+
+/// Buffers that one task reuses from tile to tile.
+struct QuantizerScratch {
+    std::vector<UnitGrid> grids {};
+    std::vector<float> quantized {};
+};
+
+/// A quantizer with all that must be known about the whole tensor before its tiles can be worked on one by one.
+struct PreparedScheme {
+    Quantizer quantizer;
+    UnitGrid tensorGrid {};   ///< Granularity::Tensor only
+    double errorRange = 0.0;  ///< R of the error histogram
+
+    /// Quantizes whole rows into scratch.quantized with the grids left in scratch.grids. Returns the clipped weights.
+    std::uint64_t quantize(std::span<const float> rows, std::size_t rowCount, QuantizerScratch& scratch) const;
+};
+
+/// Whole rows that are quantized at a time, so that originals, results and errors stay in the first-level cache.
+std::size_t rowsPerStep(std::size_t columns);
+
+/// Finds the grids of tensor-granularity schemes, all in the same passes, and the ranges of the error histograms.
+/// Errors: Cancelled, Unsupported.
+Result<std::vector<PreparedScheme>> prepareSchemes(const ModelTensor& tensor, const WeightStatistics& weights,
+    std::span<const Scheme> schemes, std::stop_token stop, ProgressShare& progress);
+
+}  // namespace quantloupe

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/analysis/progress_share.h"
+#include "core/base/error.h"
+#include "core/model/model.h"
+
+#include <tbb/blocked_range.h>
+#include <tbb/enumerable_thread_specific.h>
+#include <tbb/parallel_reduce.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <utility>
+#include <vector>
+
+namespace quantloupe {
+
+/// How a matrix is cut: tiles of whole rows that stay in the second-level cache, and strips of several tiles that share
+/// an accumulator. It depends on the shape alone, so sums have the same bits for any number of threads.
+struct RowTiling {
+    static constexpr std::uint64_t tileWeights = 65'536;
+    static constexpr std::uint64_t stripRows = 64;  ///< at least: joining two accumulators costs about one row
+
+    explicit RowTiling(MatrixShape matrix)
+        : shape(matrix)
+        , rowsPerTile(std::max<std::uint64_t>(1, tileWeights / std::max<std::uint64_t>(1, matrix.columns)))
+        , rowsPerStrip(rowsPerTile * std::max<std::uint64_t>(1, stripRows / rowsPerTile))
+        , strips((matrix.rows + rowsPerStrip - 1) / rowsPerStrip)
+    {
+    }
+
+    MatrixShape shape;
+    std::uint64_t rowsPerTile, rowsPerStrip, strips;
+};
+
+/// Decoded whole rows of a tensor.
+struct RowTile {
+    std::uint64_t firstRow = 0;
+    std::size_t rowCount = 0;
+    std::span<const float> weights {};  ///< rowCount × columns
+};
+
+inline tl::unexpected<Error> cancelled(const ModelTensor& tensor)
+{
+    return failure(ErrorCode::Cancelled, tensor.name, "stopped on request");
+}
+
+/// Decodes every row of a tensor once, tile by tile and in parallel, and reduces it to one Accumulator.
+///
+/// make() gives an empty Accumulator; visit(accumulator, tile) adds a tile to it, tiles of one accumulator in row
+/// order;
+/// `+=` joins a piece with the one that follows it, along a tree that is fixed by the shape. visit() may also write to
+/// places that belong to the tile's rows alone. Nothing but the accumulators in flight is kept in memory.
+/// Errors: Cancelled, at the latest one tile after a stop is requested.
+template<class Accumulator, class Make, class Visit>
+Result<Accumulator> reduceTiles(const ModelTensor& tensor, std::stop_token stop, const ProgressShare& progress,
+    const Make& make, const Visit& visit)
+{
+    const RowTiling tiling(matrixShape(tensor.view));
+    if (tiling.shape.elements() == 0) {
+        progress.finish();
+        return make();
+    }
+    tbb::task_group_context context;
+    tbb::enumerable_thread_specific<std::vector<float>> buffers;
+
+    const auto visitStrip = [&](Accumulator& accumulator, std::uint64_t strip) {
+        auto& buffer = buffers.local();
+        const auto end = std::min(tiling.shape.rows, (strip + 1) * tiling.rowsPerStrip);
+        for (auto row = strip * tiling.rowsPerStrip; row < end && !stop.stop_requested(); row += tiling.rowsPerTile) {
+            const auto count = std::min(tiling.rowsPerTile, end - row);
+            buffer.resize(static_cast<std::size_t>(count * tiling.shape.columns));
+            decodeRows(tensor.view, row, count, buffer);
+            visit(
+                accumulator, RowTile {.firstRow = row, .rowCount = static_cast<std::size_t>(count), .weights = buffer});
+            progress.advance(row, row + count, tiling.shape.rows);
+        }
+    };
+    /// The imperative form of tbb::parallel_deterministic_reduce: the functional one copies accumulators.
+    struct Body {
+        const Make& make;
+        const decltype(visitStrip)& work;
+        std::optional<Accumulator> result {};
+
+        Body(const Make& makeEmpty, const decltype(visitStrip)& visitOne)
+            : make(makeEmpty)
+            , work(visitOne)
+        {
+        }
+        Body(const Body& other, tbb::split)
+            : make(other.make)
+            , work(other.work)
+        {
+        }
+        void operator()(const tbb::blocked_range<std::uint64_t>& strips)
+        {
+            if (!result)
+                result.emplace(make());
+            for (auto strip = strips.begin(); strip != strips.end(); ++strip)
+                work(*result, strip);
+        }
+        void join(Body& right)
+        {
+            if (result && right.result)
+                *result += *right.result;
+            right.result.reset();
+        }
+    };
+    Body body(make, visitStrip);
+    {
+        const std::stop_callback cancel(stop, [&] { context.cancel_group_execution(); });
+        tbb::parallel_deterministic_reduce(
+            tbb::blocked_range<std::uint64_t>(0, tiling.strips, 1), body, tbb::simple_partitioner(), context);
+    }
+    // A cancelled context returns without a word and with part of the work: also when an outer one was cancelled.
+    if (stop.stop_requested() || context.is_group_execution_cancelled() || !body.result)
+        return cancelled(tensor);
+    return std::move(*body.result);
+}
+
+}  // namespace quantloupe

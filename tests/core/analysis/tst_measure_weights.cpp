@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/analysis/analyze.h"
+#include "tests/core/analysis/synthetic_tensor.h"
+
+#include <QTest>
+
+#include <tbb/global_control.h>
+#include <tbb/task_arena.h>
+
+#include <cmath>
+
+using namespace quantloupe;
+using quantloupe::tests::SyntheticTensor;
+
+namespace {
+
+Result<WeightStatistics> measureOn(int threads, const ModelTensor& tensor)
+{
+    Progress progress;
+    tbb::task_arena arena(threads);
+    return arena.execute([&] { return measureWeights(tensor, {}, progress); });
+}
+
+bool close(double actual, double expected, double tolerance)
+{
+    return std::abs(actual - expected) <= tolerance * std::max(1e-30, std::abs(expected));
+}
+
+}  // namespace
+
+class TestMeasureWeights : public QObject
+{
+    Q_OBJECT
+    tbb::global_control m_manyThreads {tbb::global_control::max_allowed_parallelism, 8};
+
+private Q_SLOTS:
+    void matchesOneLoop_data()
+    {
+        QTest::addColumn<int>("rows");
+        QTest::addColumn<int>("columns");
+        QTest::addColumn<int>("dtype");
+        for (const auto dtype : {DType::F32, DType::BF16, DType::F16})
+            for (const auto& [rows, columns] :
+                {std::pair {1, 1}, {1, 70001}, {70001, 1}, {130, 4099}, {700, 333}, {3, 65536}})
+                QTest::addRow("%dx%d %s", rows, columns, nameOf(dtype).data()) << rows << columns << int(dtype);
+    }
+    void matchesOneLoop()
+    {
+        QFETCH(const int, rows);
+        QFETCH(const int, columns);
+        QFETCH(const int, dtype);
+        const auto height = static_cast<std::size_t>(rows), width = static_cast<std::size_t>(columns);
+        const SyntheticTensor synthetic(height, width, tests::llmWeights(height, width, 5, 0.001), DType(dtype));
+        const auto actual = measureOn(2, synthetic.tensor());
+        QVERIFY(actual.has_value());
+
+        long double sum = 0, energy = 0;
+        std::uint64_t finite = 0, zeros = 0;
+        std::vector<float> rowAbsMax(height), columnAbsMax(width);
+        float lowest = 0.0F, highest = 0.0F;
+        for (std::size_t i = 0; i < synthetic.values().size(); ++i) {
+            const float w = synthetic.values()[i];
+            if (!std::isfinite(w))
+                continue;
+            lowest = finite == 0 ? w : std::min(lowest, w);
+            highest = finite == 0 ? w : std::max(highest, w);
+            ++finite;
+            zeros += w == 0.0F ? 1U : 0U;
+            sum += w;
+            energy += static_cast<long double>(w) * w;
+            rowAbsMax[i / width] = std::max(rowAbsMax[i / width], std::abs(w));
+            columnAbsMax[i % width] = std::max(columnAbsMax[i % width], std::abs(w));
+        }
+        QCOMPARE(actual->moments.count, finite);
+        QCOMPARE(actual->nonFinite, synthetic.values().size() - finite);
+        QCOMPARE(actual->zeros, zeros);
+        QCOMPARE(actual->minimum, static_cast<double>(lowest));
+        QCOMPARE(actual->maximum, static_cast<double>(highest));
+        QCOMPARE(actual->rowAbsMax, rowAbsMax);
+        QCOMPARE(actual->columnAbsMax, columnAbsMax);
+        QCOMPARE(actual->histogram.total(), finite);
+        const auto n = static_cast<long double>(finite);
+        const auto sigma = static_cast<double>(std::sqrt(std::max(0.0L, energy / n - (sum / n) * (sum / n))));
+        QVERIFY(std::abs(actual->moments.mean() - static_cast<double>(sum / n)) <= 1e-6 * sigma + 1e-12);
+        QVERIFY(close(actual->moments.standardDeviation(), sigma, 1e-5));
+        std::uint64_t beyond = 0;
+        for (const float w : synthetic.values())
+            if (std::isfinite(w) && std::abs(static_cast<double>(w) - actual->moments.mean()) > 3.0 * sigma)
+                ++beyond;
+        QVERIFY(std::abs(static_cast<double>(actual->beyond3Sigma) - static_cast<double>(beyond)) <= 1.0);
+    }
+
+    void sameBitsOnAnyNumberOfThreads()
+    {
+        const SyntheticTensor synthetic(1111, 517, tests::llmWeights(1111, 517, 9, 0.0005));
+        const auto expected = measureOn(1, synthetic.tensor());
+        QVERIFY(expected.has_value());
+        for (const int threads : {2, 3, 8})
+            for (int repeat = 0; repeat < 3; ++repeat)
+                QVERIFY2(measureOn(threads, synthetic.tensor()) == expected, qPrintable(QString::number(threads)));
+    }
+
+    void constantHasNoSpread()
+    {
+        const SyntheticTensor synthetic(300, 1000, std::vector<float>(300'000, 0.1F));
+        const auto statistics = measureOn(2, synthetic.tensor());
+        QVERIFY(statistics.has_value());
+        QCOMPARE(statistics->moments.standardDeviation(), 0.0);
+        QCOMPARE(statistics->survival[0], 0.0);
+        QCOMPARE(statistics->histogram.total(), 300'000U);
+        QVERIFY(statistics->outlierRows.empty() && statistics->outlierColumns.empty());
+    }
+
+    void emptyAndUnreadable_data()
+    {
+        QTest::addColumn<int>("rows");
+        QTest::addColumn<int>("columns");
+        QTest::addRow("no rows") << 0 << 5;
+        QTest::addRow("no columns") << 5 << 0;
+    }
+    void emptyAndUnreadable()
+    {
+        QFETCH(const int, rows);
+        QFETCH(const int, columns);
+        const SyntheticTensor synthetic(static_cast<std::size_t>(rows), static_cast<std::size_t>(columns), {});
+        const auto statistics = measureOn(2, synthetic.tensor());
+        QVERIFY(statistics.has_value());
+        QCOMPARE(statistics->moments.count, 0U);
+        QCOMPARE(statistics->rowAbsMax.size(), static_cast<std::size_t>(matrixShape(synthetic.tensor().view).rows));
+
+        ModelTensor packed = synthetic.tensor();
+        packed.view.dtype = DType::IQ1_S;
+        const auto refused = measureOn(1, packed);
+        QVERIFY(!refused.has_value());
+        QCOMPARE(refused.error().code, ErrorCode::Unsupported);
+        QVERIFY(describe(refused.error()).find("iq1_s") != std::string::npos);
+    }
+
+    void progressAddsUp()
+    {
+        const SyntheticTensor synthetic(777, 301, tests::llmWeights(777, 301, 2));
+        Progress progress;
+        progress.doneBytes = 5;
+        QVERIFY(measureWeights(synthetic.tensor(), {}, progress).has_value());
+        QCOMPARE(progress.doneBytes.load(), 5 + synthetic.tensor().bytes());
+    }
+
+    void stopsWhenAsked()
+    {
+        const SyntheticTensor synthetic(777, 301, tests::llmWeights(777, 301, 2));
+        std::stop_source stop;
+        stop.request_stop();
+        Progress progress;
+        const auto result = measureWeights(synthetic.tensor(), stop.get_token(), progress);
+        QVERIFY(!result.has_value());
+        QCOMPARE(result.error().code, ErrorCode::Cancelled);
+        QCOMPARE(progress.doneBytes.load(), 0U);
+    }
+};
+
+QTEST_APPLESS_MAIN(TestMeasureWeights)
+#include "tst_measure_weights.moc"
