@@ -52,6 +52,7 @@ class Study
 public:
     /// Opens or creates `path` for `model`, folding in a journal that an interrupted run left behind.
     static Result<std::unique_ptr<Study>> open(const std::filesystem::path& path, const Model& model);
+    static Result<std::unique_ptr<Study>> open(const std::filesystem::path& path, ModelCatalog model);
     /// Reads a study without its model and without a lock; a journal beside it is read, not folded.
     static Result<StudyPointer> read(const std::filesystem::path& path);
 

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The HDF5 side of a study. Schema, version 1; every dataset is plain and contiguous, with `unit` and `meaning`
+// attributes:
+//
+//     bytes 0–511   user block: a line of text with the checksum of everything behind it (HDF5 begins at byte 512)
+//     /             attributes quantloupe_study (1), fingerprint
+//     /model        attributes path, format, naming, architecture, synthetic, tied_embeddings, and the figures of the
+//                   architecture that are known (hidden_size, layers, …); dataset warnings [W]
+//     /model/tensors  one entry per tensor, in file order: name, role, block, expert (−1: none), shared_expert,
+//                   expert_stack, fused_group, dtype, rank, shape [T, R], rows, columns, bytes, quantizable
+//     /weights      one entry per tensor measured: tensor (index into /model/tensors) and what no scheme changes
+//     /results      one entry per tensor and scheme measured: tensor, scheme, its sums and figures. Entries of one
+//     tensor
+//                   lie together, ordered by scheme.
+//     /tensors/<index>  arrays of one tensor measured: weight_histogram, survival, row_absmax, column_absmax,
+//     outlier_rows,
+//                   outlier_columns; and, a row per scheme in the order of /results: error_histogram, row_error_energy,
+//                   column_error_energy
+//     /recipe       the recipe last edited, as native JSON; absent when there is none
+#pragma once
+
+#include "core/study/study.h"
+
+#include <filesystem>
+
+namespace quantloupe {
+
+/// Writes a whole study to a new file, sealed by its checksum. Not atomic: meant for replaceFileAtomically().
+/// Errors: CannotWrite, InvalidArgument (a name that texts padded with zeros cannot hold).
+Result<void> writeStudyFile(const std::filesystem::path& path, const StudySnapshot& study);
+
+/// Errors: CannotOpen, NotThisFormat (not a study), Malformed (damaged, or changed by another program), Unsupported (of
+/// a newer version).
+Result<StudySnapshot> readStudyFile(const std::filesystem::path& path);
+
+}  // namespace quantloupe

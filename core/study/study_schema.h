@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The columns of a study's tables: one list for the writer and the reader.
+#pragma once
+
+#include "core/model/model.h"
+#include "core/study/hdf5_values.h"
+#include "core/study/measurement.h"
+
+#include <cstdint>
+#include <optional>
+#include <variant>
+
+namespace quantloupe::study_schema {
+
+inline constexpr std::uint64_t kVersion = 1;
+inline constexpr std::size_t kUserBlock = 512;
+/// First bytes of a study file; 32 hexadecimal digits and a line feed follow.
+inline constexpr std::string_view kSeal = "Quantloupe study, HDF5 from byte 512 on, whose XXH3-128 is ";
+
+/// One column of numbers: its name in the file and where the number is in a record.
+template<class Record>
+struct Column {
+    const char* name;
+    hdf5::Meaning meaning;
+    std::variant<double Record::*, std::uint64_t Record::*> member;
+};
+
+inline constexpr const char* kWeight = "weight units";
+inline constexpr const char* kEnergy = "weight units squared";
+inline constexpr const char* kCount = "weights";
+
+inline constexpr Column<Moments> kMomentColumns[] = {
+    {"moment_pivot", {kWeight, "point p that the moments are taken about"}, &Moments::pivot},
+    {"count", {kCount, "finite weights"}, &Moments::count},
+    {"moment_1", {kWeight, "sum of (w-p)"}, &Moments::sum1},
+    {"moment_2", {kEnergy, "sum of (w-p)^2"}, &Moments::sum2},
+    {"moment_3", {"weight units cubed", "sum of (w-p)^3"}, &Moments::sum3},
+    {"moment_4", {"weight units to the fourth", "sum of (w-p)^4"}, &Moments::sum4},
+};
+
+inline constexpr Column<WeightStatistics> kWeightColumns[] = {
+    {"minimum", {kWeight, "smallest finite weight"}, &WeightStatistics::minimum},
+    {"maximum", {kWeight, "largest finite weight"}, &WeightStatistics::maximum},
+    {"absmax", {kWeight, "largest size of a finite weight"}, &WeightStatistics::absMax},
+    {"percentile_1", {kWeight, "from the histogram"}, &WeightStatistics::percentile1},
+    {"percentile_99", {kWeight, "from the histogram"}, &WeightStatistics::percentile99},
+    {"zeros", {kCount, "weights equal to zero"}, &WeightStatistics::zeros},
+    {"nonfinite", {kCount, "NaN and infinite weights"}, &WeightStatistics::nonFinite},
+    {"beyond_3_sigma", {kCount, "weights further than 3 standard deviations from the mean"},
+        &WeightStatistics::beyond3Sigma},
+    {"beyond_6_sigma", {kCount, "weights further than 6 standard deviations from the mean"},
+        &WeightStatistics::beyond6Sigma},
+};
+
+inline constexpr Column<Histogram> kHistogramColumns[] = {
+    {"histogram_low", {kWeight, "lower edge of the first bin"}, &Histogram::low},
+    {"histogram_high", {kWeight, "upper edge of the last bin"}, &Histogram::high},
+    {"histogram_underflow", {kCount, "values below the first bin"}, &Histogram::underflow},
+    {"histogram_overflow", {kCount, "values above the last bin"}, &Histogram::overflow},
+};
+
+inline constexpr Column<ErrorStatistics> kErrorColumns[] = {
+    {"count", {kCount, "finite weights"}, &ErrorStatistics::count},
+    {"nonfinite", {kCount, "NaN and infinite weights, excluded"}, &ErrorStatistics::nonFinite},
+    {"clipped", {kCount, "weights clamped to the ends of their range"}, &ErrorStatistics::clipped},
+    {"signal_energy", {kEnergy, "sum of w^2"}, &ErrorStatistics::signalEnergy},
+    {"quantized_energy", {kEnergy, "sum of q^2"}, &ErrorStatistics::quantizedEnergy},
+    {"error_energy", {kEnergy, "sum of (w-q)^2"}, &ErrorStatistics::errorEnergy},
+    {"dot_product", {kEnergy, "sum of w*q"}, &ErrorStatistics::dotProduct},
+    {"error_sum", {kWeight, "sum of (w-q)"}, &ErrorStatistics::errorSum},
+    {"max_abs_error", {kWeight, "largest |w-q|"}, &ErrorStatistics::maxAbsError},
+};
+
+inline constexpr Column<SchemeMeasurement> kMeasurementColumns[] = {
+    {"bytes", {"bytes", "of the tensor under the scheme, scales and padding included"},
+        &SchemeMeasurement::storedBytes},
+    {"bits_per_weight", {"bits", "bytes * 8 / weights"}, &SchemeMeasurement::bitsPerWeight},
+};
+
+/// Figures computed from the sums, for people who read a study with other tools; not read back.
+struct DerivedColumn {
+    const char* name;
+    hdf5::Meaning meaning;
+    double (ErrorStatistics::*figure)() const;
+};
+inline constexpr DerivedColumn kDerivedColumns[] = {
+    {"mse", {kEnergy, "error_energy / count"}, &ErrorStatistics::mse},
+    {"sqnr_db", {"dB", "10 log10(signal_energy / error_energy)"}, &ErrorStatistics::sqnrDb},
+    {"relative_error", {"1", "error_energy / signal_energy"}, &ErrorStatistics::relativeError},
+    {"cosine", {"1", "between the tensor before and after"}, &ErrorStatistics::cosine},
+    {"clipped_ratio", {"1", "clipped / count"}, &ErrorStatistics::clippedRatio},
+};
+
+/// Attributes of /model that may be absent.
+struct ConfigFigure {
+    const char* name;
+    std::optional<std::uint64_t> ModelConfig::*member;
+};
+inline constexpr ConfigFigure kConfigFigures[] = {
+    {"hidden_size", &ModelConfig::hiddenSize},
+    {"layers", &ModelConfig::layers},
+    {"heads", &ModelConfig::heads},
+    {"key_value_heads", &ModelConfig::keyValueHeads},
+    {"head_dimension", &ModelConfig::headDimension},
+    {"intermediate_size", &ModelConfig::intermediateSize},
+    {"vocabulary", &ModelConfig::vocabulary},
+    {"context_length", &ModelConfig::contextLength},
+    {"experts", &ModelConfig::experts},
+    {"experts_per_token", &ModelConfig::expertsPerToken},
+    {"sliding_window", &ModelConfig::slidingWindow},
+};
+
+}  // namespace quantloupe::study_schema
