@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "widgets/plots/plot_style.h"
+
+#include "widgets/support/qcustomplot.h"
+#include "widgets/theme/fonts.h"
+
+void styleAxis(QCPAxis* axis, const PlotTheme& theme, const QFont& font)
+{
+    const auto small = tabularFont(scaledFont(font, 0.9));
+    axis->setBasePen(QPen(theme.axis, 1));
+    axis->setTickPen(QPen(theme.axis, 1));
+    axis->setSubTickPen(QPen(theme.axis, 1));
+    axis->setLabelColor(theme.text);
+    axis->setTickLabelColor(theme.mutedText);
+    axis->setLabelFont(small);
+    axis->setTickLabelFont(small);
+    axis->setTickLength(0, 4);
+    axis->setSubTickLength(0, 2);
+    axis->setLabelPadding(4);
+    axis->setTickLabelPadding(4);
+    axis->grid()->setPen(QPen(theme.grid, 1));
+    axis->grid()->setSubGridVisible(false);
+    axis->grid()->setZeroLinePen(QPen(theme.grid, 1));
+}
+
+void styleElements(QCPLayoutElement* element, const PlotTheme& theme, const QFont& font)
+{
+    if (!element)
+        return;
+    if (auto* rect = qobject_cast<QCPAxisRect*>(element)) {
+        for (auto* axis : rect->axes())
+            styleAxis(axis, theme, font);
+    } else if (auto* legend = qobject_cast<QCPLegend*>(element)) {
+        legend->setBrush(Qt::NoBrush);
+        legend->setBorderPen(Qt::NoPen);
+        legend->setTextColor(theme.text);
+        legend->setFont(scaledFont(font, 0.9));
+        for (int i = 0; i < legend->itemCount(); ++i) {
+            legend->item(i)->setTextColor(theme.text);
+            legend->item(i)->setFont(scaledFont(font, 0.9));
+        }
+    } else if (auto* text = qobject_cast<QCPTextElement*>(element)) {
+        text->setTextColor(theme.text);
+        text->setFont(scaledFont(font, 0.9));
+    } else if (auto* scale = qobject_cast<QCPColorScale*>(element)) {
+        styleAxis(scale->axis(), theme, font);
+        scale->axis()->grid()->setVisible(false);
+    }
+    for (auto* child : element->elements(false))
+        styleElements(child, theme, font);
+}
+
+void setShown(QCPLayoutElement* element, bool shown)
+{
+    element->setVisible(shown);
+    for (auto* child : element->elements(true))
+        if (child)
+            child->setVisible(shown);
+}
+
+void setUpLegend(QCPLegend* legend, int wrap)
+{
+    legend->setFillOrder(QCPLegend::foColumnsFirst);
+    legend->setWrap(wrap);
+    legend->setIconSize(14, 10);
+    legend->setColumnSpacing(14);
+    legend->setRowSpacing(0);
+    legend->setMargins(QMargins(0, 0, 0, 0));
+    legend->setBorderPen(Qt::NoPen);
+}
+
+void placeLegendAbove(QCustomPlot* canvas, int wrap)
+{
+    setUpLegend(canvas->legend, wrap);
+    canvas->plotLayout()->insertRow(0);
+    auto* line = new QCPLayoutGrid;
+    line->setMargins(QMargins(8, 6, 8, 0));
+    canvas->plotLayout()->addElement(0, 0, line);
+    line->addElement(0, 0, canvas->legend);
+    // An empty stretching element keeps the legend at the left.
+    line->addElement(0, 1, new QCPLayoutElement(canvas));
+    line->setColumnStretchFactor(0, 0.001);
+    canvas->plotLayout()->setRowStretchFactor(0, 0.001);
+    canvas->plotLayout()->setRowSpacing(0);
+    canvas->legend->setVisible(true);
+}

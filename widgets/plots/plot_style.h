@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "widgets/theme/plot_theme.h"
+
+#include <QFont>
+
+class QCPAxis;
+class QCPAxisRect;
+class QCPLayoutElement;
+class QCPLegend;
+class QCustomPlot;
+
+/// Colours and fonts of an axis and its grid.
+void styleAxis(QCPAxis* axis, const PlotTheme& theme, const QFont& font);
+/// The same for everything in a layout: axis rectangles, legends, texts, colour scales.
+void styleElements(QCPLayoutElement* element, const PlotTheme& theme, const QFont& font);
+/// Hides or shows an element with all it holds.
+void setShown(QCPLayoutElement* element, bool shown);
+/// Moves the legend above the first axis rectangle, so that it never covers data; `wrap` entries per line.
+void placeLegendAbove(QCustomPlot* canvas, int wrap = 5);
+/// A legend set up like the others, for plots with several.
+void setUpLegend(QCPLegend* legend, int wrap);
