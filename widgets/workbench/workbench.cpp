@@ -3,7 +3,7 @@
 #include "widgets/workbench/workbench.h"
 
 #include "core/base/atomic_file.h"
-#include "widgets/workbench/recipe_edits.h"
+#include "core/recipes/edit.h"
 #include "widgets/workbench/workbench_state.h"
 
 #include <QFile>
@@ -188,7 +188,7 @@ void Workbench::setScheme(const QStringList& tensors, const std::optional<Scheme
         tensors.size() == 1 ? tensors.first() : tr("%n tensors", nullptr, static_cast<int>(tensors.size()));
     const auto text =
         scheme ? tr("%1 → %2").arg(what, QString::fromStdString(scheme->toString())) : tr("Keep %1").arg(what);
-    setRecipe(withScheme(m_state->recipe, m_state->catalog, names, scheme), text);
+    setRecipe(quantloupe::setScheme(m_state->recipe, m_state->catalog, names, scheme), text);
 }
 
 void Workbench::applyRecipe(const Recipe& recipe)
