@@ -14,23 +14,28 @@ namespace quantloupe {
 
 /// One thing that can be done with one choice group: its exact bytes and its error.
 struct AllocationOption {
-    std::string scheme;        ///< canonical text; empty: kept as stored
-    std::uint64_t bytes = 0;   ///< of all the group's tensors
-    double error = 0.0;        ///< Σ(w−ŵ)² of all the group's tensors
+    std::string scheme;       ///< canonical text; empty: kept as stored
+    std::uint64_t bytes = 0;  ///< of all the group's tensors
+    double error = 0.0;       ///< Σ(w−ŵ)² of all the group's tensors
 };
 
 /// Tensors that are decided together (one tensor, or a fused group such as q/k/v), with their options.
 struct AllocationGroup {
-    std::vector<std::size_t> tensors;        ///< indices into the catalog
-    std::vector<AllocationOption> options;   ///< ascending bytes, dominated ones removed
+    std::vector<std::size_t> tensors;       ///< indices into the catalog
+    std::vector<AllocationOption> options;  ///< ascending bytes, descending error: dominated ones are removed
+};
+
+/// The one difference between two neighbouring points: a group takes a larger option.
+struct FrontierStep {
+    std::uint32_t group = 0;
+    std::uint32_t option = 0;
 };
 
 /// One point of the size–error trade-off.
 struct FrontierPoint {
-    std::uint64_t bytes = 0;              ///< of the whole model, kept tensors included
-    double bitsPerWeight = 0.0;           ///< bytes × 8 / all parameters
-    double error = 0.0;                   ///< Σ(w−ŵ)² / Σw² over the quantizable tensors
-    std::vector<std::uint32_t> choice;    ///< option index per group
+    std::uint64_t bytes = 0;     ///< of the whole model, kept tensors included
+    double bitsPerWeight = 0.0;  ///< bytes × 8 / all parameters
+    double error = 0.0;          ///< Σ(w−ŵ)² / Σw² over the quantizable tensors whose Σw² is known
 };
 
 /// The mixed-precision frontier by weight error: the lower convex hull of size against Σ(w−ŵ)², walked by steepest
@@ -38,8 +43,12 @@ struct FrontierPoint {
 /// between two points take the smaller one.
 struct Frontier {
     std::vector<AllocationGroup> groups;
-    std::vector<FrontierPoint> points;    ///< ascending bytes
+    std::vector<FrontierPoint> points;  ///< ascending bytes, descending error
+    std::vector<FrontierStep> steps;    ///< steps[i] leads from points[i] to points[i + 1]
 
+    /// Option index per group at a point. Linear in groups and steps; points do not carry it, since a large model has
+    /// tens of thousands of both. @pre point < points.size()
+    std::vector<std::uint32_t> choice(std::size_t point) const;
     /// The best point that takes at most `bytes`; nullopt when even the smallest is larger.
     std::optional<std::size_t> at(std::uint64_t bytes) const;
 };
@@ -49,15 +58,18 @@ struct TradeOffPoint {
     std::string label;
     std::uint64_t bytes = 0;
     double bitsPerWeight = 0.0;
-    double error = 0.0;    ///< as in FrontierPoint; NaN where a tensor was not measured under its scheme
+    double error = 0.0;  ///< as in FrontierPoint; NaN where a tensor was not measured under its scheme
 };
 
-/// Options come from the study's measurements of `schemes` (all its schemes when empty); tensors `keep` matches and
-/// tensors that cannot be quantized stay as stored. Errors: InvalidArgument when nothing was measured.
-Result<Frontier> frontier(const StudySnapshot& study, const std::vector<std::string>& schemes, const std::vector<std::string>& keep);
+/// Options come from the study's measurements of `schemes` (all its schemes when empty), and staying as stored; tensors
+/// `keep` matches and tensors that cannot be quantized stay as stored. A fused group takes a scheme only when all its
+/// tensors were measured under it. Errors: InvalidArgument when nothing was measured, or for a scheme that is none.
+Result<Frontier> frontier(
+    const StudySnapshot& study, const std::vector<std::string>& schemes, const std::vector<std::string>& keep);
 
 /// A recipe that realises a frontier point, written with few rules: most common scheme as default, block ranges and
 /// roles as globs where they match exactly, names otherwise. resolve() of it gives the point's bytes exactly.
+/// `base` gives what the point does not decide: identity, notes, activations and what is kept.
 Recipe recipeAt(const Frontier& frontier, std::size_t point, const StudySnapshot& study, const Recipe& base);
 
 /// Where a recipe lies in the picture.
