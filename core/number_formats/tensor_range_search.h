@@ -15,8 +15,8 @@ namespace quantloupe {
 ///     TensorRangeSearch search(quantizer, minimum, maximum, finiteCount);
 ///     while (search.needsPass()) {
 ///         auto total = search.emptyPartial();
-///         for each tile: { auto part = search.emptyPartial(); search.add(part, tile); total merges part, in tile order }
-///         search.finishPass(total);
+///         for each tile: { auto part = search.emptyPartial(); search.add(part, tile); total merges part, in tile order
+///         } search.finishPass(total);
 ///     }
 ///     UnitGrid grid = search.grid();
 ///
@@ -42,12 +42,14 @@ public:
 
 private:
     enum class Stage : std::uint8_t { Done, AbsMean, MseCandidates, PercentileHigh, PercentileLow };
+    void finishPercentile(const Partial& total);
     Quantizer m_quantizer;
     float m_minimum = 0.0F, m_maximum = 0.0F;
     std::uint64_t m_count = 0;
     Stage m_stage = Stage::Done;
-    std::vector<std::uint64_t> m_ranks {};       ///< PercentileLow: what the first pass left to find
-    std::vector<std::uint32_t> m_prefixes {};    ///< likewise
+    std::vector<std::uint64_t> m_ranks {};  ///< wanted ranks; after the first percentile pass, inside their buckets
+    std::vector<std::uint32_t> m_bucketOfRank {};  ///< upper key bits of each rank
+    std::vector<std::uint32_t> m_prefixes {};      ///< the distinct ones among them, ascending
     UnitGrid m_grid {};
 };
 

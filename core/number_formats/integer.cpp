@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Uniform integers. Stored codes are unsigned; UnitGrid::zero is the code of 0 (2^(b−1) for sym and symf), or, for
+// asymf, the value of code 0. Sources: sym as in SmoothQuant and TensorRT; symf and asym as in GPTQ's Quantizer
+// (arXiv 2210.17323); asymf as ggml's q4_1: minimum and step.
+#include "core/kernels/integer_grid.h"
+#include "core/number_formats/number_format.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+
+namespace quantloupe::number_formats {
+namespace {
+
+constexpr std::array formats {
+    Format::Int2, Format::Int3, Format::Int4, Format::Int5, Format::Int6, Format::Int7, Format::Int8, Format::Int16};
+constexpr float smallest = std::numeric_limits<float>::denorm_min();
+
+int bitsOf(const Scheme& scheme)
+{
+    return static_cast<int>(codeBits(scheme.format));
+}
+float largestCode(const Scheme& scheme)
+{
+    return static_cast<float>((1U << static_cast<unsigned>(bitsOf(scheme))) - 1U);
+}
+float middleCode(const Scheme& scheme)
+{
+    return static_cast<float>(1U << static_cast<unsigned>(bitsOf(scheme) - 1));
+}
+
+kernels::IntegerCodes codesOf(const Scheme& scheme)
+{
+    return {scheme.symmetry == Symmetry::Symmetric ? 1.0F : 0.0F, largestCode(scheme),
+        scheme.symmetry == Symmetry::AsymmetricFloat};
+}
+
+std::string refusal(const Scheme&)
+{
+    return {};
+}
+
+GridBasis basis(const Scheme& scheme)
+{
+    return scheme.symmetry == Symmetry::Symmetric ? GridBasis::AbsMax : GridBasis::Range;
+}
+
+// A range that no float step spans: twice FLT_MAX overflows, a few denormals divide to nothing.
+float stepOver(float low, float high, float steps)
+{
+    const float step = (high - low) / steps;
+    return std::isfinite(step) ? std::max(step, smallest) : high / steps - low / steps;
+}
+
+// The largest product must not round to infinity; only scales near the end of float's range are ever lowered.
+float withoutOverflow(float scale, float steps)
+{
+    scale = std::min(scale, std::numeric_limits<float>::max() / steps);
+    while (!std::isfinite(scale * steps))
+        scale = std::nextafter(scale, 0.0F);
+    return scale;
+}
+
+UnitGrid gridOf(const Scheme& scheme, float low, float high)
+{
+    const float middle = middleCode(scheme);
+    const float largest = largestCode(scheme);
+    switch (scheme.symmetry) {
+    case Symmetry::Symmetric:
+        if (high == 0.0F)
+            return {1.0F, middle};
+        return {withoutOverflow(std::max(high / (middle - 1.0F), smallest), middle - 1.0F), middle};
+    case Symmetry::SymmetricFull: {
+        // As GPTQ's code does: mirrored only where something is negative.
+        high = std::max(std::max(std::abs(low), high), 0.0F);
+        low = low < 0.0F ? -high : 0.0F;
+        if (low == 0.0F && high == 0.0F) {
+            low = -1.0F;
+            high = 1.0F;
+        }
+        return {withoutOverflow(stepOver(low, high, largest), middle), middle};
+    }
+    case Symmetry::Asymmetric: {
+        low = std::min(low, 0.0F);
+        high = std::max(high, 0.0F);
+        if (low == 0.0F && high == 0.0F) {
+            low = -1.0F;
+            high = 1.0F;
+        }
+        const float scale = stepOver(low, high, largest);
+        const float zero = std::clamp(std::nearbyint(-low / scale), 0.0F, largest) + 0.0F;
+        return {withoutOverflow(scale, std::max(zero, largest - zero)), zero};
+    }
+    case Symmetry::AsymmetricFloat: {
+        if (!(low < high))
+            return {1.0F, low};
+        float scale = withoutOverflow(stepOver(low, high, largest), largest);
+        while (!std::isfinite(scale * largest + low))
+            scale = std::nextafter(scale, 0.0F);
+        return {scale, low};
+    }
+    }
+    return {};
+}
+
+std::uint64_t fakeQuantize(const Scheme& scheme, const kernels::UnitShape& shape, std::span<const float> rows,
+    std::span<const UnitGrid> grids, std::span<float> out)
+{
+    return kernels::integerFakeQuantize(rows, shape, grids, codesOf(scheme), out);
+}
+
+void encode(const Scheme& scheme, const kernels::UnitShape& shape, std::span<const float> rows,
+    std::span<const UnitGrid> grids, std::span<std::uint32_t> codes)
+{
+    kernels::integerEncode(rows, shape, grids, codesOf(scheme), codes);
+}
+
+void decode(const Scheme& scheme, const kernels::UnitShape& shape, std::span<const std::uint32_t> codes,
+    std::span<const UnitGrid> grids, std::span<float> out)
+{
+    kernels::integerDecode(codes, shape, grids, codesOf(scheme), out);
+}
+
+std::size_t codeCount(const Scheme& scheme)
+{
+    return std::size_t {1} << static_cast<unsigned>(bitsOf(scheme));
+}
+
+double worstCaseError(const Scheme& scheme, double absMax)
+{
+    const auto largest = static_cast<double>(largestCode(scheme));
+    // Half a step; a whole one where the largest positive value has no code of its own (symf), or where a rounded zero
+    // point moves the grid by half a step against the range (asym). A thousandth covers the rounding of the arithmetic.
+    switch (scheme.symmetry) {
+    case Symmetry::Symmetric: return 1.001 * 0.5 * absMax / (static_cast<double>(middleCode(scheme)) - 1.0);
+    case Symmetry::SymmetricFull:
+    case Symmetry::Asymmetric: return 1.001 * 2.0 * absMax / largest;
+    case Symmetry::AsymmetricFloat: return 1.001 * absMax / largest;
+    }
+    return 0.0;
+}
+
+}  // namespace
+
+extern const NumberFormat integer;
+const NumberFormat integer {formats, refusal, basis, gridOf, fakeQuantize, encode, decode, codeCount, worstCaseError};
+
+}  // namespace quantloupe::number_formats
