@@ -5,10 +5,13 @@
 #include "core/model/model.h"
 
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string_view>
 
 namespace quantloupe {
+
+using MappedFilePointer = std::shared_ptr<const MappedFile>;
 
 /// One row of the reader table. A reader is two functions and no state.
 struct FileFormat {
@@ -16,7 +19,8 @@ struct FileFormat {
     std::string_view description;  ///< shown in the open dialog
     std::string_view extensions;   ///< space separated, lower case, without dots
     bool (*matches)(Bytes head);   ///< looks at the first 4 KiB only; must not throw
-    Result<Model> (*open)(const std::filesystem::path& path);  ///< reads headers only; no tensor byte
+    /// Reads headers only, no tensor byte; opens what belongs to the file (shards, config.json) beside it.
+    Result<Model> (*open)(const MappedFilePointer& file);
 };
 
 /// Every built-in format, in probing order.

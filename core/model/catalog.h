@@ -27,12 +27,12 @@ struct CatalogTensor {
 
 struct ModelCatalog {
     std::string fingerprint;
-    std::string path;      ///< UTF-8, as the user named it
+    std::string path;  ///< UTF-8, as the user named it
     std::string format;
     NamingWorld naming = NamingWorld::HuggingFace;
     bool synthetic = false;
     ModelConfig config;
-    std::vector<CatalogTensor> tensors;   ///< in file order
+    std::vector<CatalogTensor> tensors;  ///< in file order
     std::vector<std::string> warnings;
 
     std::uint64_t parameters() const;

@@ -16,7 +16,7 @@ namespace quantloupe {
 
 /// One named tensor of a checkpoint. Says where it lies; touches no byte of it.
 struct ModelTensor {
-    std::string name;          ///< as in the file
+    std::string name;  ///< as in the file
     TensorView view;
     NameParts parts;           ///< role, block, expert, fused group
     std::uint32_t file = 0;    ///< index into Model::files
@@ -30,7 +30,7 @@ struct ModelTensor {
 
 /// The figures of the architecture, from config.json or GGUF metadata. Absent where the model does not say.
 struct ModelConfig {
-    std::string architecture;   ///< config.json's model_type or GGUF's general.architecture, e.g. "llama"
+    std::string architecture;  ///< config.json's model_type or GGUF's general.architecture, e.g. "llama"
     std::optional<std::uint64_t> hiddenSize, layers, heads, keyValueHeads, headDimension, intermediateSize, vocabulary,
         contextLength, experts, expertsPerToken, slidingWindow;
     bool tiedEmbeddings = false;
@@ -40,15 +40,15 @@ struct ModelConfig {
 
 /// An opened checkpoint: immutable, shared, valid as long as anyone holds it.
 struct Model {
-    std::filesystem::path path;                                  ///< what the user named
-    std::string format;                                          ///< "safetensors", "gguf"
+    std::filesystem::path path;  ///< what the user named
+    std::string format;          ///< "safetensors", "gguf"
     NamingWorld naming = NamingWorld::HuggingFace;
     ModelConfig config;
-    std::vector<std::pair<std::string, std::string>> metadata;   ///< in file order, values shortened for display
+    std::vector<std::pair<std::string, std::string>> metadata;  ///< in file order, values shortened for display
     std::vector<std::filesystem::path> files;
-    std::vector<ModelTensor> tensors;                            ///< in file order
-    std::vector<std::string> warnings;                           ///< plain sentences
-    bool synthetic = false;                                      ///< metadata says that a generator made it
+    std::vector<ModelTensor> tensors;   ///< in file order
+    std::vector<std::string> warnings;  ///< plain sentences
+    bool synthetic = false;             ///< metadata says that a generator made it
     /// XXH3-128 over names, dtypes, shapes and a sample of each tensor's bytes: the same for copies of one model,
     /// found without reading the whole.
     std::string fingerprint;

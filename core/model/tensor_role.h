@@ -10,8 +10,22 @@ namespace quantloupe {
 
 /// What a tensor does in its model, whatever the naming world.
 enum class TensorRole : std::uint8_t {
-    Embedding, Position, LmHead, Query, Key, Value, Output, QueryKeyValue,
-    Gate, Up, Down, GateUp, Router, Norm, Bias, Other,
+    Embedding,
+    Position,
+    LmHead,
+    Query,
+    Key,
+    Value,
+    Output,
+    QueryKeyValue,
+    Gate,
+    Up,
+    Down,
+    GateUp,
+    Router,
+    Norm,
+    Bias,
+    Other,
 };
 
 /// "embedding", "position", "lm_head", "q", "k", "v", "o", "qkv", "gate", "up", "down", "gate_up", "router", "norm",
@@ -24,10 +38,10 @@ enum class NamingWorld : std::uint8_t { HuggingFace, Gguf };
 /// What a tensor's name says about it.
 struct NameParts {
     TensorRole role = TensorRole::Other;
-    std::optional<unsigned> block {};    ///< transformer block, 0-based
-    std::optional<unsigned> expert {};   ///< expert of a mixture; absent for shared experts and stacks
+    std::optional<unsigned> block {};   ///< transformer block, 0-based
+    std::optional<unsigned> expert {};  ///< expert of a mixture; absent for shared experts and stacks
     bool sharedExpert = false;
-    bool expertStack = false;            ///< 3-D stack of all experts (GGUF)
+    bool expertStack = false;  ///< 3-D stack of all experts (GGUF)
     /// Tensors that runtimes fuse and so must share a scheme, e.g. "0.attn.qkv", "3.mlp.gate_up"; empty when alone.
     std::string fusedGroup {};
 

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/file_formats/file_format.h"
+
+namespace quantloupe {
+
+/// Opens the model that a folder holds: by its one shard index, else `model.safetensors`, else all
+/// `model*.safetensors`, else the only safetensors file, else the only GGUF file (or the first of the only split one).
+/// `openFile` opens a single file. Errors: NotThisFormat when there is none, or no telling which.
+Result<Model> openFolder(const std::filesystem::path& folder, Result<Model> (*openFile)(const std::filesystem::path&));
+
+}  // namespace quantloupe

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/file_formats/model_assembly.h"
+
+#include "core/base/hash.h"
+#include "core/base/text.h"
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+#include <set>
+
+namespace quantloupe {
+namespace {
+
+constexpr std::size_t kSampleBytes = 64;
+
+Result<void> refuseTwins(const Model& model, const std::vector<std::size_t>& order)
+{
+    for (std::size_t i = 1; i < order.size(); ++i) {
+        const auto& first = model.tensors[std::min(order[i - 1], order[i])];
+        const auto& second = model.tensors[std::max(order[i - 1], order[i])];
+        if (first.name == second.name) {
+            return failure(ErrorCode::Malformed, model.files[second.file].string(),
+                "tensor " + inQuotes(second.name) + " is already in "
+                    + inQuotes(model.files[first.file].filename().string()),
+                second.offset);
+        }
+    }
+    return {};
+}
+
+/// A group of one constrains nothing: GPT-2 has an "up" without a "gate".
+void dropLonelyGroups(Model& model)
+{
+    std::map<std::string_view, int> members;
+    for (const auto& tensor : model.tensors)
+        ++members[tensor.parts.fusedGroup];
+    std::vector<ModelTensor*> lonely;
+    for (auto& tensor : model.tensors)
+        if (members[tensor.parts.fusedGroup] == 1)
+            lonely.push_back(&tensor);
+    for (auto* tensor : lonely)
+        tensor->parts.fusedGroup.clear();
+}
+
+void warnOfUndecodable(Model& model)
+{
+    std::map<std::string_view, std::size_t> counts;
+    for (const auto& tensor : model.tensors)
+        if (!traitsOf(tensor.view.dtype).decodable)
+            ++counts[nameOf(tensor.view.dtype)];
+    if (counts.empty())
+        return;
+    std::string text = "Tensors of these types are listed but cannot be decoded:";
+    for (const auto& [name, count] : counts)
+        text += (text.ends_with(':') ? " " : ", ") + std::string(name) + " (" + std::to_string(count) + ")";
+    model.warnings.push_back(text + ".");
+}
+
+void warnOfBlocks(Model& model)
+{
+    std::set<unsigned> blocks;
+    for (const auto& tensor : model.tensors)
+        if (tensor.parts.block)
+            blocks.insert(*tensor.parts.block);
+    if (model.config.layers && !blocks.empty() && blocks.size() < *model.config.layers) {
+        model.warnings.push_back("The architecture has " + std::to_string(*model.config.layers)
+            + " blocks, the tensors belong to " + std::to_string(blocks.size()) + ": part of the model is missing.");
+    }
+}
+
+/// In the order of names, so that a checkpoint has the same fingerprint whole or in shards. The first and last bytes of
+/// each tensor tell fine-tunes of one architecture apart and cost at most two pages each.
+std::string fingerprintOf(const Model& model, const std::vector<std::size_t>& order)
+{
+    FingerprintHasher hasher;
+    for (const auto index : order) {
+        const auto& tensor = model.tensors[index];
+        hasher.add(tensor.name);
+        hasher.add(nameOf(tensor.view.dtype));
+        hasher.add(std::uint64_t {tensor.view.shape.size()});
+        for (const auto extent : tensor.view.shape)
+            hasher.add(extent);
+        const auto sample = std::min(kSampleBytes, tensor.view.bytes.size());
+        hasher.add(tensor.view.bytes.first(sample));
+        hasher.add(tensor.view.bytes.last(sample));
+    }
+    return hasher.hex();
+}
+
+}  // namespace
+
+std::vector<std::size_t> orderByName(const std::vector<ModelTensor>& tensors)
+{
+    std::vector<std::size_t> order(tensors.size());
+    std::iota(order.begin(), order.end(), std::size_t {0});
+    std::sort(
+        order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return tensors[a].name < tensors[b].name; });
+    return order;
+}
+
+std::string listed(const std::vector<std::string>& names)
+{
+    constexpr std::size_t kShown = 3;
+    std::string text;
+    for (std::size_t i = 0; i < std::min(kShown, names.size()); ++i)
+        text.append(i ? ", " : "").append(inQuotes(names[i]));
+    if (names.size() > kShown)
+        text += " and " + std::to_string(names.size() - kShown) + " more";
+    return text;
+}
+
+Result<void> completeModel(Model& model)
+{
+    const auto order = orderByName(model.tensors);
+    if (auto unique = refuseTwins(model, order); !unique)
+        return unique;
+    dropLonelyGroups(model);
+    warnOfUndecodable(model);
+    warnOfBlocks(model);
+    model.fingerprint = fingerprintOf(model, order);
+    return {};
+}
+
+}  // namespace quantloupe

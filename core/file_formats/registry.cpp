@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/file_formats/checkpoint_folder.h"
+#include "core/file_formats/file_format.h"
+#include "core/file_formats/model_assembly.h"
+#include "core/file_formats/safetensors.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <sstream>
+
+namespace quantloupe {
+namespace file_formats {
+#define QUANTLOUPE_ENTRY(name) extern const FileFormat name;
+#include "core/file_formats/registry.inc"  // written by CMake from the one list
+#undef QUANTLOUPE_ENTRY
+}  // namespace file_formats
+
+namespace {
+
+constexpr std::size_t kHead = 4096;
+
+bool hasExtension(const FileFormat& format, const std::filesystem::path& path)
+{
+    auto extension = path.extension().string();
+    if (extension.size() < 2)
+        return false;
+    std::transform(extension.begin(), extension.end(), extension.begin(),
+        [](char character) { return static_cast<char>(std::tolower(static_cast<unsigned char>(character))); });
+    std::istringstream known {std::string(format.extensions)};
+    for (std::string one; known >> one;)
+        if (extension.compare(1, std::string::npos, one) == 0)
+            return true;
+    return false;
+}
+
+/// Files people try to open although no reader is for them: say what they are instead of "not recognised".
+std::string_view foreignKind(Bytes head)
+{
+    static constexpr std::pair<std::string_view, std::string_view> kKinds[] = {
+        {"version https://git-lfs", "a Git LFS pointer, not the file itself: fetch it with 'git lfs pull'"},
+        {"PK\3\4", "a zip archive (PyTorch, Keras or NumPy), which cannot be read yet"},
+        {"\x89HDF\r\n", "an HDF5 file, not a checkpoint that can be read"},
+        {"\x93NUMPY", "a NumPy array, which cannot be read yet"},
+        {"\x80\2", "a Python pickle (PyTorch), which is never loaded"},
+        {"<!DOCTYPE", "a web page: the download went wrong"},
+        {"<html", "a web page: the download went wrong"},
+        {"{", "a JSON text: open the weights or the folder instead"},
+    };
+    const std::string_view text(reinterpret_cast<const char*>(head.data()), head.size());
+    for (const auto& [magic, kind] : kKinds)
+        if (text.starts_with(magic))
+            return kind;
+    return text.empty() ? "empty" : "";
+}
+
+Result<Model> openFile(const std::filesystem::path& path)
+{
+    auto file = MappedFile::open(path);
+    if (!file)
+        return tl::unexpected(std::move(file.error()));
+    if (path.filename().string().ends_with(".index.json"))
+        return openShardIndex(*file);
+    const auto head = (*file)->bytes().first(std::min(kHead, (*file)->bytes().size()));
+    for (const auto* format : fileFormats())
+        if (format->matches(head))
+            return format->open(*file);
+    if (const auto kind = foreignKind(head); !kind.empty())
+        return failure(ErrorCode::NotThisFormat, path.string(), "the file is " + std::string(kind), 0);
+    // Broken so badly that its content is not recognised: the reader its name asks for says best what is wrong.
+    for (const auto* format : fileFormats())
+        if (hasExtension(*format, path))
+            return format->open(*file);
+    return failure(ErrorCode::NotThisFormat, path.string(), "neither safetensors nor GGUF", 0);
+}
+
+}  // namespace
+
+std::span<const FileFormat* const> fileFormats()
+{
+#define QUANTLOUPE_ENTRY(name) &file_formats::name,
+    static constexpr std::array table {
+#include "core/file_formats/registry.inc"
+    };
+#undef QUANTLOUPE_ENTRY
+    return table;
+}
+
+Result<ModelPointer> openModel(const std::filesystem::path& path)
+{
+    std::error_code ignored;
+    auto model = std::filesystem::is_directory(path, ignored) ? openFolder(path, openFile) : openFile(path);
+    if (!model)
+        return tl::unexpected(std::move(model.error()));
+    model->path = path;
+    if (auto completed = completeModel(*model); !completed)
+        return tl::unexpected(std::move(completed.error()));
+    return std::make_shared<const Model>(std::move(*model));
+}
+
+}  // namespace quantloupe

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/model/model.h"
+
+#include "core/model/parameter_count.h"
+
+namespace quantloupe {
+namespace {
+
+/// Of integer and packed types the values are codes, not weights; e8m0 holds the scales of others.
+bool holdsWeights(DType type)
+{
+    switch (type) {
+    case DType::F64:
+    case DType::F32:
+    case DType::F16:
+    case DType::BF16:
+    case DType::F8_E4M3:
+    case DType::F8_E5M2: return traitsOf(type).decodable;
+    default: return false;
+    }
+}
+
+}  // namespace
+
+bool ModelTensor::quantizable() const
+{
+    if (parts.role == TensorRole::Norm || parts.role == TensorRole::Bias || parts.role == TensorRole::Position)
+        return false;
+    return view.shape.size() >= 2 && view.elements() > 0 && holdsWeights(view.dtype);
+}
+
+std::uint64_t Model::parameters() const
+{
+    return countParameters(
+        tensors, config.tiedEmbeddings, [](const ModelTensor& tensor) -> const Shape& { return tensor.view.shape; });
+}
+
+std::uint64_t Model::bytes() const
+{
+    std::uint64_t sum = 0;
+    for (const auto& tensor : tensors)
+        sum += tensor.bytes();
+    return sum;
+}
+
+std::optional<std::size_t> Model::find(std::string_view name) const
+{
+    for (std::size_t i = 0; i < tensors.size(); ++i)
+        if (tensors[i].name == name)
+            return i;
+    return std::nullopt;
+}
+
+std::vector<std::size_t> Model::quantizableTensors() const
+{
+    std::vector<std::size_t> indices;
+    for (std::size_t i = 0; i < tensors.size(); ++i)
+        if (tensors[i].quantizable())
+            indices.push_back(i);
+    return indices;
+}
+
+}  // namespace quantloupe
