@@ -21,9 +21,20 @@
 
 #include "core/study/study.h"
 
+#include <cstdint>
 #include <filesystem>
+#include <string_view>
 
 namespace quantloupe {
+
+namespace study_schema {
+
+inline constexpr std::uint64_t kVersion = 1;
+inline constexpr std::size_t kUserBlock = 512;
+/// First bytes of a study file; 32 hexadecimal digits and a line feed follow.
+inline constexpr std::string_view kSeal = "Quantloupe study, HDF5 from byte 512 on, whose XXH3-128 is ";
+
+}  // namespace study_schema
 
 /// Writes a whole study to a new file, sealed by its checksum. Not atomic: meant for replaceFileAtomically().
 /// Errors: CannotWrite, InvalidArgument (a name that texts padded with zeros cannot hold).

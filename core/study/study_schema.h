@@ -5,17 +5,13 @@
 #include "core/model/model.h"
 #include "core/study/hdf5_values.h"
 #include "core/study/measurement.h"
+#include "core/study/study_file.h"
 
 #include <cstdint>
 #include <optional>
 #include <variant>
 
 namespace quantloupe::study_schema {
-
-inline constexpr std::uint64_t kVersion = 1;
-inline constexpr std::size_t kUserBlock = 512;
-/// First bytes of a study file; 32 hexadecimal digits and a line feed follow.
-inline constexpr std::string_view kSeal = "Quantloupe study, HDF5 from byte 512 on, whose XXH3-128 is ";
 
 /// One column of numbers: its name in the file and where the number is in a record.
 template<class Record>
