@@ -13,9 +13,10 @@ namespace quantloupe {
 struct LayerInspection {
     SchemeMeasurement measurement;
     Histogram quantizedHistogram;  ///< of ŵ, with the bins of the weight histogram
-    /// Values that the codes of the unit with the median scale stand for, ascending; empty above 256 levels.
+    /// Finite values that the codes of a typical unit stand for, ascending: the unit whose scale is the median over the
+    /// rows of each row's median. Empty above 256 levels.
     std::vector<float> levels;
-    /// How often each code occurs, by code from the lowest value up; empty above 256 levels.
+    /// How often each of these codes occurs among the finite weights: occupancy[i] belongs to levels[i].
     std::vector<std::uint64_t> occupancy;
     double entropyBits = 0.0;  ///< of the codes: bits per weight actually used
 };
@@ -27,7 +28,8 @@ Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStat
 /// Which values a weight map shows.
 enum class MapQuantity : std::uint8_t { Weights, Error, AbsError, Codes };
 
-/// A rectangle of the matrix pooled to a raster: where a cell covers several weights it shows the one largest in size.
+/// A rectangle of the matrix pooled to a raster: where a cell covers several weights it shows the one
+/// largest in size (Codes: the code of that weight), the first of equals; NaN where any of them is not finite.
 struct WeightMap {
     MapQuantity quantity = MapQuantity::Weights;
     std::uint64_t firstRow = 0, firstColumn = 0, rows = 0, columns = 0;  ///< the rectangle shown
@@ -35,8 +37,8 @@ struct WeightMap {
     std::vector<float> cells;                                            ///< row-major, height × width
 };
 
-/// Pools a rectangle to at most maxHeight × maxWidth cells; real values where it is no larger than that.
-/// `scheme` is not used for MapQuantity::Weights. Errors: Cancelled, Unsupported.
+/// Pools a rectangle, cut to the matrix, to at most maxHeight × maxWidth cells; real values where it is no larger than
+/// that. `scheme` is not used for MapQuantity::Weights. Errors: Cancelled, Unsupported.
 Result<WeightMap> poolWeights(const ModelTensor& tensor, const WeightStatistics& weights, const Scheme& scheme,
     MapQuantity quantity, const WeightMap& rectangle, std::uint32_t maxHeight, std::uint32_t maxWidth,
     std::stop_token stop);

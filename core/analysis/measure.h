@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/analysis/analyze.h"
+#include "core/analysis/prepared_scheme.h"
 #include "core/analysis/progress_share.h"
 
 #include <span>
@@ -15,6 +16,13 @@ Result<WeightStatistics> measureWeights(const ModelTensor& tensor, std::stop_tok
 
 Result<std::vector<SchemeMeasurement>> measureSchemes(const ModelTensor& tensor, const WeightStatistics& weights,
     std::span<const Scheme> schemes, std::stop_token stop, const ProgressShare& progress);
+
+/// The one pass over the tensor through all the schemes. `bins` of the error histograms may be 0.
+Result<std::vector<SchemeMeasurement>> measureErrors(const ModelTensor& tensor, std::span<const PreparedScheme> schemes,
+    std::size_t bins, std::stop_token stop, const ProgressShare& progress);
+
+/// The measurement of a scheme before its pass: sizes and room for the rows' figures.
+SchemeMeasurement describeSizes(const Scheme& scheme, const MatrixShape& shape);
 
 /// Errors: Unsupported when the tensor's dtype cannot be decoded.
 Result<void> requireDecodable(const ModelTensor& tensor);

@@ -24,6 +24,8 @@ struct SchemeErrors {
     }
 };
 
+}  // namespace
+
 SchemeMeasurement describeSizes(const Scheme& scheme, const MatrixShape& shape)
 {
     SchemeMeasurement measurement;
@@ -34,7 +36,42 @@ SchemeMeasurement describeSizes(const Scheme& scheme, const MatrixShape& shape)
     return measurement;
 }
 
-}  // namespace
+Result<std::vector<SchemeMeasurement>> measureErrors(const ModelTensor& tensor, std::span<const PreparedScheme> schemes,
+    std::size_t bins, std::stop_token stop, const ProgressShare& progress)
+{
+    const auto shape = matrixShape(tensor.view);
+    std::vector<SchemeMeasurement> measurements;
+    for (const auto& scheme : schemes)
+        measurements.push_back(describeSizes(scheme.quantizer.scheme(), shape));
+
+    tbb::enumerable_thread_specific<QuantizerScratch> scratches;
+    auto errors = reduceTiles<SchemeErrors>(
+        tensor, std::move(stop), progress,
+        [&] {
+            SchemeErrors empty;
+            for (const auto& scheme : schemes)
+                empty.schemes.emplace_back(scheme.quantizer.columns(), scheme.errorRange, bins);
+            return empty;
+        },
+        [&](SchemeErrors& sums, const RowTile& tile) {
+            auto& scratch = scratches.local();
+            for (std::size_t i = 0; i < schemes.size(); ++i)
+                forEachStep(schemes[i], tile, scratch,
+                    [&](auto rows, auto quantized, std::size_t firstRow, std::size_t count, std::uint64_t clipped) {
+                        const auto energies = std::span(measurements[i].rowErrorEnergy).subspan(firstRow, count);
+                        sums.schemes[i].add(rows, quantized, energies);
+                        sums.schemes[i].addClipped(clipped);
+                    });
+        });
+    if (!errors)
+        return tl::unexpected(errors.error());
+    for (std::size_t i = 0; i < measurements.size(); ++i) {
+        measurements[i].error = errors->schemes[i].error();
+        measurements[i].errorHistogram = errors->schemes[i].histogram();
+        measurements[i].columnErrorEnergy = errors->schemes[i].columnErrorEnergy();
+    }
+    return measurements;
+}
 
 Result<std::vector<SchemeMeasurement>> measureSchemes(const ModelTensor& tensor, const WeightStatistics& weights,
     std::span<const Scheme> schemes, std::stop_token stop, const ProgressShare& progress)
@@ -45,43 +82,8 @@ Result<std::vector<SchemeMeasurement>> measureSchemes(const ModelTensor& tensor,
     const auto prepared = prepareSchemes(tensor, weights, schemes, stop, remaining);
     if (!prepared)
         return tl::unexpected(prepared.error());
-
-    const auto shape = matrixShape(tensor.view);
-    const auto columns = static_cast<std::size_t>(shape.columns);
-    std::vector<SchemeMeasurement> measurements;
-    for (const auto& scheme : schemes)
-        measurements.push_back(describeSizes(scheme, shape));
-
-    tbb::enumerable_thread_specific<QuantizerScratch> scratches;
-    auto errors = reduceTiles<SchemeErrors>(
-        tensor, stop, remaining,
-        [&] {
-            SchemeErrors empty;
-            for (const auto& scheme : *prepared)
-                empty.schemes.emplace_back(columns, scheme.errorRange);
-            return empty;
-        },
-        [&](SchemeErrors& sums, const RowTile& tile) {
-            auto& scratch = scratches.local();
-            const auto step = rowsPerStep(columns);
-            for (std::size_t i = 0; i < prepared->size(); ++i)
-                for (std::size_t row = 0; row < tile.rowCount; row += step) {
-                    const auto count = std::min(step, tile.rowCount - row);
-                    const auto rows = tile.weights.subspan(row * columns, count * columns);
-                    const auto energies = std::span(measurements[i].rowErrorEnergy)
-                                              .subspan(static_cast<std::size_t>(tile.firstRow) + row, count);
-                    sums.schemes[i].addClipped((*prepared)[i].quantize(rows, count, scratch));
-                    sums.schemes[i].add(rows, scratch.quantized, energies);
-                }
-        });
-    if (!errors)
-        return tl::unexpected(errors.error());
-    for (std::size_t i = 0; i < measurements.size(); ++i) {
-        measurements[i].error = errors->schemes[i].error();
-        measurements[i].errorHistogram = errors->schemes[i].histogram();
-        measurements[i].columnErrorEnergy = errors->schemes[i].columnErrorEnergy();
-    }
-    return measurements;
+    constexpr std::size_t bins = 256;
+    return measureErrors(tensor, *prepared, bins, std::move(stop), remaining);
 }
 
 Result<std::vector<SchemeMeasurement>> measureSchemes(const ModelTensor& tensor, const WeightStatistics& weights,

@@ -76,7 +76,8 @@ double chooseErrorRange(const PreparedScheme& scheme, std::span<const float> sam
     }
     if (largest == 0.0)
         return std::isfinite(worst) ? worst : 0.0;
-    return std::max(largest, std::min(1.25 * largest, worst));
+    // A clipping range may exceed what is called the worst case.
+    return worst < largest ? 1.25 * largest : std::min(1.25 * largest, worst);
 }
 
 }  // namespace

@@ -2,11 +2,12 @@
 // A scheme made ready for one tensor. For use inside this room.
 #pragma once
 
-#include "core/analysis/progress_share.h"
+#include "core/analysis/row_tiles.h"
 #include "core/model/model.h"
 #include "core/number_formats/quantizer.h"
 #include "core/statistics/weight_statistics.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <stop_token>
@@ -32,6 +33,20 @@ struct PreparedScheme {
 
 /// Whole rows that are quantized at a time, so that originals, results and errors stay in the first-level cache.
 std::size_t rowsPerStep(std::size_t columns);
+
+/// Quantizes a tile step by step: each(rows, quantized, firstRow, rowCount, clipped), scratch holding the step's grids.
+template<class Each>
+void forEachStep(const PreparedScheme& scheme, const RowTile& tile, QuantizerScratch& scratch, const Each& each)
+{
+    const auto columns = scheme.quantizer.columns();
+    const auto step = rowsPerStep(columns);
+    for (std::size_t row = 0; row < tile.rowCount; row += step) {
+        const auto count = std::min(step, tile.rowCount - row);
+        const auto rows = tile.weights.subspan(row * columns, count * columns);
+        const auto clipped = scheme.quantize(rows, count, scratch);
+        each(rows, std::span(scratch.quantized), static_cast<std::size_t>(tile.firstRow) + row, count, clipped);
+    }
+}
 
 /// Finds the grids of tensor-granularity schemes, all in the same passes, and the ranges of the error histograms.
 /// Errors: Cancelled, Unsupported.

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/analysis/benchmark.h"
+
+#include "core/analysis/analyze.h"
+#include "core/analysis/benchmark_weights.h"
+#include "core/analysis/measure.h"
+#include "core/analysis/prepared_scheme.h"
+
+#include <tbb/task_arena.h>
+
+#include <algorithm>
+#include <chrono>
+#include <ctime>
+#include <functional>
+#include <utility>
+
+namespace quantloupe {
+
+namespace {
+
+/// Processor time of this thread, seconds.
+double threadSeconds()
+{
+    timespec now {};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+double wallSeconds()
+{
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+double median(std::vector<double> values)
+{
+    const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+    std::nth_element(values.begin(), middle, values.end());
+    return *middle;
+}
+
+/// One thing to time, with its times so far.
+struct Timed {
+    std::string name;
+    std::function<Result<void>()> run;
+    std::vector<double> processor {}, wall {};
+};
+
+Result<void> timeOnce(Timed& timed)
+{
+    const double processor = threadSeconds(), wall = wallSeconds();
+    if (auto done = timed.run(); !done)
+        return done;
+    timed.processor.push_back(threadSeconds() - processor);
+    timed.wall.push_back(wallSeconds() - wall);
+    return {};
+}
+
+Result<void> decodeAll(const ModelTensor& tensor, std::vector<float>& buffer)
+{
+    const RowTiling tiling(matrixShape(tensor.view));
+    for (std::uint64_t row = 0; row < tiling.shape.rows; row += tiling.rowsPerTile) {
+        const auto count = std::min(tiling.rowsPerTile, tiling.shape.rows - row);
+        buffer.resize(static_cast<std::size_t>(count * tiling.shape.columns));
+        decodeRows(tensor.view, row, count, buffer);
+    }
+    return {};
+}
+
+/// The tensors and arenas that every operation works on.
+struct Bench {
+    BenchmarkTensor whole, brain, half;
+    WeightStatistics weights {};
+    tbb::task_arena one {1}, two {2};
+    std::vector<float> buffer {};
+    std::stop_token stop;
+    std::uint64_t checksum = 0;
+
+    Bench(const BenchmarkOptions& options, std::stop_token token)
+        : whole(options.rows, options.columns, DType::F32)
+        , brain(options.rows, options.columns, DType::BF16)
+        , half(options.rows, options.columns, DType::F16)
+        , stop(std::move(token))
+    {
+    }
+
+    Result<void> measure(const PreparedScheme& scheme, tbb::task_arena& arena, std::size_t bins)
+    {
+        Progress unseen;
+        const auto& tensor = whole.tensor();
+        auto measured = arena.execute([&] {
+            return measureErrors(tensor, {&scheme, 1}, bins, stop, ProgressShare(unseen, 0));
+        });
+        if (!measured)
+            return tl::unexpected(measured.error());
+        checksum += measured->front().error.count;
+        return {};
+    }
+};
+
+std::vector<Timed> operationsOf(Bench& bench)
+{
+    std::vector<Timed> operations;
+    operations.push_back({.name = "memory read", .run = [&bench]() -> Result<void> {
+                              bench.checksum += readMemory(bench.whole.tensor().view.bytes);
+                              return {};
+                          }});
+    for (const auto* tensor : {&bench.whole, &bench.brain, &bench.half})
+        operations.push_back({.name = "decode " + std::string(nameOf(tensor->tensor().view.dtype)),
+            .run = [&bench, tensor] { return decodeAll(tensor->tensor(), bench.buffer); }});
+    operations.push_back({.name = "weight statistics", .run = [&bench]() -> Result<void> {
+                              Progress unseen;
+                              auto weights = bench.one.execute(
+                                  [&] { return measureWeights(bench.whole.tensor(), bench.stop, unseen); });
+                              if (!weights)
+                                  return tl::unexpected(weights.error());
+                              bench.checksum += weights->zeros;
+                              return {};
+                          }});
+    return operations;
+}
+
+}  // namespace
+
+std::vector<Scheme> defaultBenchmarkSchemes()
+{
+    std::vector<Scheme> schemes;
+    for (const auto* text :
+        {"int4:g128", "int8", "int4:g32:asym", "int8:tensor", "fp8_e4m3", "nf4", "ternary", "fp16", "bf16"})
+        if (auto scheme = Scheme::parse(text); scheme && requireBuilt(*scheme))
+            schemes.push_back(*scheme);
+    return schemes;
+}
+
+Result<BenchmarkResult> runBenchmark(const BenchmarkOptions& options, std::stop_token stop)
+{
+    if (options.rows == 0 || options.columns == 0 || options.rounds == 0)
+        return failure(ErrorCode::InvalidArgument, "bench", "needs at least one weight and one round");
+    const auto schemes = options.schemes.empty() ? defaultBenchmarkSchemes() : options.schemes;
+    Bench bench(options, stop);
+    Progress unseen;
+    auto weights = measureWeights(bench.whole.tensor(), stop, unseen);
+    if (!weights)
+        return tl::unexpected(weights.error());
+    ProgressShare share(unseen, 0);
+    const auto prepared = prepareSchemes(bench.whole.tensor(), *weights, schemes, stop, share);
+    if (!prepared)
+        return tl::unexpected(prepared.error());
+
+    auto operations = operationsOf(bench);
+    constexpr std::size_t bins = 256, variants = 3;
+    std::vector<Timed> passes;  // per scheme: full, without histogram, full on two threads
+    for (const auto& scheme : *prepared) {
+        passes.push_back({.name = "full", .run = [&bench, &scheme] { return bench.measure(scheme, bench.one, bins); }});
+        passes.push_back({.name = "plain", .run = [&bench, &scheme] { return bench.measure(scheme, bench.one, 0); }});
+        passes.push_back({.name = "two", .run = [&bench, &scheme] { return bench.measure(scheme, bench.two, bins); }});
+    }
+    // Round by round, so that a slow spell of the machine meets all alike.
+    for (unsigned round = 0; round < options.rounds; ++round)
+        for (auto* group : {&operations, &passes})
+            for (auto& timed : *group) {
+                if (stop.stop_requested())
+                    return cancelled(bench.whole.tensor());
+                if (auto done = timeOnce(timed); !done)
+                    return tl::unexpected(done.error());
+            }
+
+    const auto elements = options.rows * options.columns;
+    const auto rate = [&](const Timed& timed) {
+        return 4e-9 * static_cast<double>(elements) / median(timed.processor);
+    };
+    BenchmarkResult result {.weights = elements, .rounds = options.rounds, .operations = {}, .schemes = {}};
+    const double read = rate(operations.front());
+    for (const auto& timed : operations)
+        result.operations.push_back({timed.name, rate(timed), rate(timed) / read});
+    for (std::size_t i = 0; i < schemes.size(); ++i) {
+        const auto* pass = &passes[i * variants];
+        result.schemes.push_back({.scheme = schemes[i].toString(),
+            .full = rate(pass[0]),
+            .withoutHistogram = rate(pass[1]),
+            .fullOfMemoryRead = rate(pass[0]) / read,
+            .speedUpOfTwoThreads = median(pass[0].wall) / median(pass[2].wall)});
+    }
+    return result;
+}
+
+}  // namespace quantloupe

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/analysis/inspect.h"
+
+#include "core/analysis/measure.h"
+#include "core/analysis/prepared_scheme.h"
+#include "core/statistics/error_accumulator.h"
+
+#include <tbb/enumerable_thread_specific.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <numeric>
+#include <utility>
+
+namespace quantloupe {
+
+namespace {
+
+constexpr std::size_t mostLevels = 256;
+
+struct InspectionSums {
+    ErrorAccumulator error;
+    Histogram quantized;
+    std::vector<std::uint64_t> codes;  ///< by code
+
+    InspectionSums& operator+=(const InspectionSums& other)
+    {
+        error += other.error;
+        quantized += other.quantized;
+        std::transform(codes.begin(), codes.end(), other.codes.begin(), codes.begin(), std::plus<> {});
+        return *this;
+    }
+};
+
+struct InspectionScratch {
+    QuantizerScratch quantizer {};
+    std::vector<std::uint32_t> codes {};
+};
+
+double entropyOf(std::span<const std::uint64_t> counts)
+{
+    const auto total = static_cast<double>(std::accumulate(counts.begin(), counts.end(), std::uint64_t {0}));
+    double bits = 0.0;
+    for (const auto count : counts)
+        if (count != 0)
+            bits -= static_cast<double>(count) / total * std::log2(static_cast<double>(count) / total);
+    return bits;
+}
+
+/// The grid with the median scale; of an even number the lower one, so that it is one that occurs.
+UnitGrid medianGrid(std::span<UnitGrid> grids)
+{
+    if (grids.empty())
+        return {};
+    const auto middle = grids.begin() + static_cast<std::ptrdiff_t>((grids.size() - 1) / 2);
+    std::nth_element(grids.begin(), middle, grids.end(),
+        [](const UnitGrid& a, const UnitGrid& b) { return std::pair(a.scale, a.zero) < std::pair(b.scale, b.zero); });
+    return *middle;
+}
+
+/// Puts counts by code into the order of the values the codes stand for, leaving out codes of NaN and infinities.
+void orderByValue(std::span<const float> values, std::span<const std::uint64_t> counts, LayerInspection& inspection)
+{
+    std::vector<std::size_t> order;
+    for (std::size_t code = 0; code < values.size(); ++code)
+        if (std::isfinite(values[code]))
+            order.push_back(code);
+    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return values[a] < values[b]; });
+    for (const auto code : order) {
+        // Minifloats have two zeros: one level.
+        if (values[code] == 0.0F && !inspection.levels.empty() && inspection.levels.back() == 0.0F) {
+            inspection.occupancy.back() += counts[code];
+            continue;
+        }
+        inspection.levels.push_back(values[code]);
+        inspection.occupancy.push_back(counts[code]);
+    }
+}
+
+}  // namespace
+
+Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStatistics& weights, const Scheme& scheme,
+    std::stop_token stop, Progress& progress)
+{
+    if (auto decodable = requireDecodable(tensor); !decodable)
+        return tl::unexpected(decodable.error());
+    ProgressShare share(progress, tensor.bytes());
+    const auto prepared = prepareSchemes(tensor, weights, {&scheme, 1}, stop, share);
+    if (!prepared)
+        return tl::unexpected(prepared.error());
+    const auto& ready = prepared->front();
+
+    const auto shape = matrixShape(tensor.view);
+    LayerInspection inspection;
+    inspection.measurement = describeSizes(scheme, shape);
+    std::vector<UnitGrid> rowGrids(static_cast<std::size_t>(shape.rows));
+    tbb::enumerable_thread_specific<InspectionScratch> scratches;
+
+    const auto sums = reduceTiles<InspectionSums>(
+        tensor, stop, share,
+        [&] {
+            InspectionSums empty {.error = ErrorAccumulator(ready.quantizer.columns(), ready.errorRange),
+                .quantized = weights.histogram,
+                .codes = std::vector<std::uint64_t>(ready.quantizer.codeCount())};
+            std::fill(empty.quantized.counts.begin(), empty.quantized.counts.end(), 0);
+            empty.quantized.underflow = empty.quantized.overflow = 0;
+            return empty;
+        },
+        [&](InspectionSums& total, const RowTile& tile) {
+            auto& scratch = scratches.local();
+            forEachStep(ready, tile, scratch.quantizer,
+                [&](std::span<const float> rows, std::span<float> quantized, std::size_t firstRow, std::size_t count,
+                    std::uint64_t clipped) {
+                    total.error.add(
+                        rows, quantized, std::span(inspection.measurement.rowErrorEnergy).subspan(firstRow, count));
+                    total.error.addClipped(clipped);
+                    auto& grids = scratch.quantizer.grids;
+                    if (!total.codes.empty()) {
+                        scratch.codes.resize(rows.size());
+                        ready.quantizer.encode(rows, count, grids, scratch.codes);
+                        for (std::size_t i = 0; i < rows.size(); ++i)
+                            total.codes[scratch.codes[i]] += std::isfinite(rows[i]) ? 1U : 0U;
+                    }
+                    if (weights.nonFinite != 0)
+                        for (std::size_t i = 0; i < rows.size(); ++i)
+                            if (!std::isfinite(rows[i]))
+                                quantized[i] = std::numeric_limits<float>::quiet_NaN();
+                    total.quantized.add(quantized);
+                    const auto units = ready.quantizer.wholeTensor() ? 1 : ready.quantizer.unitsPerRow();
+                    for (std::size_t row = 0; row < count; ++row)
+                        rowGrids[firstRow + row] = ready.quantizer.wholeTensor()
+                            ? ready.tensorGrid
+                            : medianGrid(std::span(grids).subspan(row * units, units));
+                });
+        });
+    if (!sums)
+        return tl::unexpected(sums.error());
+
+    inspection.measurement.error = sums->error.error();
+    inspection.measurement.errorHistogram = sums->error.histogram();
+    inspection.measurement.columnErrorEnergy = sums->error.columnErrorEnergy();
+    inspection.quantizedHistogram = sums->quantized;
+    inspection.entropyBits = sums->codes.empty() ? std::numeric_limits<double>::quiet_NaN() : entropyOf(sums->codes);
+    if (!sums->codes.empty() && sums->codes.size() <= mostLevels)
+        orderByValue(ready.quantizer.levels(medianGrid(rowGrids)), sums->codes, inspection);
+    return inspection;
+}
+
+}  // namespace quantloupe
