@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace quantloupe::kernels {
+
+/// What error statistics are made of, over the finite originals: e = w − ŵ, rounded to float.
+struct ErrorSums {
+    std::uint64_t count = 0;       ///< finite originals
+    double signalEnergy = 0.0;     ///< Σw²
+    double quantizedEnergy = 0.0;  ///< Σŵ²
+    double errorEnergy = 0.0;      ///< Σe²
+    double dotProduct = 0.0;       ///< Σw·ŵ
+    double errorSum = 0.0;         ///< Σe
+    double maxAbsError = 0.0;
+
+    ErrorSums& operator+=(const ErrorSums& other);
+};
+
+/// One pass over a row or any other run of weights.
+/// Blocks of 512 are summed in float lanes, then in double; a block whose sums would leave float's good range (tiny,
+/// huge or all-zero weights) is summed in double throughout. Against the reference, each sum of a block is within
+/// 2⁻²⁴·(512 / lanes + 8) of the sum of its terms' sizes; count and maxAbsError are exact.
+/// @pre same size
+ErrorSums errorSums(std::span<const float> originals, std::span<const float> quantized);
+ErrorSums errorSumsReference(std::span<const float> originals, std::span<const float> quantized);
+
+/// The same for whole rows, with profiles: rowEnergies[r] = Σe² of row r, columnEnergies[c] += e² (float squares added
+/// in double), errors[i] = e, NaN where the original is not finite.
+/// @pre originals.size() == rowEnergies.size() × columnEnergies.size(); quantized and errors as long as originals
+ErrorSums errorProfiles(std::span<const float> originals, std::span<const float> quantized,
+    std::span<float> rowEnergies, std::span<double> columnEnergies, std::span<float> errors);
+
+}  // namespace quantloupe::kernels

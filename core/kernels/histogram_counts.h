@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+
+namespace quantloupe::kernels {
+
+constexpr std::size_t maxHistogramBins = 512;
+
+/// Equal bins over [low, high]; bin i covers [low + i·w, low + (i+1)·w), high itself belongs to the last one.
+struct HistogramBins {
+    float low = 0.0F;
+    float high = 0.0F;         ///< high == low: the value low counts in bin 0
+    std::uint32_t bins = 256;  ///< 1 … maxHistogramBins
+
+    /// Bins per unit. Where the range is so small that it overflows, everything inside lands in the outer bins.
+    float density() const;
+};
+
+/// Counters being filled: four tables in turn, since two increments of one counter in a row wait for each other.
+/// Slot 0 is what lies below, slots 1 … bins the bins, then above, then non-finite. @pre at most 2³² values between
+/// folds
+struct HistogramTables {
+    static constexpr std::size_t slots = maxHistogramBins + 3;
+    std::array<std::array<std::uint32_t, slots>, 4> tables {};
+};
+
+/// Totals of all values folded in so far.
+struct HistogramTotals {
+    std::span<std::uint64_t> counts;  ///< one per bin
+    std::uint64_t below = 0;
+    std::uint64_t above = 0;
+    std::uint64_t nonFinite = 0;
+};
+
+/// Bin of x: (x − low)·density in float, cut off: an edge is blurred by 2⁻²³ of the distance to low.
+/// Exact: every target counts as the reference does.
+void histogramFill(std::span<const float> values, const HistogramBins& bins, HistogramTables& tables);
+void histogramFillReference(std::span<const float> values, const HistogramBins& bins, HistogramTables& tables);
+
+/// Adds the tables to the totals and clears them. @pre totals.counts.size() == bins.bins
+void histogramFold(HistogramTables& tables, const HistogramBins& bins, HistogramTotals& totals);
+
+/// Counts how far values lie from `mean` in steps of `step` > 0: slot i for (i − 1)·step < |x − mean| ≤ i·step, slot 0
+/// for x == mean; the last of the `distances` slots has no upper end; then nonFinite. Differences and quotients in
+/// float.
+/// @pre 2 ≤ distances ≤ maxHistogramBins
+void distanceFill(
+    std::span<const float> values, float mean, float step, std::uint32_t distances, HistogramTables& tables);
+void distanceFillReference(
+    std::span<const float> values, float mean, float step, std::uint32_t distances, HistogramTables& tables);
+
+/// Adds the tables to counts (one per slot) and clears them.
+void distanceFold(HistogramTables& tables, std::span<std::uint64_t> counts, std::uint64_t& nonFinite);
+
+}  // namespace quantloupe::kernels

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/kernels/error_sums.h"
+#include "tests/support/kernel_sweep.h"
+
+using namespace quantloupe;
+using namespace quantloupe::tests;
+using kernels::ErrorSums;
+
+namespace {
+
+// Each sum against the sizes of its terms: float lanes of up to 512 terms (scalar target) and a fused product.
+bool close(double actual, double expected, double sizes)
+{
+    return actual == expected || std::abs(actual - expected) <= 0x1p-24 * (512 + 8) * sizes;
+}
+
+bool agree(const ErrorSums& a, const ErrorSums& b, std::size_t n)
+{
+    const double errorSizes = std::sqrt(double(n) * b.errorEnergy);  // ≥ Σ|e|
+    return a.count == b.count && a.maxAbsError == b.maxAbsError && close(a.signalEnergy, b.signalEnergy, b.signalEnergy)
+        && close(a.quantizedEnergy, b.quantizedEnergy, b.quantizedEnergy)
+        && close(a.errorEnergy, b.errorEnergy, b.errorEnergy)
+        && close(a.dotProduct, b.dotProduct, std::sqrt(b.signalEnergy * b.quantizedEnergy))
+        && close(a.errorSum, b.errorSum, errorSizes);
+}
+
+}  // namespace
+
+class TestErrorSums : public QObject
+{
+    Q_OBJECT
+private Q_SLOTS:
+    void matchesReference_data() { addTargetRows({0, 1, 7, 8, 9, 31, 33, 511, 512, 513, 3000}); }
+    void matchesReference()
+    {
+        QFETCH(const qint64, target);
+        QFETCH(const int, count);
+        QFETCH(const int, shift);
+        const TargetScope scope(target);
+        // Sizes whose squares leave float's range, both ways.
+        for (const float size : {1.0F, 1e-25F, 1e-42F, 1e25F, 0.0F})
+            for (const bool broken : {false, true}) {
+                Samples originals(count * 3, shift, Content::Weights);
+                Samples quantized(count * 3, shift, Content::Weights, 2);
+                for (std::size_t i = 0; i < originals.values().size(); ++i) {
+                    float& w = originals.values()[i];
+                    float& q = quantized.values()[i];
+                    w *= size;
+                    q = w + 0.05F * q * size;
+                    if (broken && i % 5 == 0)
+                        w = i % 3 ? -HUGE_VALF : std::nanf("");
+                }
+                const std::span<const float> w = std::as_const(originals).values(),
+                                             q = std::as_const(quantized).values();
+                const ErrorSums expected = kernels::errorSumsReference(w, q);
+                QVERIFY(agree(kernels::errorSums(w, q), expected, w.size()));
+
+                const auto columns = std::size_t(count);
+                std::vector<float> rows(3, -1.0F), errors(w.size());
+                std::vector<double> columnEnergies(columns, 1.0);
+                const ErrorSums sums = kernels::errorProfiles(w, q, rows, columnEnergies, errors);
+                if (columns == 0) {
+                    QCOMPARE(sums.count, std::uint64_t(0));
+                    continue;
+                }
+                QVERIFY(agree(sums, expected, w.size()));
+                std::vector<double> expectedColumns(columns, 1.0);
+                for (std::size_t i = 0; i < w.size(); ++i) {
+                    const float e = w[i] - q[i];
+                    if (std::isfinite(w[i])) {
+                        expectedColumns[i % columns] += double(e * e);
+                        QCOMPARE(std::bit_cast<quint32>(errors[i]), std::bit_cast<quint32>(e));
+                    } else {
+                        QVERIFY(std::isnan(errors[i]));
+                    }
+                }
+                QVERIFY(columnEnergies == expectedColumns);
+                for (std::size_t r = 0; r < 3; ++r) {
+                    const double row =
+                        kernels::errorSumsReference(w.subspan(r * columns, columns), q.subspan(r * columns, columns))
+                            .errorEnergy;
+                    QVERIFY(close(double(rows[r]), double(float(row)), row));
+                }
+            }
+    }
+
+    void losslessIsExact()
+    {
+        const Samples samples(1000, 0, Content::Weights);
+        const ErrorSums sums = kernels::errorSums(samples.values(), samples.values());
+        QCOMPARE(sums.errorEnergy, 0.0);
+        QCOMPARE(sums.maxAbsError, 0.0);
+        QCOMPARE(sums.signalEnergy, sums.quantizedEnergy);
+        QCOMPARE(sums.count, std::uint64_t(1000));
+    }
+};
+
+QTEST_APPLESS_MAIN(TestErrorSums)
+#include "tst_error_sums.moc"
