@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/analysis/analyze.h"
+#include "core/file_formats/file_format.h"
+#include "tests/core/analysis/synthetic_tensor.h"
+#include "tests/support/shared_data.h"
+
+#include <nlohmann/json.hpp>
+
+#include <QTest>
+
+#include <cmath>
+#include <fstream>
+#include <thread>
+
+using namespace quantloupe;
+
+namespace {
+
+/// A model of synthetic tensors, without a file.
+class SyntheticModel
+{
+public:
+    explicit SyntheticModel(std::vector<std::pair<std::size_t, std::size_t>> shapes)
+    {
+        for (const auto& [rows, columns] : shapes) {
+            m_tensors.push_back(std::make_unique<tests::SyntheticTensor>(
+                rows, columns, tests::llmWeights(rows, columns, static_cast<unsigned>(m_tensors.size()))));
+            auto tensor = m_tensors.back()->tensor();
+            tensor.name = QStringLiteral("tensor.%1").arg(m_tensors.size() - 1).toStdString();
+            m_model.tensors.push_back(tensor);
+        }
+    }
+    const Model& model() const { return m_model; }
+    std::vector<WorkUnit> work(const std::vector<Scheme>& schemes) const
+    {
+        std::vector<WorkUnit> units;
+        for (std::size_t i = 0; i < m_tensors.size(); ++i)
+            units.push_back({i, schemes});
+        return units;
+    }
+
+private:
+    std::vector<std::unique_ptr<tests::SyntheticTensor>> m_tensors;
+    Model m_model;
+};
+
+std::vector<Scheme> twoSchemes()
+{
+    return {Scheme::parse("int4:g32").value(), Scheme::parse("int8:tensor").value()};
+}
+
+bool near(double actual, double expected, double tolerance)
+{
+    return std::abs(actual - expected) <= tolerance * std::abs(expected);
+}
+
+}  // namespace
+
+class TestAnalyze : public QObject
+{
+    Q_OBJECT
+private Q_SLOTS:
+    void handsOverInOrder()
+    {
+        const SyntheticModel synthetic({{300, 100}, {1, 7}, {64, 64}, {500, 333}});
+        auto work = synthetic.work(twoSchemes());
+        std::swap(work[0], work[2]);
+        std::vector<TensorMeasurement> measured;
+        const auto caller = std::this_thread::get_id();
+        bool onCaller = true;
+        Progress progress;
+        const auto done =
+            analyze(synthetic.model(), work, 2, {}, progress, [&](TensorMeasurement measurement) -> Result<void> {
+                onCaller &= std::this_thread::get_id() == caller;
+                measured.push_back(std::move(measurement));
+                return {};
+            });
+        QVERIFY(done.has_value());
+        QVERIFY(onCaller);
+        QCOMPARE(measured.size(), 4U);
+        QCOMPARE(measured[0].tensor, std::string("tensor.2"));
+        QCOMPARE(measured[2].tensor, std::string("tensor.0"));
+        QCOMPARE(measured[3].schemes.size(), 2U);
+        QCOMPARE(progress.doneItems.load(), 4U);
+        QCOMPARE(progress.totalItems.load(), 4U);
+        QVERIFY(progress.totalBytes.load() > 0);
+        QCOMPARE(progress.doneBytes.load(), progress.totalBytes.load());
+    }
+
+    void sameBitsOnAnyNumberOfThreads()
+    {
+        const SyntheticModel synthetic({{1200, 130}, {3, 70000}, {5000, 3}});
+        const auto run = [&](unsigned threads) {
+            std::vector<TensorMeasurement> measured;
+            Progress progress;
+            const auto done = analyze(synthetic.model(), synthetic.work(twoSchemes()), threads, {}, progress,
+                [&](TensorMeasurement measurement) -> Result<void> {
+                    measured.push_back(std::move(measurement));
+                    return {};
+                });
+            return done ? measured : std::vector<TensorMeasurement> {};
+        };
+        const auto expected = run(1);
+        QCOMPARE(expected.size(), 3U);
+        for (const unsigned threads : {0U, 2U, 3U, 8U})
+            QVERIFY2(run(threads) == expected, qPrintable(QString::number(threads)));
+    }
+
+    void endsEarly_data()
+    {
+        QTest::addColumn<int>("how");
+        QTest::addColumn<int>("code");
+        QTest::addColumn<int>("handedOver");
+        QTest::addRow("the sink fails") << 0 << int(ErrorCode::CannotWrite) << 2;
+        QTest::addRow("stopped in the sink") << 1 << int(ErrorCode::Cancelled) << 2;
+        QTest::addRow("stopped before") << 2 << int(ErrorCode::Cancelled) << 0;
+        QTest::addRow("a scheme that is not built") << 3 << int(ErrorCode::Unsupported) << 0;
+        QTest::addRow("a tensor that is not there") << 4 << int(ErrorCode::InvalidArgument) << 0;
+    }
+    void endsEarly()
+    {
+        QFETCH(const int, how);
+        QFETCH(const int, code);
+        QFETCH(const int, handedOver);
+        const SyntheticModel synthetic({{30, 100}, {30, 100}, {30, 100}, {30, 100}});
+        auto work = synthetic.work(twoSchemes());
+        if (how == 3)
+            work.back().schemes.push_back(Scheme::parse("q4_k").value());
+        if (how == 4)
+            work.back().tensor = 4;
+        std::stop_source stop;
+        if (how == 2)
+            stop.request_stop();
+        int taken = 0;
+        Progress progress;
+        const auto done =
+            analyze(synthetic.model(), work, 2, stop.get_token(), progress, [&](TensorMeasurement) -> Result<void> {
+                if (++taken == 2 && how == 0)
+                    return failure(ErrorCode::CannotWrite, "study.h5", "the disk is full");
+                if (taken == 2 && how == 1)
+                    stop.request_stop();
+                return {};
+            });
+        QVERIFY(!done.has_value());
+        QCOMPARE(int(done.error().code), code);
+        QCOMPARE(taken, handedOver);
+    }
+
+    void reproducesTheGoldenFigures_data()
+    {
+        QTest::addColumn<QString>("golden");
+        QTest::addColumn<QString>("tensor");
+        QTest::addColumn<QString>("method");
+        QTest::addColumn<QString>("scheme");
+        QTest::addColumn<double>("tolerance");
+        const std::tuple<const char*, const char*> layers[] = {
+            {"stories_0_wq", "model.layers.0.self_attn.q_proj.weight"},
+            {"stories_1_wk", "model.layers.1.self_attn.k_proj.weight"},
+            {"stories_2_w1", "model.layers.2.mlp.gate_proj.weight"},
+            {"stories_3_w2", "model.layers.3.mlp.down_proj.weight"},
+            {"stories_4_wo", "model.layers.4.self_attn.o_proj.weight"}};
+        // The search by squared error may pick a neighbouring candidate where two are all but equal: class B.
+        const std::tuple<const char*, const char*, double> methods[] = {{"rtn_symn_channel_b8", "int8", 1e-5},
+            {"rtn_symn_32_b4", "int4:g32", 1e-5}, {"rtn_asym_mse_32_b3", "int3:g32:asym:mse", 1e-3}};
+        for (const auto& [golden, tensor] : layers)
+            for (const auto& [method, scheme, tolerance] : methods)
+                QTest::addRow("%s %s", golden, scheme) << golden << tensor << method << scheme << tolerance;
+    }
+    void reproducesTheGoldenFigures()
+    {
+        const auto modelPath = tests::corpus() / "llm/stories260K/hf/model.safetensors";
+        const auto indexPath = tests::golden() / "index.json";
+        QUANTLOUPE_NEED(modelPath);
+        QUANTLOUPE_NEED(indexPath);
+        QFETCH(const QString, golden);
+        QFETCH(const QString, tensor);
+        QFETCH(const QString, method);
+        QFETCH(const QString, scheme);
+        QFETCH(const double, tolerance);
+        static const auto model = openModel(modelPath);
+        static const auto index = nlohmann::json::parse(std::ifstream(indexPath));
+        QVERIFY2(model.has_value(), model ? "" : describe(model.error()).c_str());
+        const auto position = (*model)->find(tensor.toStdString());
+        QVERIFY(position.has_value());
+
+        std::vector<TensorMeasurement> measured;
+        Progress progress;
+        const WorkUnit unit {*position, {Scheme::parse(scheme.toStdString()).value()}};
+        const auto done =
+            analyze(**model, {&unit, 1}, 2, {}, progress, [&](TensorMeasurement measurement) -> Result<void> {
+                measured.push_back(std::move(measurement));
+                return {};
+            });
+        QVERIFY(done.has_value());
+        const auto& error = measured.front().schemes.front().error;
+        bool found = false;
+        for (const auto& entry : index) {
+            if (entry["case"] != golden.toStdString() || entry["method"] != method.toStdString())
+                continue;
+            found = true;
+            const auto& metrics = entry["metrics"];
+            QVERIFY2(near(error.mse(), metrics["wmse"], tolerance), qPrintable(QString::number(error.mse(), 'g', 12)));
+            QVERIFY(std::abs(error.sqnrDb() - metrics["sqnr_db"].get<double>()) < std::max(1e-3, 5.0 * tolerance));
+            QVERIFY2(near(error.maxAbsError, metrics["maxerr"], tolerance),
+                qPrintable(QString::number(error.maxAbsError, 'g', 12)));
+        }
+        QVERIFY(found);
+    }
+};
+
+QTEST_APPLESS_MAIN(TestAnalyze)
+#include "tst_analyze.moc"
