@@ -61,7 +61,7 @@ std::size_t codeCount(const Scheme&)
 // Half of the widest gap, between −1 and −0.696.
 double worstCaseError(const Scheme&, double absMax)
 {
-    return 1.001 * absMax * 0.5 * (1.0 - 0.6961928009986877);
+    return 1.00001 * absMax * 0.5 * (1.0 - 0.6961928009986877);
 }
 
 }  // namespace

@@ -131,12 +131,14 @@ double worstCaseError(const Scheme& scheme, double absMax)
 {
     const auto largest = static_cast<double>(largestCode(scheme));
     // Half a step; a whole one where the largest positive value has no code of its own (symf), or where a rounded zero
-    // point moves the grid by half a step against the range (asym). A thousandth covers the rounding of the arithmetic.
+    // point moves the grid by half a step against the range (asym). 2⁻²² of the largest weight covers what float
+    // arithmetic rounds: a few units of its last place, which int16 notices.
+    const double rounding = std::ldexp(absMax, -22);
     switch (scheme.symmetry) {
-    case Symmetry::Symmetric: return 1.001 * 0.5 * absMax / (static_cast<double>(middleCode(scheme)) - 1.0);
+    case Symmetry::Symmetric: return 0.5 * absMax / (static_cast<double>(middleCode(scheme)) - 1.0) + rounding;
     case Symmetry::SymmetricFull:
-    case Symmetry::Asymmetric: return 1.001 * 2.0 * absMax / largest;
-    case Symmetry::AsymmetricFloat: return 1.001 * absMax / largest;
+    case Symmetry::Asymmetric: return 2.0 * absMax / largest + rounding;
+    case Symmetry::AsymmetricFloat: return absMax / largest + rounding;
     }
     return 0.0;
 }

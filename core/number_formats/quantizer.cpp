@@ -48,7 +48,7 @@ Result<Quantizer> Quantizer::create(const Scheme& scheme, std::size_t columns)
     quantizer.m_columns = columns;
     quantizer.m_format = numberFormatOf(scheme.format);
     if (std::string missing = missingPart(scheme, quantizer.m_format); !missing.empty())
-        return failure(ErrorCode::Unsupported, "scheme " + scheme.toString(), std::move(missing));
+        return failure(ErrorCode::Unsupported, "scheme '" + scheme.toString() + "'", std::move(missing));
     return quantizer;
 }
 

@@ -76,7 +76,7 @@ std::size_t codeCount(const Scheme&)
 // Half of the largest step, relative to the largest number: 16/448 and 4096/57344.
 double worstCaseError(const Scheme& scheme, double absMax)
 {
-    return 1.001 * absMax * (isE4M3(scheme) ? 16.0 / 448.0 : 4096.0 / 57344.0);
+    return 1.00001 * absMax * (isE4M3(scheme) ? 16.0 / 448.0 : 4096.0 / 57344.0);
 }
 
 }  // namespace
