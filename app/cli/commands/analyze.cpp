@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "app/cli/inputs.h"
+#include "app/cli/output.h"
+#include "app/cli/progress_printer.h"
+
+#include "core/analysis/analyze.h"
+#include "core/recipes/plan.h"
+
+#include <chrono>
+#include <cmath>
+#include <limits>
+
+namespace quantloupe::cli {
+namespace {
+
+struct AnalyzeOptions {
+    std::string model;
+    std::vector<std::string> schemes;
+};
+
+/// What is asked for, and what of it a study does not hold yet.
+struct Assignment {
+    std::vector<std::size_t> tensors;  ///< in file order
+    std::vector<std::string> schemes;  ///< canonical, in the order given
+    std::vector<WorkUnit> work;
+    std::uint64_t already = 0;  ///< results found in the study
+};
+
+Assignment assign(
+    const Session& session, const Model& model, const std::vector<Scheme>& schemes, const StudySnapshot& known)
+{
+    Assignment assignment;
+    for (const auto& scheme : schemes)
+        assignment.schemes.push_back(scheme.toString());
+    for (const auto i : model.quantizableTensors()) {
+        const auto& name = model.tensors[i].name;
+        if (!session.wants(name))
+            continue;
+        assignment.tensors.push_back(i);
+        WorkUnit unit {i, {}};
+        for (std::size_t s = 0; s < schemes.size(); ++s) {
+            if (known.find(name, assignment.schemes[s]))
+                ++assignment.already;
+            else
+                unit.schemes.push_back(schemes[s]);
+        }
+        if (!unit.schemes.empty())
+            assignment.work.push_back(std::move(unit));
+    }
+    return assignment;
+}
+
+Json resultOf(const std::string& tensor, const std::string& scheme, const SchemeMeasurement& measurement)
+{
+    const auto& error = measurement.error;
+    return {
+        {"tensor", tensor},
+        {"scheme", scheme},
+        {"mse", number(error.mse())},
+        {"sqnr_db", number(error.sqnrDb())},
+        {"relative_error", number(error.relativeError())},
+        {"cosine", number(error.cosine())},
+        {"max_abs_error", number(error.maxAbsError)},
+        {"bits_per_weight", number(measurement.bitsPerWeight)},
+        {"bytes", measurement.storedBytes},
+        {"clipped_ratio", number(error.clippedRatio())},
+        {"output_error", nullptr},
+        {"nonfinite", error.nonFinite},
+    };
+}
+
+struct Total {
+    std::uint64_t bytes = 0;
+    double bitsPerWeight = 0.0;
+    double sqnrDb = 0.0;
+    double compressionRatio = 0.0;
+};
+
+/// The whole model with the tensors of this analysis under one scheme and all others as stored.
+Total totalOf(
+    const ModelCatalog& catalog, const Assignment& assignment, const std::string& scheme, const StudySnapshot& found)
+{
+    ErrorStatistics error;
+    Recipe recipe;
+    recipe.defaultPlan = {Scheme::parse(scheme).value(), std::nullopt};
+    std::vector<bool> chosen(catalog.tensors.size());
+    for (const auto i : assignment.tensors) {
+        chosen[i] = true;
+        error += found.find(catalog.tensors[i].name, scheme)->error;
+    }
+    // Kept by flag rather than by glob: a name may hold characters that a glob takes for wildcards.
+    auto restricted = catalog;
+    for (std::size_t i = 0; i < chosen.size(); ++i)
+        restricted.tensors[i].quantizable = chosen[i];
+    const auto plan = resolve(recipe, restricted);
+    return {plan.bytes, plan.bitsPerWeight, error.sqnrDb(),
+        plan.bytes == 0 ? std::numeric_limits<double>::quiet_NaN()
+                        : static_cast<double>(plan.baseBytes) / static_cast<double>(plan.bytes)};
+}
+
+Findings findingsOf(const Model& model, const Assignment& assignment, const StudySnapshot& found)
+{
+    Findings findings;
+    const auto catalog = catalogOf(model);
+    Json results = Json::array(), totals = Json::array();
+    findings.table = TextTable({"tensor", "scheme", "sqnr_db", "relative_error", "cosine", "max_abs_error", "mse",
+        "bits_per_weight", "bytes", "clipped_ratio"});
+    for (const auto i : assignment.tensors) {
+        const auto& tensor = model.tensors[i].name;
+        for (const auto& scheme : assignment.schemes) {
+            const auto& measurement = *found.find(tensor, scheme);
+            const auto& error = measurement.error;
+            results.push_back(resultOf(tensor, scheme, measurement));
+            findings.table.add(
+                {tensor, scheme, error.sqnrDb(), error.relativeError(), {error.cosine(), 7}, error.maxAbsError,
+                    error.mse(), measurement.bitsPerWeight, measurement.storedBytes, error.clippedRatio()});
+        }
+    }
+    TextTable totalTable({"whole model", "bytes", "size", "bits per weight", "SQNR dB", "compression"});
+    for (const auto& scheme : assignment.schemes) {
+        const auto total = totalOf(catalog, assignment, scheme, found);
+        totals.push_back({
+            {"scheme", scheme},
+            {"bytes", total.bytes},
+            {"bits_per_weight", number(total.bitsPerWeight)},
+            {"sqnr_db", number(total.sqnrDb)},
+            {"compression_ratio", number(total.compressionRatio)},
+        });
+        totalTable.add({scheme, total.bytes, byteText(static_cast<double>(total.bytes)), total.bitsPerWeight,
+            total.sqnrDb, total.compressionRatio});
+    }
+    findings.text = findings.table.text() + "\n" + totalTable.text();
+    findings.json = {{"results", std::move(results)}, {"totals", std::move(totals)}};
+    return findings;
+}
+
+/// Works through what is missing; each finished tensor is durable in the study before the next begins.
+Result<void> measure(
+    const Session& session, const Model& model, const Assignment& assignment, Study* study, StudySnapshot& found)
+{
+    Progress progress;
+    const ProgressPrinter printer(progress, session.options.quiet);
+    return analyze(model, assignment.work, session.threads(), session.stop, progress,
+        [&](const TensorMeasurement& measurement) -> Result<void> {
+            if (study)
+                if (auto kept = study->append(measurement); !kept)
+                    return kept;
+            found.add(measurement);
+            return {};
+        });
+}
+
+Result<void> analyzeModel(const Session& session, const AnalyzeOptions& options)
+{
+    const auto start = std::chrono::steady_clock::now();
+    const auto schemes = parseSchemes(options.schemes);
+    if (!schemes)
+        return tl::unexpected(schemes.error());
+    if (auto writable = requireWritable(session, {".json", ".csv"}); !writable)
+        return writable;
+    const auto model = openNamedModel(session, options.model);
+    if (!model)
+        return tl::unexpected(model.error());
+    auto study = openStudy(session, **model);
+    if (!study)
+        return tl::unexpected(study.error());
+
+    StudySnapshot found = *study ? *(*study)->snapshot() : StudySnapshot {};
+    const auto assignment = assign(session, **model, *schemes, found);
+    if (assignment.tensors.empty())
+        session.warn(
+            "no tensor to quantize" + std::string(session.options.tensors.empty() ? "" : " matches --tensors"));
+    auto measured = measure(session, **model, assignment, study->get(), found);
+    if (*study) {
+        const auto held = (*study)->snapshot()->measurements.size();
+        if (auto closed = (*study)->close(); !closed && measured)
+            measured = closed;
+        if (!measured && measured.error().code == ErrorCode::Cancelled)
+            session.warn("what is finished is kept in " + session.options.study.string() + " (" + std::to_string(held)
+                + " tensors); the same command goes on from there");
+    }
+    if (!measured)
+        return measured;
+
+    auto findings = findingsOf(**model, assignment, found);
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+    findings.json["elapsed_s"] = elapsed.count();
+    findings.json["threads"] = session.threads();
+    findings.json["from_study"] = assignment.already;
+    return present(session, findings);
+}
+
+Action setUp(CLI::App& command)
+{
+    auto options = std::make_shared<AnalyzeOptions>();
+    command.add_option("MODEL", options->model, "Checkpoint to analyze")->required();
+    command.add_option("--scheme", options->schemes, "Scheme to quantize by, such as int4:g32:asym:mse (repeatable)")
+        ->type_name("SCHEME")
+        ->required()
+        ->expected(1)
+        ->take_all();
+    command.footer(
+        "With --study each finished tensor is kept at once, and what the study already holds is not computed\n"
+        "again. Totals are of the whole model: the tensors of this analysis under the scheme, scales, zero\n"
+        "points and padding included, all others (norms, biases, tensors that --tensors leaves out) as stored;\n"
+        "a tied output head counts once. compression_ratio is the stored size of the checkpoint's tensors over\n"
+        "that; sqnr_db is over the quantized tensors together.");
+    return [options](Session& session) { return analyzeModel(session, *options); };
+}
+
+}  // namespace
+
+extern const Command analyzeCommand;
+const Command analyzeCommand {"analyze", "Quantizes by every scheme given, with error figures per tensor", setUp};
+
+}  // namespace quantloupe::cli

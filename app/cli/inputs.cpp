@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "app/cli/inputs.h"
+
+#include "core/analysis/analyze.h"
+#include "core/base/mapped_file.h"
+#include "core/base/resources.h"
+#include "core/file_formats/file_format.h"
+
+#include <algorithm>
+
+namespace quantloupe::cli {
+
+Result<ModelPointer> openNamedModel(const Session& session, const std::string& name)
+{
+    if (name != "sample")
+        return openModel(name);
+    return resourceFolder(session.executable).and_then([](const std::filesystem::path& folder) {
+        return openModel(sampleModel(folder));
+    });
+}
+
+Result<std::unique_ptr<Study>> openStudy(const Session& session, const Model& model)
+{
+    const auto& path = session.options.study;
+    if (path.empty())
+        return std::unique_ptr<Study>();
+    auto study = Study::open(path, model);
+    // A study that is in use is no invalid input: the same command works a moment later.
+    if (!study && study.error().code == ErrorCode::Conflict) {
+        const auto readable = Study::read(path);
+        if (readable && (*readable)->model.fingerprint == model.fingerprint)
+            study.error().code = ErrorCode::CannotWrite;
+    }
+    return study;
+}
+
+Result<std::vector<Scheme>> parseSchemes(const std::vector<std::string>& texts)
+{
+    std::vector<Scheme> schemes;
+    for (const auto& text : texts) {
+        const auto plan = LayerPlan::parse(text);
+        if (!plan)
+            return usageError("--scheme " + text, plan.error().reason);
+        if (plan->activations)
+            return usageError("--scheme " + text,
+                "quantized activations ('/" + plan->activations->toString() + "') are not built yet");
+        if (auto built = requireBuilt(plan->weights); !built)
+            return usageError("--scheme " + text, built.error().reason);
+        if (std::find(schemes.begin(), schemes.end(), plan->weights) == schemes.end())
+            schemes.push_back(plan->weights);
+    }
+    return schemes;
+}
+
+Result<Recipe> loadRecipe(const std::filesystem::path& path)
+{
+    const auto file = MappedFile::open(path);
+    if (!file)
+        return tl::unexpected(file.error());
+    const auto bytes = (*file)->bytes();
+    auto recipe = Recipe::fromJson({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path.string());
+    // To the recipe it is an argument; here it is the content of a file.
+    if (!recipe && recipe.error().code == ErrorCode::InvalidArgument)
+        recipe.error().code = ErrorCode::Malformed;
+    return recipe;
+}
+
+Result<std::vector<DeviceProfile>> bundledDevices(const Session& session)
+{
+    return resourceFolder(session.executable).and_then([](const std::filesystem::path& folder) {
+        return loadDevices(deviceFolder(folder));
+    });
+}
+
+Result<DeviceProfile> findDevice(const Session& session, const std::string& name)
+{
+    if (name.ends_with(".json")) {
+        const auto file = MappedFile::open(name);
+        if (!file)
+            return tl::unexpected(file.error());
+        const auto bytes = (*file)->bytes();
+        auto profile = DeviceProfile::fromJson({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, name);
+        if (profile && profile->id.empty())
+            profile->id = std::filesystem::path(name).stem().string();
+        if (!profile && profile.error().code == ErrorCode::InvalidArgument)
+            profile.error().code = ErrorCode::Malformed;
+        return profile;
+    }
+    auto devices = bundledDevices(session);
+    if (!devices)
+        return tl::unexpected(devices.error());
+    std::string known;
+    for (auto& device : *devices) {
+        if (device.id == name)
+            return std::move(device);
+        known += (known.empty() ? "" : ", ") + device.id;
+    }
+    return usageError("--device " + name, "no such device; there are " + known);
+}
+
+}  // namespace quantloupe::cli

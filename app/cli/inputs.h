@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What commands read: models, studies, schemes, recipes and devices, each with the errors of the contract.
+#pragma once
+
+#include "app/cli/session.h"
+
+#include "core/model/model.h"
+#include "core/projection/device.h"
+#include "core/recipes/recipe.h"
+#include "core/study/study.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace quantloupe::cli {
+
+/// MODEL of a command line: a path, or `sample`.
+Result<ModelPointer> openNamedModel(const Session& session, const std::string& name);
+
+/// --study, opened for `model`; null when there is none.
+Result<std::unique_ptr<Study>> openStudy(const Session& session, const Model& model);
+
+/// Each --scheme once, in the order given. Errors: InvalidArgument for what cannot be read or is not built, by name.
+Result<std::vector<Scheme>> parseSchemes(const std::vector<std::string>& texts);
+
+/// A native recipe file. Errors: CannotOpen, Malformed, Unsupported, each naming file and key.
+Result<Recipe> loadRecipe(const std::filesystem::path& path);
+
+/// All bundled device profiles, ordered by id.
+Result<std::vector<DeviceProfile>> bundledDevices(const Session& session);
+
+/// One profile: by id, or a profile file of one's own by its path (*.json).
+Result<DeviceProfile> findDevice(const Session& session, const std::string& name);
+
+}  // namespace quantloupe::cli
