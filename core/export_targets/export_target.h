@@ -14,23 +14,24 @@ namespace quantloupe {
 
 /// One file of an export.
 struct ExportedFile {
-    std::string name;      ///< suffix appended to the path the user chose; empty for the main file
-    std::string content;   ///< UTF-8, line feeds
+    std::string name;     ///< suffix appended to the path the user chose; empty for the main file
+    std::string content;  ///< UTF-8, line feeds
 };
 
 /// What an export comes to, before anything is written: the dialog's preview and the command's output.
 struct ExportResult {
-    std::vector<ExportedFile> files;       ///< the first is the main one
-    std::vector<std::string> warnings;     ///< what was widened, substituted or lost, naming tensors
-    std::string command;                   ///< shell command that consumes it; empty where there is none
+    std::vector<ExportedFile> files;    ///< the first is the main one
+    std::vector<std::string> warnings;  ///< what was widened, substituted or lost, naming tensors
+    /// Shell command that consumes it, the main file under its default name; empty where there is none.
+    std::string command;
 };
 
 /// One row of the target table.
 struct ExportTarget {
-    std::string_view name;          ///< as in `--to`, e.g. "llama.cpp"
-    std::string_view title;         ///< "llama.cpp tensor types"
-    std::string_view description;   ///< what it can and cannot express, one or two sentences
-    std::string_view suffix;        ///< of the main file, e.g. ".tensor-types.txt"
+    std::string_view name;         ///< as in `--to`, e.g. "llama.cpp"
+    std::string_view title;        ///< "llama.cpp tensor types"
+    std::string_view description;  ///< what it can and cannot express, one or two sentences
+    std::string_view suffix;       ///< of the main file, e.g. ".tensor-types.txt"
     /// Errors: Unsupported naming the tensor and scheme that the target cannot express.
     Result<ExportResult> (*write)(const Recipe& recipe, const Plan& plan, const ModelCatalog& model);
 };
@@ -38,8 +39,12 @@ struct ExportTarget {
 std::span<const ExportTarget* const> exportTargets();
 const ExportTarget* findExportTarget(std::string_view name);
 
+/// The name that a main file gets where the user gives none: the model's own, without its suffix, and the target's.
+std::string defaultExportName(const ExportTarget& target, const ModelCatalog& model);
+
 /// Writes every file of a result atomically, `path` being the main file. Errors: CannotWrite; Conflict when a file
 /// exists and `overwrite` is false.
-Result<std::vector<std::filesystem::path>> writeExport(const ExportResult& result, const std::filesystem::path& path, bool overwrite);
+Result<std::vector<std::filesystem::path>> writeExport(
+    const ExportResult& result, const std::filesystem::path& path, bool overwrite);
 
 }  // namespace quantloupe
