@@ -51,12 +51,14 @@ Result<std::shared_ptr<const MappedFile>> MappedFile::open(const std::filesystem
             return systemFailure(path);
     }
     const Bytes bytes(static_cast<const std::byte*>(address), size);
-    return std::shared_ptr<const MappedFile>(new MappedFile(path, bytes));
+    return std::shared_ptr<const MappedFile>(new MappedFile(path, bytes, status.st_dev, status.st_ino));
 }
 
-MappedFile::MappedFile(std::filesystem::path path, Bytes bytes)
+MappedFile::MappedFile(std::filesystem::path path, Bytes bytes, std::uint64_t device, std::uint64_t node)
     : m_path(std::move(path))
     , m_bytes(bytes)
+    , m_device(device)
+    , m_node(node)
 {
 }
 
@@ -76,6 +78,21 @@ void MappedFile::release(Bytes range) const
     const std::size_t last = (begin + range.size()) / page * page;
     if (first < last)
         ::madvise(const_cast<std::byte*>(m_bytes.data() + first), last - first, MADV_DONTNEED);
+}
+
+void MappedFile::expect(Access access) const
+{
+    if (!m_bytes.empty())
+        ::madvise(const_cast<std::byte*>(m_bytes.data()), m_bytes.size(),
+            access == Access::Scattered ? MADV_RANDOM : MADV_NORMAL);
+}
+
+bool MappedFile::hasShrunk() const
+{
+    struct stat status {
+    };
+    return ::stat(m_path.c_str(), &status) == 0 && status.st_dev == m_device && status.st_ino == m_node
+        && static_cast<std::uint64_t>(status.st_size) < m_bytes.size();
 }
 
 }  // namespace quantloupe

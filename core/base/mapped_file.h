@@ -4,6 +4,7 @@
 #include "core/base/error.h"
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <span>
@@ -16,7 +17,7 @@ using Bytes = std::span<const std::byte>;
 ///
 /// Errors: CannotOpen (missing, not a regular file, no permission, mapping refused).
 /// A file that another program truncates while mapped raises SIGBUS on access, as with every mapping; writers that
-/// replace files atomically never do that.
+/// replace files atomically never do that. hasShrunk() turns the usual case, a download started over, into an error.
 class MappedFile
 {
 public:
@@ -32,11 +33,20 @@ public:
     /// Tells the kernel that this range has been used up: resident memory does not grow with the file.
     void release(Bytes range) const;
 
+    /// How the mapping will be read from now on. Scattered: a page here and there, so that the kernel does not fetch
+    /// megabytes around each; otherwise from front to back.
+    enum class Access { Sequential, Scattered };
+    void expect(Access access) const;
+
+    /// Whether the file of this name is still the one mapped, but shorter now. Ask before long work.
+    bool hasShrunk() const;
+
 private:
-    MappedFile(std::filesystem::path path, Bytes bytes);
+    MappedFile(std::filesystem::path path, Bytes bytes, std::uint64_t device, std::uint64_t node);
 
     std::filesystem::path m_path;
     Bytes m_bytes;
+    std::uint64_t m_device, m_node;  ///< identity of the file on its system
 };
 
 }  // namespace quantloupe

@@ -112,13 +112,24 @@ std::string listed(const std::vector<std::string>& names)
 
 Result<void> completeModel(Model& model)
 {
+    std::set<std::shared_ptr<const MappedFile>> files;
+    for (const auto& tensor : model.tensors)
+        files.insert(tensor.view.owner);
+    for (const auto& file : files)
+        if (file->hasShrunk())
+            return failure(
+                ErrorCode::CannotOpen, file->path().string(), "another program made the file shorter meanwhile");
     const auto order = orderByName(model.tensors);
     if (auto unique = refuseTwins(model, order); !unique)
         return unique;
     dropLonelyGroups(model);
     warnOfUndecodable(model);
     warnOfBlocks(model);
+    for (const auto& file : files)
+        file->expect(MappedFile::Access::Scattered);
     model.fingerprint = fingerprintOf(model, order);
+    for (const auto& file : files)
+        file->expect(MappedFile::Access::Sequential);
     return {};
 }
 

@@ -34,26 +34,6 @@ bool hasExtension(const FileFormat& format, const std::filesystem::path& path)
     return false;
 }
 
-/// Files people try to open although no reader is for them: say what they are instead of "not recognised".
-std::string_view foreignKind(Bytes head)
-{
-    static constexpr std::pair<std::string_view, std::string_view> kKinds[] = {
-        {"version https://git-lfs", "a Git LFS pointer, not the file itself: fetch it with 'git lfs pull'"},
-        {"PK\3\4", "a zip archive (PyTorch, Keras or NumPy), which cannot be read yet"},
-        {"\x89HDF\r\n", "an HDF5 file, not a checkpoint that can be read"},
-        {"\x93NUMPY", "a NumPy array, which cannot be read yet"},
-        {"\x80\2", "a Python pickle (PyTorch), which is never loaded"},
-        {"<!DOCTYPE", "a web page: the download went wrong"},
-        {"<html", "a web page: the download went wrong"},
-        {"{", "a JSON text: open the weights or the folder instead"},
-    };
-    const std::string_view text(reinterpret_cast<const char*>(head.data()), head.size());
-    for (const auto& [magic, kind] : kKinds)
-        if (text.starts_with(magic))
-            return kind;
-    return text.empty() ? "empty" : "";
-}
-
 Result<Model> openFile(const std::filesystem::path& path)
 {
     auto file = MappedFile::open(path);

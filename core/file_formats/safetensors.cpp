@@ -21,8 +21,8 @@ void addTensors(Model& model, const MappedFilePointer& file, SafetensorsHeader h
             model.metadata.emplace_back(shortened(key, kShownText), shortened(value, kShownText));
     }
     if (header.unknownKeys > 0) {
-        model.warnings.push_back(file->path().filename().string() + ": " + std::to_string(header.unknownKeys)
-            + " keys in tensor entries are not part of the format and were left out.");
+        model.warnings.push_back(file->path().filename().string()
+            + ": keys in tensor entries that the format does not know: " + std::to_string(header.unknownKeys) + ".");
     }
     for (auto& entry : header.entries) {
         ModelTensor tensor;

@@ -81,8 +81,7 @@ Result<void> compare(
     }
     skipUntil(nullptr);
     if (!strangers.empty()) {
-        model.warnings.push_back(std::to_string(strangers.size())
-            + " tensors are in the shards but not in the index: " + listed(strangers) + ".");
+        model.warnings.push_back("Tensors in the shards that the index does not name: " + listed(strangers) + ".");
     }
     return {};
 }

@@ -4,6 +4,7 @@
 #include "core/model/model_config.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace quantloupe {
 namespace {
@@ -33,6 +34,25 @@ bool looksLikeGpt2(const Model& model)
 
 }  // namespace
 
+std::string_view foreignKind(Bytes head)
+{
+    static constexpr std::pair<std::string_view, std::string_view> kKinds[] = {
+        {"version https://git-lfs", "a Git LFS pointer, not the file itself: fetch it with 'git lfs pull'"},
+        {"PK\3\4", "a zip archive (PyTorch, Keras or NumPy), which cannot be read yet"},
+        {"\x89HDF\r\n", "an HDF5 file, not a checkpoint that can be read"},
+        {"\x93NUMPY", "a NumPy array, which cannot be read yet"},
+        {"\x80\2", "a Python pickle (PyTorch), which is never loaded"},
+        {"<!DOCTYPE", "a web page: the download went wrong"},
+        {"<html", "a web page: the download went wrong"},
+        {"{", "a JSON text: open the weights or the folder instead"},
+    };
+    const std::string_view text(reinterpret_cast<const char*>(head.data()), head.size());
+    for (const auto& [magic, kind] : kKinds)
+        if (text.starts_with(magic))
+            return kind;
+    return text.empty() ? "empty" : "";
+}
+
 Result<MappedFilePointer> openBeside(
     const std::filesystem::path& folder, std::string_view name, const std::string& where, std::uint64_t offset)
 {
@@ -49,6 +69,8 @@ Result<MappedFilePointer> openBeside(
     auto file = MappedFile::open(path);
     if (!file)
         file.error().reason += ", but " + inQuotes(std::filesystem::path(where).filename().string()) + " names it";
+    else if (const auto kind = foreignKind((*file)->bytes()); !kind.empty())
+        return failure(ErrorCode::NotThisFormat, path.string(), "the file is " + std::string(kind), 0);
     return file;
 }
 
