@@ -9,6 +9,13 @@
 namespace quantloupe {
 namespace {
 
+constexpr std::string_view kPointer = "version https://git-lfs";
+
+bool isPointer(Bytes file)
+{
+    return std::string_view(reinterpret_cast<const char*>(file.data()), file.size()).starts_with(kPointer);
+}
+
 bool isPlainName(std::string_view name)
 {
     const bool drive = name.size() >= 2 && name[1] == ':';
@@ -37,7 +44,7 @@ bool looksLikeGpt2(const Model& model)
 std::string_view foreignKind(Bytes head)
 {
     static constexpr std::pair<std::string_view, std::string_view> kKinds[] = {
-        {"version https://git-lfs", "a Git LFS pointer, not the file itself: fetch it with 'git lfs pull'"},
+        {kPointer, "a Git LFS pointer, not the file itself: fetch it with 'git lfs pull'"},
         {"PK\3\4", "a zip archive (PyTorch, Keras or NumPy), which cannot be read yet"},
         {"\x89HDF\r\n", "an HDF5 file, not a checkpoint that can be read"},
         {"\x93NUMPY", "a NumPy array, which cannot be read yet"},
@@ -69,8 +76,9 @@ Result<MappedFilePointer> openBeside(
     auto file = MappedFile::open(path);
     if (!file)
         file.error().reason += ", but " + inQuotes(std::filesystem::path(where).filename().string()) + " names it";
-    else if (const auto kind = foreignKind((*file)->bytes()); !kind.empty())
-        return failure(ErrorCode::NotThisFormat, path.string(), "the file is " + std::string(kind), 0);
+    else if (isPointer((*file)->bytes()))  // of a clone without its large files: every shard is one
+        return failure(
+            ErrorCode::NotThisFormat, path.string(), "the file is " + std::string(foreignKind((*file)->bytes())), 0);
     return file;
 }
 
