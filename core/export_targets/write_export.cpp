@@ -9,9 +9,11 @@ std::string defaultExportName(const ExportTarget& target, const ModelCatalog& mo
     auto path = std::filesystem::path(model.path);
     if (!path.has_filename())
         path = path.parent_path();  // a folder, named with its slash
-    auto stem = path.stem().string();
-    if (stem.ends_with(".safetensors"))  // model.safetensors.index.json
-        stem.resize(stem.size() - std::string_view(".safetensors").size());
+    auto stem = path.filename().string();
+    // Only what is known to be a suffix: "Llama-3.1-8B" is the whole name of a folder.
+    for (const std::string_view suffix : {".index.json", ".safetensors", ".gguf"})
+        if (stem.ends_with(suffix))
+            stem.resize(stem.size() - suffix.size());
     return (stem.empty() ? std::string("model") : stem) + std::string(target.suffix);
 }
 
