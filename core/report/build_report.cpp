@@ -70,6 +70,13 @@ std::vector<std::pair<std::string, std::string>> reportSections()
     return sections;
 }
 
+ReportFinding reportFinding(std::string tensor, std::string text, double severity)
+{
+    using Severity = ReportFinding::Severity;
+    const Severity kind = severity >= 500.0 ? Severity::Problem : severity >= 6.0 ? Severity::Warning : Severity::Note;
+    return {kind, std::move(tensor), std::move(text)};
+}
+
 ReportDocument buildReport(const StudySnapshot& study, const ReportOptions& options)
 {
     ReportContext context {study, options, nullptr, std::nullopt, measuredSignalEnergy(study), {}};

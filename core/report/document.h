@@ -96,6 +96,9 @@ struct ReportFinding {
     std::string text {};
 };
 
+/// From the analysis' own scale of severity: 500 and more is broken, otherwise decibels at stake (6 dB: a bit).
+ReportFinding reportFinding(std::string tensor, std::string text, double severity);
+
 struct ReportOptions {
     std::string title = {}, author = {}, notes = {};
     std::string date = {};                     ///< ISO 8601; empty: left out, so that reports repeat bit for bit

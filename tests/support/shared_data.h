@@ -15,10 +15,16 @@ inline std::filesystem::path sharedFolder(const char* variable, const char* name
 }
 
 /// Real model files and text, MANIFEST.md describes them.
-inline std::filesystem::path corpus() { return sharedFolder("QUANTLOUPE_CORPUS", "corpus"); }
+inline std::filesystem::path corpus()
+{
+    return sharedFolder("QUANTLOUPE_CORPUS", "corpus");
+}
 
 /// Results of the original implementations.
-inline std::filesystem::path golden() { return sharedFolder("QUANTLOUPE_GOLDEN", "golden"); }
+inline std::filesystem::path golden()
+{
+    return sharedFolder("QUANTLOUPE_GOLDEN", "golden");
+}
 
 }  // namespace quantloupe::tests
 

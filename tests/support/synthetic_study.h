@@ -2,6 +2,7 @@
 // A study without a model file: Llama-like tensors whose errors follow plain formulas, for tests of what reads studies.
 #pragma once
 
+#include "core/projection/device.h"
 #include "core/study/study.h"
 
 #include <array>

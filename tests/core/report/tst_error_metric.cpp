@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/report/error_metric.h"
+#include "core/report/five_numbers.h"
 #include "tests/support/synthetic_study.h"
 
 #include <QTest>
@@ -63,6 +64,31 @@ private Q_SLOTS:
         study.add({tensor.name, weights, {tests::syntheticMeasurement(tensor, weights, tests::scheme("int2:g32"))}});
         QCOMPARE(*referenceScheme(study), std::string("int4:g32"));
         QVERIFY(!referenceScheme(StudySnapshot {}));
+    }
+
+    void quartiles_data()
+    {
+        QTest::addColumn<QList<double>>("values");
+        QTest::addColumn<QList<double>>("expected");
+        const double unknown = std::nan(""), infinite = INFINITY;
+        // numpy.quantile(values, [0, .25, .5, .75, 1]), whose default is the same definition.
+        QTest::newRow("one") << QList<double> {3} << QList<double> {3, 3, 3, 3, 3};
+        QTest::newRow("two") << QList<double> {4, 2} << QList<double> {2, 2.5, 3, 3.5, 4};
+        QTest::newRow("five") << QList<double> {5, 1, 4, 2, 3} << QList<double> {1, 2, 3, 4, 5};
+        QTest::newRow("six, one of them far away")
+            << QList<double> {1, 2, 3, 4, 5, 100} << QList<double> {1, 2.25, 3.5, 4.75, 100};
+        QTest::newRow("infinite ones left out")
+            << QList<double> {unknown, 4, infinite, 2} << QList<double> {2, 2.5, 3, 3.5, 4};
+    }
+    void quartiles()
+    {
+        QFETCH(QList<double>, values);
+        QFETCH(QList<double>, expected);
+        const FiveNumbers numbers = fiveNumbers({values.begin(), values.end()});
+        QCOMPARE((QList<double> {
+                     numbers.minimum, numbers.lowerQuartile, numbers.median, numbers.upperQuartile, numbers.maximum}),
+            expected);
+        QVERIFY(std::isnan(fiveNumbers({}).median));
     }
 
     void depthOrder()

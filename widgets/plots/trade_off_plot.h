@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "widgets/plots/plot.h"
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+class PointLabels;
+class QCPGraph;
+
+/// Size against weight error: uniform recipes, the mixed-precision frontier and the current recipe.
+struct TradeOffData {
+    struct Place {
+        QString label;
+        double bytes = 0.0, bitsPerWeight = 0.0, error = 0.0;  ///< error NaN: not measured completely, not drawn
+    };
+    std::vector<Place> uniform;
+    std::vector<Place> frontier;  ///< ascending bytes
+    std::optional<Place> current;
+};
+
+/// The picture of the decision. Dragging the ring or the frontier moves the budget, a click on a point adopts it.
+class TradeOffPlot final : public Plot
+{
+    Q_OBJECT
+public:
+    explicit TradeOffPlot(QWidget* parent = nullptr);
+
+    void setData(TradeOffData content);
+    /// Moves the ring alone: cheap enough for every step of a drag.
+    void setCurrent(const std::optional<TradeOffData::Place>& current);
+    const TradeOffData& data() const { return m_data; }
+    PlotTable table() const override;
+    /// A place in pixels of the canvas.
+    QPointF pixelOf(const TradeOffData::Place& place) const;
+
+Q_SIGNALS:
+    void budgetDragged(quint64 bytes);
+    void budgetDragFinished();
+    void pointAdopted(const QString& label);
+
+protected:
+    QString hoverText(QPointF position) const override;
+    void clicked(QPointF position) override;
+    void extendMenu(QMenu* menu) override;
+    void applyTheme() override;
+    void resetView() override;
+
+private:
+    const TradeOffData::Place* uniformAt(QPointF position) const;
+    std::optional<std::size_t> frontierAt(QPointF position, double tolerance) const;
+    void press(QPointF position);
+    void drag(QPointF position);
+    void release();
+    void rebuild();
+
+    TradeOffData m_data;
+    QPointF m_pressed;
+    bool m_mayDrag = false, m_dragging = false;
+    QCPGraph *m_frontier, *m_uniform, *m_ring;  // owned by the canvas
+    PointLabels* m_labels;                      // owned by the canvas
+};
