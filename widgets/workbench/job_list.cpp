@@ -32,6 +32,7 @@ Job* JobList::start(const JobRequest& request, Job::Work work)
 {
     auto* job = new Job(request.title, std::move(work), this);
     m_all.append(job);
+    ++m_active;
     connect(job, &Job::ended, this, [this, job, request] { onEnded(job, request); });
     connect(job, &Job::progressed, this, [this, job] { Q_EMIT jobChanged(job); });
     if (request.listed) {
@@ -66,6 +67,7 @@ void JobList::run(Job* job, bool background)
 
 void JobList::onEnded(Job* job, const JobRequest& request)
 {
+    --m_active;
     if (!request.background)
         --*m_interactive;
     if (request.listed) {

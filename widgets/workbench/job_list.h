@@ -50,6 +50,8 @@ public:
     void cancelAll();
     /// Whether anything of this view runs or waits.
     bool isActive(const QString& view) const;
+    /// Whether anything at all runs or waits.
+    bool isBusy() const { return m_active > 0; }
 
     /// Listed jobs, oldest first: those that run and the last ones that ended.
     const QList<Job*>& jobs() const { return m_listed; }
@@ -82,6 +84,7 @@ private:
     QList<Job*> m_all;
     QList<Job*> m_listed;
     QStringList m_log;
+    int m_active = 0;
     std::shared_ptr<std::atomic<int>> m_interactive = std::make_shared<std::atomic<int>>(0);
 };
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // How models and studies are opened, kept and closed.
+#include "core/base/resources.h"
 #include "core/file_formats/file_format.h"
 #include "widgets/workbench/workbench_state.h"
 
@@ -15,11 +16,9 @@ using namespace std::chrono_literals;
 
 namespace {
 
-std::filesystem::path resourceFolder()
+Result<std::filesystem::path> resourceFolder()
 {
-    if (const auto set = qEnvironmentVariable("QUANTLOUPE_RESOURCES"); !set.isEmpty())
-        return toPath(set);
-    return toPath(QCoreApplication::applicationDirPath() + QStringLiteral("/../share/quantloupe"));
+    return quantloupe::resourceFolder(QCoreApplication::applicationFilePath().toStdString());
 }
 
 }  // namespace
@@ -44,7 +43,9 @@ Workbench::Workbench(QObject* parent)
         if (!m_state->analyzing || !m_state->sweepWanted)
             startAnalysis();
     });
-    if (auto devices = quantloupe::loadDevices(resourceFolder() / "devices"))
+    const auto resources = resourceFolder();
+    if (auto devices = resources.and_then(
+            [](const auto& folder) { return quantloupe::loadDevices(quantloupe::deviceFolder(folder)); }))
         m_state->devices = std::move(*devices);
     else
         m_state->jobs->addLog(tr("No device profiles: %1").arg(toText(devices.error())));
@@ -69,7 +70,10 @@ QString Workbench::dataFolder()
 
 QString Workbench::samplePath()
 {
-    const auto path = QString::fromStdString((resourceFolder() / "samples/quantloupe-sample").string());
+    const auto resources = resourceFolder();
+    if (!resources)
+        return {};
+    const auto path = QString::fromStdString(quantloupe::sampleModel(*resources).string());
     return QFileInfo::exists(path) ? path : QString();
 }
 
@@ -79,7 +83,7 @@ void Workbench::openSample()
         openModel(path);
     else
         reportFailure(tr("The sample is not installed"),
-            tr("Nothing at %1").arg(QString::fromStdString(resourceFolder().string())));
+            resourceFolder() ? tr("The resource folder holds no sample.") : toText(resourceFolder().error()));
 }
 
 void Workbench::openModel(const QString& path)

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What the window's actions do.
+#include "core/recipes/edit.h"
+#include "widgets/dialogs/about_dialog.h"
+#include "widgets/dialogs/export_dialog.h"
+#include "widgets/dialogs/report_dialog.h"
+#include "widgets/dialogs/scheme_help_dialog.h"
+#include "widgets/dialogs/settings_dialog.h"
+#include "widgets/dialogs/sweep_dialog.h"
+#include "widgets/window/command_palette.h"
+#include "widgets/window/main_window.h"
+#include "widgets/workbench/workbench.h"
+
+#include <QFileDialog>
+#include <QMenuBar>
+#include <QMessageBox>
+#include <QPushButton>
+
+namespace {
+
+/// Leaf actions of a menu with the way to them: "File › Open recent › 1  model".
+void collectActions(const QMenu* menu, const QString& way, QList<CommandPalette::Entry>& entries)
+{
+    for (auto* action : menu->actions()) {
+        auto label = action->text().remove(u'&');
+        label.remove(u'…');
+        if (action->isSeparator() || label.isEmpty())
+            continue;
+        const auto text = way + QStringLiteral(" › ") + label;
+        if (action->menu())
+            collectActions(action->menu(), text, entries);
+        else
+            entries << CommandPalette::Entry {text, action->shortcut().toString(QKeySequence::NativeText),
+                action->isEnabled(), [action] { action->trigger(); }};
+    }
+}
+
+}  // namespace
+
+QString MainWindow::suggestedPath(const QString& suffix) const
+{
+    const QFileInfo model(m_workbench->modelPath());
+    const auto folder = QFileInfo(m_settings->folder()).isWritable() ? m_settings->folder() : QDir::homePath();
+    return QStringLiteral("%1/%2%3").arg(folder, model.completeBaseName(), suffix);
+}
+
+void MainWindow::chooseModel()
+{
+    const auto path = QFileDialog::getOpenFileName(this, tr("Open a model or a study"), m_settings->folder(),
+        tr("Models and studies (*.safetensors *.gguf *.index.json *.h5);;All files (*)"));
+    if (!path.isEmpty())
+        open(path);
+}
+
+void MainWindow::chooseFolder()
+{
+    const auto path =
+        QFileDialog::getExistingDirectory(this, tr("Open a folder that holds a model"), m_settings->folder());
+    if (!path.isEmpty())
+        open(path);
+}
+
+void MainWindow::saveStudy()
+{
+    const auto path = QFileDialog::getSaveFileName(
+        this, tr("Save study as"), suggestedPath(QStringLiteral(".h5")), tr("Studies (*.h5)"));
+    if (!path.isEmpty())
+        m_workbench->saveStudyAs(path);
+}
+
+bool MainWindow::saveRecipe()
+{
+    const auto path = QFileDialog::getSaveFileName(
+        this, tr("Save recipe"), suggestedPath(QStringLiteral(".recipe.json")), tr("Recipes (*.recipe.json)"));
+    if (path.isEmpty())
+        return false;
+    const auto error = m_workbench->saveRecipe(path);
+    if (!error.isEmpty()) {
+        m_workbench->reportFailure(tr("The recipe was not saved"), error);
+        return false;
+    }
+    updateTitle();
+    return true;
+}
+
+void MainWindow::loadRecipe()
+{
+    const auto path = QFileDialog::getOpenFileName(
+        this, tr("Load recipe"), m_settings->folder(), tr("Recipes (*.recipe.json *.json);;All files (*)"));
+    if (path.isEmpty())
+        return;
+    if (const auto error = m_workbench->loadRecipe(path); !error.isEmpty())
+        m_workbench->reportFailure(tr("The recipe was not loaded"), error);
+}
+
+void MainWindow::tidyRecipe()
+{
+    m_workbench->setRecipe(quantloupe::simplified(m_workbench->recipe(), m_workbench->catalog()), tr("Tidy rules"));
+}
+
+void MainWindow::exportRecipe(const QString& target)
+{
+    auto* dialog = new ExportDialog(m_workbench, target, suggestedPath({}), this);
+    dialog->setAttribute(Qt::WA_DeleteOnClose);
+    dialog->open();
+}
+
+void MainWindow::makeReport()
+{
+    auto* dialog = new ReportDialog(m_workbench, m_settings->author(), suggestedPath(QStringLiteral("-report")), this);
+    dialog->setAttribute(Qt::WA_DeleteOnClose);
+    connect(
+        dialog, &ReportDialog::authorChanged, this, [this](const QString& author) { m_settings->setAuthor(author); });
+    dialog->open();
+}
+
+void MainWindow::editSettings()
+{
+    auto* dialog = new SettingsDialog({m_settings->theme(), m_settings->threads(), m_settings->initialScheme()}, this);
+    dialog->setAttribute(Qt::WA_DeleteOnClose);
+    connect(dialog, &QDialog::accepted, this, [this, dialog] {
+        const auto choice = dialog->choice();
+        m_settings->setTheme(choice.theme);
+        m_settings->setThreads(choice.threads);
+        m_settings->setInitialScheme(choice.initialScheme);
+        Theme::instance().setMode(choice.theme);
+        m_workbench->jobs()->setThreads(choice.threads);
+        m_workbench->setInitialScheme(choice.initialScheme);
+    });
+    dialog->open();
+}
+
+void MainWindow::editSweep()
+{
+    auto* dialog = new SweepDialog(m_workbench->sweep(), this);
+    dialog->setAttribute(Qt::WA_DeleteOnClose);
+    connect(dialog, &QDialog::accepted, this, [this, dialog] {
+        m_settings->setSweep(dialog->schemes());
+        m_workbench->setSweep(dialog->schemes());
+    });
+    dialog->open();
+}
+
+void MainWindow::showPalette()
+{
+    QList<CommandPalette::Entry> entries;
+    for (auto* top : menuBar()->actions())
+        if (top->menu())
+            collectActions(top->menu(), top->text().remove(u'&'), entries);
+    for (const auto& tensor : m_workbench->catalog().tensors) {
+        const auto name = QString::fromStdString(tensor.name);
+        entries << CommandPalette::Entry {name, {}, true, [this, name] { m_workbench->openLayer(name); }};
+    }
+    auto* palette = new CommandPalette(entries, this);
+    palette->setAttribute(Qt::WA_DeleteOnClose);
+    palette->open();
+}
+
+void MainWindow::showSchemeHelp()
+{
+    auto* dialog = new SchemeHelpDialog(this);
+    dialog->setAttribute(Qt::WA_DeleteOnClose);
+    dialog->show();
+}
+
+void MainWindow::showAbout()
+{
+    auto* dialog = new AboutDialog(this);
+    dialog->setAttribute(Qt::WA_DeleteOnClose);
+    dialog->open();
+}
+
+bool MainWindow::mayClose()
+{
+    if (!m_workbench->recipeUnsaved())
+        return true;
+    QMessageBox box(QMessageBox::Question, tr("Quantloupe"), tr("The recipe has changes that no file holds."),
+        QMessageBox::Cancel, this);
+    box.setInformativeText(tr("The study keeps them: they are there again when this model is opened."));
+    auto* save = box.addButton(tr("&Save recipe…"), QMessageBox::AcceptRole);
+    auto* keep = box.addButton(tr("&Keep in study"), QMessageBox::DestructiveRole);
+    box.setDefaultButton(save);
+    box.exec();
+    if (box.clickedButton() == save)
+        return saveRecipe();
+    return box.clickedButton() == keep;
+}
