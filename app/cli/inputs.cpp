@@ -65,6 +65,53 @@ Result<Recipe> loadRecipe(const std::filesystem::path& path)
     return recipe;
 }
 
+void addRecipeOptions(CLI::App& command, RecipeChoice& choice)
+{
+    auto* file = command.add_option("--recipe", choice.file, "Native recipe (*.recipe.json)")->type_name("FILE");
+    command
+        .add_option("--scheme", choice.scheme, "Instead of a recipe: one scheme for all but norms and the output head")
+        ->type_name("SCHEME")
+        ->excludes(file);
+}
+
+Result<std::optional<Recipe>> chooseRecipe(
+    const Session& session, const RecipeChoice& choice, const ModelCatalog& model)
+{
+    std::optional<Recipe> recipe;
+    if (!choice.file.empty()) {
+        auto loaded = loadRecipe(choice.file);
+        if (!loaded)
+            return tl::unexpected(loaded.error());
+        recipe = std::move(*loaded);
+    } else if (!choice.scheme.empty()) {
+        const auto schemes = parseSchemes({choice.scheme});
+        if (!schemes)
+            return tl::unexpected(schemes.error());
+        recipe = Recipe::uniform(schemes->front(), model);
+    } else if (!session.options.study.empty()) {
+        const auto study = Study::read(session.options.study);
+        if (!study)
+            return tl::unexpected(study.error());
+        recipe = (*study)->recipe;
+    }
+    if (recipe && !recipe->fingerprint.empty() && recipe->fingerprint != model.fingerprint)
+        session.warn("the recipe was made for another model (fingerprint " + recipe->fingerprint + ", this one has "
+            + model.fingerprint + "); its rules are applied by name");
+    return recipe;
+}
+
+void addWorkloadOptions(CLI::App& command, Workload& workload)
+{
+    command.add_option("--context", workload.context, "Tokens in the KV cache")
+        ->type_name("TOKENS")
+        ->check(CLI::Range(std::uint64_t {1}, std::uint64_t {100'000'000}))
+        ->capture_default_str();
+    command.add_option("--batch", workload.batch, "Sequences decoded together")
+        ->type_name("N")
+        ->check(CLI::Range(std::uint64_t {1}, std::uint64_t {1'000'000}))
+        ->capture_default_str();
+}
+
 Result<std::vector<DeviceProfile>> bundledDevices(const Session& session)
 {
     return resourceFolder(session.executable).and_then([](const std::filesystem::path& folder) {

@@ -5,11 +5,12 @@
 #include "app/cli/session.h"
 
 #include "core/model/model.h"
-#include "core/projection/device.h"
+#include "core/projection/projection.h"
 #include "core/recipes/recipe.h"
 #include "core/study/study.h"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,21 @@ Result<std::unique_ptr<Study>> openStudy(const Session& session, const Model& mo
 
 /// Each --scheme once, in the order given. Errors: InvalidArgument for what cannot be read or is not built, by name.
 Result<std::vector<Scheme>> parseSchemes(const std::vector<std::string>& texts);
+
+/// The recipe that a command works with: a file, a uniform scheme, or what the study holds.
+struct RecipeChoice {
+    std::string file;
+    std::string scheme;
+};
+void addRecipeOptions(CLI::App& command, RecipeChoice& choice);
+
+/// --recipe, else --scheme for every quantizable tensor but the output head, else the recipe of --study; absent when
+/// none of them is given. Warns when the recipe was made for another model.
+Result<std::optional<Recipe>> chooseRecipe(
+    const Session& session, const RecipeChoice& choice, const ModelCatalog& model);
+
+/// --context and --batch.
+void addWorkloadOptions(CLI::App& command, Workload& workload);
 
 /// A native recipe file. Errors: CannotOpen, Malformed, Unsupported, each naming file and key.
 Result<Recipe> loadRecipe(const std::filesystem::path& path);

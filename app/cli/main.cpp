@@ -6,6 +6,7 @@
 
 #include <tbb/global_control.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
@@ -36,6 +37,12 @@ int run(int argc, char** argv)
         auto* subcommand = app.add_subcommand(command->name, command->summary);
         actions.emplace_back(subcommand, command->setUp(*subcommand));
         addCommonOptions(*subcommand, session.options);
+    }
+    // CLI11 would only say that a subcommand is missing.
+    const auto named = [&](const auto& entry) { return entry.first->get_name() == argv[1]; };
+    if (argc > 1 && argv[1][0] != '-' && std::none_of(actions.begin(), actions.end(), named)) {
+        std::fprintf(stderr, "quantloupe-cli: there is no command '%s'; --help lists them\n", argv[1]);
+        return Usage;
     }
     try {
         app.parse(argc, argv);

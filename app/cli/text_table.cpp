@@ -83,8 +83,7 @@ std::string TextTable::text() const
     const auto numeric = [&](std::size_t i) { return !m_rows.empty() && m_rows.front()[i].number; };
     line([&](std::size_t i) -> const std::string& { return m_header[i]; }, numeric);
     for (const auto& row : m_rows)
-        line([&](std::size_t i) -> const std::string& { return row[i].shown; },
-            [&](std::size_t i) { return row[i].number; });
+        line([&](std::size_t i) -> const std::string& { return row[i].shown; }, numeric);
     return out;
 }
 

@@ -4,6 +4,7 @@
 #include "app/cli/progress_printer.h"
 
 #include "core/analysis/analyze.h"
+#include "core/analysis/findings.h"
 #include "core/recipes/plan.h"
 
 #include <chrono>
@@ -101,7 +102,7 @@ Total totalOf(
 Findings findingsOf(const Model& model, const Assignment& assignment, const StudySnapshot& found)
 {
     Findings findings;
-    const auto catalog = catalogOf(model);
+    const auto& catalog = found.model;
     Json results = Json::array(), totals = Json::array();
     findings.table = TextTable({"tensor", "scheme", "sqnr_db", "relative_error", "cosine", "max_abs_error", "mse",
         "bits_per_weight", "bytes", "clipped_ratio"});
@@ -130,7 +131,15 @@ Findings findingsOf(const Model& model, const Assignment& assignment, const Stud
             total.sqnrDb, total.compressionRatio});
     }
     findings.text = findings.table.text() + "\n" + totalTable.text();
-    findings.json = {{"results", std::move(results)}, {"totals", std::move(totals)}};
+    Json sentences = Json::array();
+    for (const auto& finding : quantloupe::findingsOf(found)) {
+        sentences.push_back({{"tensor", finding.tensor},
+            {"scheme", finding.scheme.empty() ? Json(nullptr) : Json(finding.scheme)}, {"text", finding.text}});
+        findings.text += (sentences.size() == 1 ? "\nWorth knowing:\n" : "")
+            + printable(finding.tensor + (finding.tensor.empty() ? "" : ": ") + finding.text) + "\n";
+    }
+    findings.json = {
+        {"results", std::move(results)}, {"totals", std::move(totals)}, {"findings", std::move(sentences)}};
     return findings;
 }
 
@@ -166,6 +175,7 @@ Result<void> analyzeModel(const Session& session, const AnalyzeOptions& options)
         return tl::unexpected(study.error());
 
     StudySnapshot found = *study ? *(*study)->snapshot() : StudySnapshot {};
+    found.model = catalogOf(**model);
     const auto assignment = assign(session, **model, *schemes, found);
     if (assignment.tensors.empty())
         session.warn(

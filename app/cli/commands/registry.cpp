@@ -4,7 +4,16 @@
 namespace quantloupe::cli {
 
 // One word per command: its row is in the file of the same name.
-#define QUANTLOUPE_COMMANDS(ENTRY) ENTRY(inspect) ENTRY(stats) ENTRY(analyze)
+#define QUANTLOUPE_COMMANDS(ENTRY)                                                                                     \
+    ENTRY(inspect)                                                                                                     \
+    ENTRY(stats)                                                                                                       \
+    ENTRY(analyze)                                                                                                     \
+    ENTRY(project)                                                                                                     \
+    ENTRY(devices)                                                                                                     \
+    ENTRY(export)                                                                                                      \
+    ENTRY(targets)                                                                                                     \
+    ENTRY(report)                                                                                                      \
+    ENTRY(bench)
 
 #define QUANTLOUPE_DECLARE(name) extern const Command name##Command;
 QUANTLOUPE_COMMANDS(QUANTLOUPE_DECLARE)

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "app/cli/inputs.h"
+#include "app/cli/output.h"
+
+#include "core/analysis/benchmark.h"
+
+namespace quantloupe::cli {
+namespace {
+
+Findings findingsOf(const BenchmarkResult& result)
+{
+    Findings findings;
+    Json operations = Json::array(), schemes = Json::array();
+    TextTable table({"operation", "GB/s", "of memory read"});
+    for (const auto& rate : result.operations) {
+        operations.push_back({{"operation", rate.operation}, {"gb_per_s", number(rate.gigabytesPerSecond)},
+            {"of_memory_read", number(rate.ofMemoryRead)}});
+        table.add({rate.operation, {rate.gigabytesPerSecond, 3}, {rate.ofMemoryRead, 3}});
+    }
+    findings.table = TextTable({"scheme", "GB/s", "without histogram", "of memory read", "two threads"});
+    for (const auto& rate : result.schemes) {
+        schemes.push_back({{"scheme", rate.scheme}, {"gb_per_s", number(rate.full)},
+            {"gb_per_s_without_histogram", number(rate.withoutHistogram)},
+            {"of_memory_read", number(rate.fullOfMemoryRead)},
+            {"speed_up_of_two_threads", number(rate.speedUpOfTwoThreads)}});
+        findings.table.add({rate.scheme, {rate.full, 3}, {rate.withoutHistogram, 3}, {rate.fullOfMemoryRead, 3},
+            {rate.speedUpOfTwoThreads, 3}});
+    }
+    findings.text = table.text() + "\n" + findings.table.text() + "\nPer core, of FP32 weights ("
+        + std::to_string(result.weights) + " of them), medians over " + std::to_string(result.rounds)
+        + " rounds. Compare figures of one run only.\n";
+    findings.json = {{"weights", result.weights}, {"rounds", result.rounds}, {"operations", std::move(operations)},
+        {"schemes", std::move(schemes)}};
+    return findings;
+}
+
+struct BenchOptions {
+    std::vector<std::string> schemes;
+    BenchmarkOptions benchmark;
+};
+
+Result<void> bench(const Session& session, BenchOptions options)
+{
+    if (auto writable = requireWritable(session, {".json", ".csv"}); !writable)
+        return writable;
+    auto schemes = parseSchemes(options.schemes);
+    if (!schemes)
+        return tl::unexpected(schemes.error());
+    options.benchmark.schemes = std::move(*schemes);
+    const auto result = runBenchmark(options.benchmark, session.stop);
+    if (!result)
+        return tl::unexpected(result.error());
+    return present(session, findingsOf(*result));
+}
+
+Action setUp(CLI::App& command)
+{
+    auto options = std::make_shared<BenchOptions>();
+    command.add_option("--scheme", options->schemes, "Scheme to measure (repeatable; default: one of each kind)")
+        ->type_name("SCHEME")
+        ->expected(1)
+        ->take_all();
+    command.add_option("--rows", options->benchmark.rows, "Rows of the matrix")
+        ->check(CLI::Range(std::uint64_t {1}, std::uint64_t {65536}))
+        ->capture_default_str();
+    command.add_option("--columns", options->benchmark.columns, "Columns of the matrix")
+        ->check(CLI::Range(std::uint64_t {1}, std::uint64_t {16384}))
+        ->capture_default_str();
+    command.add_option("--rounds", options->benchmark.rounds, "Rounds to take the median of")
+        ->check(CLI::Range(1U, 1000U))
+        ->capture_default_str();
+    return [options](Session& session) { return bench(session, *options); };
+}
+
+}  // namespace
+
+extern const Command benchCommand;
+const Command benchCommand {"bench", "Throughput of the kernels on this machine", setUp};
+
+}  // namespace quantloupe::cli

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "app/cli/output.h"
+
+#include "core/export_targets/export_target.h"
+
+namespace quantloupe::cli {
+namespace {
+
+Result<void> listTargets(const Session& session)
+{
+    Findings findings;
+    Json targets = Json::array();
+    findings.table = TextTable({"target", "suffix", "what it takes"});
+    for (const auto* target : exportTargets()) {
+        targets.push_back({
+            {"name", target->name},
+            {"title", target->title},
+            {"suffix", target->suffix},
+            {"description", target->description},
+        });
+        findings.table.add({target->name, target->suffix, target->description});
+    }
+    findings.text = findings.table.text();
+    findings.json = {{"targets", std::move(targets)}};
+    return present(session, findings);
+}
+
+Action setUp(CLI::App&)
+{
+    return [](Session& session) { return listTargets(session); };
+}
+
+}  // namespace
+
+extern const Command targetsCommand;
+const Command targetsCommand {"targets", "Lists what recipes can be exported to", setUp};
+
+}  // namespace quantloupe::cli
