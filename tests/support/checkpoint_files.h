@@ -99,6 +99,7 @@ public:
     std::filesystem::path write(const std::string& name, std::string_view content) const
     {
         const auto file = path() / name;
+        std::filesystem::remove(file);  // ext4 writes through when a file is cut to nothing and filled again
         std::ofstream(file, std::ios::binary).write(content.data(), static_cast<std::streamsize>(content.size()));
         return file;
     }
