@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "widgets/dialogs/about_dialog.h"
 
+#include "core/kernels/simd_target.h"
 #include "widgets/theme/fonts.h"
 
 #include <tbb/version.h>
@@ -32,6 +33,8 @@ AboutDialog::AboutDialog(QWidget* parent)
         label->setTextInteractionFlags(Qt::TextSelectableByMouse | Qt::TextSelectableByKeyboard);
         form->addRow(name, label);
     };
+    const auto target = quantloupe::simdTarget();
+    add(tr("Instructions"), QString::fromLatin1(target.data(), static_cast<qsizetype>(target.size())));
     add(tr("Threads"), QString::number(std::thread::hardware_concurrency()));
     add(tr("Qt"), QString::fromLatin1(qVersion()));
     add(tr("oneTBB"), QString::fromLatin1(TBB_runtime_version()));

@@ -14,12 +14,29 @@
 #include <QHeaderView>
 #include <QLineEdit>
 #include <QMenu>
+#include <QStyledItemDelegate>
 #include <QTimer>
 #include <QTreeView>
 #include <QVBoxLayout>
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
+
+namespace {
+
+/// Rows with some air.
+class RoomyDelegate final : public QStyledItemDelegate
+{
+public:
+    using QStyledItemDelegate::QStyledItemDelegate;
+    QSize sizeHint(const QStyleOptionViewItem& option, const QModelIndex& index) const override
+    {
+        return QStyledItemDelegate::sizeHint(option, index) + QSize(0, 6);
+    }
+};
+
+}  // namespace
 
 ModelDock::ModelDock(Workbench* workbench, QWidget* parent)
     : QDockWidget(tr("Model"), parent)
@@ -60,6 +77,12 @@ ModelDock::ModelDock(Workbench* workbench, QWidget* parent)
     m_view->setSortingEnabled(true);
     m_view->header()->setSortIndicatorClearable(true);
     m_view->sortByColumn(-1, Qt::AscendingOrder);
+    // What is read most stands next to the name, whatever the dock's width.
+    m_view->header()->setStretchLastSection(false);
+    m_view->header()->moveSection(TensorTreeModel::Scheme, 1);
+    m_view->header()->moveSection(m_view->header()->visualIndex(TensorTreeModel::Sqnr), 2);
+    m_view->header()->moveSection(m_view->header()->visualIndex(TensorTreeModel::Size), 3);
+    m_view->setItemDelegate(new RoomyDelegate(this));
     m_view->setItemDelegateForColumn(
         TensorTreeModel::Scheme, new SchemeDelegate([this] { return commonSchemes(*m_workbench); }, true, this));
     m_view->setContextMenuPolicy(Qt::CustomContextMenu);
@@ -98,14 +121,14 @@ void ModelDock::onModelChanged()
     m_filter->clear();
     m_model->setContents(m_workbench->catalog(), m_workbench->plan(), m_workbench->study());
     m_following = false;
-    auto* header = m_view->header();
-    header->setStretchLastSection(false);
-    for (int column = 0; column < TensorTreeModel::ColumnCount; ++column)
-        m_view->resizeColumnToContents(column);
-    m_view->setColumnWidth(TensorTreeModel::Name, std::max(150, m_view->columnWidth(TensorTreeModel::Name)));
-    m_view->setColumnWidth(
-        TensorTreeModel::Scheme, fontMetrics().horizontalAdvance(QStringLiteral("int4:g128:asym  ")));
-    m_view->setColumnWidth(TensorTreeModel::Sqnr, fontMetrics().horizontalAdvance(QStringLiteral("00.00 dB   ")));
+    const auto width = [this](const QString& sample) { return m_view->fontMetrics().horizontalAdvance(sample) + 16; };
+    m_view->resizeColumnToContents(TensorTreeModel::Name);
+    m_view->setColumnWidth(TensorTreeModel::Name, std::clamp(m_view->columnWidth(TensorTreeModel::Name), 130, 170));
+    m_view->setColumnWidth(TensorTreeModel::Scheme, width(QStringLiteral("int4:g32")));
+    m_view->setColumnWidth(TensorTreeModel::Sqnr, width(QStringLiteral("00.00 dB")));
+    m_view->setColumnWidth(TensorTreeModel::Size, width(QStringLiteral("0000 KiB")));
+    m_view->setColumnWidth(TensorTreeModel::Role, width(QStringLiteral("embed")));
+    m_view->resizeColumnToContents(TensorTreeModel::Shape);
     if (m_proxy->rowCount() > 0 && m_model->rowCount() <= 40)
         for (int row = 0; row < std::min(3, m_proxy->rowCount()); ++row)
             m_view->expand(m_proxy->index(row, 0));

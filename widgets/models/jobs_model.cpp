@@ -3,6 +3,8 @@
 
 #include "widgets/support/format_text.h"
 
+#include <QLocale>
+
 JobsModel::JobsModel(JobList* jobs, QObject* parent)
     : QAbstractTableModel(parent)
     , m_jobs(jobs->jobs())
@@ -82,7 +84,8 @@ QString JobsModel::textOf(const Job& job, int column) const
                                                             : QString();
     case TimeLeft:
         if (!job.isActive())
-            return tr("took %1").arg(format::duration(job.secondsElapsed()));
+            return job.secondsElapsed() < 10.0 ? tr("took %1 s").arg(QLocale().toString(job.secondsElapsed(), 'f', 1))
+                                               : tr("took %1").arg(format::duration(job.secondsElapsed()));
         return job.secondsLeft() ? tr("%1 left").arg(format::duration(*job.secondsLeft())) : QString();
     default: return {};
     }
@@ -106,6 +109,8 @@ QVariant JobsModel::data(const QModelIndex& index, int role) const
 
 QVariant JobsModel::headerData(int section, Qt::Orientation orientation, int role) const
 {
+    if (orientation == Qt::Horizontal && role == Qt::TextAlignmentRole)
+        return QVariant((section >= Items ? Qt::AlignRight : Qt::AlignLeft) | Qt::AlignVCenter);
     if (orientation != Qt::Horizontal || role != Qt::DisplayRole)
         return QAbstractTableModel::headerData(section, orientation, role);
     switch (section) {

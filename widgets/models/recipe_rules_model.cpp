@@ -105,8 +105,7 @@ void RecipeRulesModel::remove(const QList<int>& rows)
     }
     if (!removed.isEmpty())
         Q_EMIT edited(recipe,
-            removed.size() == 1 ? tr("Remove %1").arg(removed.first())
-                                : tr("Remove %n rule(s)", nullptr, static_cast<int>(removed.size())));
+            removed.size() == 1 ? tr("Remove %1").arg(removed.first()) : tr("Remove %1 rules").arg(removed.size()));
 }
 
 bool RecipeRulesModel::canMove(int row, int step) const
@@ -152,9 +151,9 @@ QVariant RecipeRulesModel::data(const QModelIndex& index, int role) const
     if (role == Qt::ToolTipRole) {
         switch (kind) {
         case Row::Default: return tr("For every quantizable tensor that nothing below names.");
-        case Row::Keep: return tr("Stays as stored, whatever the rules say. %n tensor(s).", nullptr, decides);
+        case Row::Keep: return tr("Stays as stored, whatever the rules say. Quantizable tensors: %1.").arg(decides);
         case Row::Rule:
-            return decides > 0 ? tr("Decides %n tensor(s); the last rule that matches wins.", nullptr, decides)
+            return decides > 0 ? tr("Tensors it decides: %1. The last rule that matches wins.").arg(decides)
                                : tr("Decides nothing: no tensor matches, or later rules do.");
         }
     }
@@ -212,6 +211,8 @@ Qt::ItemFlags RecipeRulesModel::flags(const QModelIndex& index) const
 
 QVariant RecipeRulesModel::headerData(int section, Qt::Orientation orientation, int role) const
 {
+    if (orientation == Qt::Horizontal && role == Qt::TextAlignmentRole)
+        return QVariant((section == Tensors ? Qt::AlignRight : Qt::AlignLeft) | Qt::AlignVCenter);
     if (orientation != Qt::Horizontal || role != Qt::DisplayRole)
         return QAbstractTableModel::headerData(section, orientation, role);
     switch (section) {

@@ -286,7 +286,7 @@ QVariant TensorTreeModel::data(const QModelIndex& index, int role) const
     case SearchRole: return tensor ? QVariant(QStringList {tensor->name, tensor->role, tensor->scheme}) : QVariant();
     case Qt::ToolTipRole:
         return tensor ? tr("%1\n%2 parameters").arg(tensor->name, format::integer(tensor->elements))
-                      : tr("Block %1, %n tensor(s)", nullptr, static_cast<int>(node.tensors.size())).arg(node.block);
+                      : tr("Block %1, %2 tensors").arg(node.block).arg(node.tensors.size());
     case Qt::EditRole:
         if (column == Scheme)
             return tensor ? tensor->scheme : node.scheme;

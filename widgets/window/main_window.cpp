@@ -289,7 +289,7 @@ void MainWindow::updateStatus()
     }
     const auto& catalog = m_workbench->catalog();
     const auto& plan = m_workbench->plan();
-    auto name = QFileInfo(m_workbench->modelPath()).fileName();
+    auto name = m_workbench->isSample() ? tr("Sample") : QFileInfo(m_workbench->modelPath()).fileName();
     if (catalog.synthetic)
         name = tr("%1 (synthetic)").arg(name);
     m_modelText->setText(
@@ -301,8 +301,7 @@ void MainWindow::updateStatus()
 void MainWindow::updateSchemeEditor()
 {
     const auto selected = m_workbench->selection().size();
-    m_target->setItemText(
-        1, selected == 1 ? tr("Selected tensor") : tr("%n selected", nullptr, static_cast<int>(selected)));
+    m_target->setItemText(1, selected == 1 ? tr("Selected tensor") : tr("%1 selected").arg(selected));
     m_target->setEnabled(m_workbench->hasModel());
     m_scheme->setEnabled(m_workbench->hasModel());
     if (selected == 0)

@@ -184,8 +184,7 @@ void Workbench::setScheme(const QStringList& tensors, const std::optional<Scheme
     std::vector<std::string> names;
     for (const auto& name : tensors)
         names.push_back(name.toStdString());
-    const auto what =
-        tensors.size() == 1 ? tensors.first() : tr("%n tensors", nullptr, static_cast<int>(tensors.size()));
+    const auto what = tensors.size() == 1 ? tensors.first() : tr("%1 tensors").arg(tensors.size());
     const auto text =
         scheme ? tr("%1 → %2").arg(what, QString::fromStdString(scheme->toString())) : tr("Keep %1").arg(what);
     setRecipe(quantloupe::setScheme(m_state->recipe, m_state->catalog, names, scheme), text);

@@ -94,7 +94,7 @@ void Workbench::startAnalysis()
     std::size_t widest = 0;
     for (const auto& unit : work)
         widest = std::max(widest, unit.schemes.size());
-    const auto title = tr("Measure %n scheme(s)", nullptr, static_cast<int>(widest));
+    const auto title = widest == 1 ? tr("Measure 1 scheme") : tr("Measure %1 schemes").arg(widest);
     auto* job = state.jobs->start({title, jobviews::analysis, true, true},
         [this, work, model = state.model, writer = state.writer, threads = state.jobs->threads(),
             wait = state.jobs->yieldPoint()](std::stop_token stop, Progress& progress) {
