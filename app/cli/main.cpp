@@ -36,7 +36,7 @@ int run(int argc, char** argv)
     for (const auto* command : allCommands()) {
         auto* subcommand = app.add_subcommand(command->name, command->summary);
         actions.emplace_back(subcommand, command->setUp(*subcommand));
-        addCommonOptions(*subcommand, session.options);
+        addCommonOptions(*subcommand, session.options, command->uses);
     }
     // CLI11 would only say that a subcommand is missing.
     const auto named = [&](const auto& entry) { return entry.first->get_name() == argv[1]; };

@@ -31,22 +31,27 @@ void Session::warn(const std::string& text) const
         std::fprintf(stderr, "quantloupe-cli: %s\n", text.c_str());
 }
 
-void addCommonOptions(CLI::App& command, CommonOptions& options)
+void addCommonOptions(CLI::App& command, CommonOptions& options, unsigned uses)
 {
-    command.add_option("--study", options.study, "Study file (HDF5) to read and add to")->type_name("FILE");
-    command.add_option("--out", options.out, "File to write")->type_name("FILE");
+    const auto shownIf = [uses](unsigned flags) { return (uses & flags) != 0 ? "Options" : ""; };
+    command.add_option("--study", options.study, "Study file (HDF5) to read and add to")
+        ->type_name("FILE")
+        ->group(shownIf(StudyOption));
+    command.add_option("--out", options.out, "File to write")->type_name("FILE")->group(shownIf(OutOption));
+    command.add_flag("--force", options.force, "Overwrite a file that exists")->group(shownIf(OutOption));
     command.add_option("--tensors", options.tensors, "Only tensors whose name matches; * crosses dots (repeatable)")
         ->type_name("GLOB")
         ->expected(1)
-        ->take_all();
+        ->take_all()
+        ->group(shownIf(TensorsOption));
     command.add_option("--threads", options.threads, "Threads to compute with (default: all there are)")
         ->type_name("N")
-        ->check(CLI::Range(1U, 1024U));
-    command.add_option("--seed", options.seed, "Seed of random choices, where a command makes any (default: 0)")
-        ->type_name("N");
+        ->check(CLI::Range(1U, 1024U))
+        ->group(shownIf(ThreadsOption));
+    // No command built so far draws random numbers; scripts may say it all the same.
+    command.add_option("--seed", options.seed, "Seed of random choices")->type_name("N")->group("");
     command.add_flag("--json", options.json, "Print the result as one JSON object, and nothing else");
     command.add_flag("--quiet", options.quiet, "Print no progress and no warnings");
-    command.add_flag("--force", options.force, "Overwrite files that exist");
 }
 
 int exitStatus(const Error& error)

@@ -44,15 +44,19 @@ struct Session {
 
 using Action = std::function<Result<void>(Session&)>;
 
+/// Which common options mean something to a command. All are accepted everywhere; help shows those that do something.
+enum CommonOption : unsigned { StudyOption = 1, OutOption = 2, TensorsOption = 4, ThreadsOption = 8 };
+
 /// One row of the command table. `setUp` declares the command's options and returns what it does.
 struct Command {
     const char* name;
     const char* summary;
+    unsigned uses;  ///< CommonOption flags
     Action (*setUp)(CLI::App& command);
 };
 
-/// Declares the options that all commands share.
-void addCommonOptions(CLI::App& command, CommonOptions& options);
+/// Declares the options that all commands share, hiding from help those that are not in `uses`.
+void addCommonOptions(CLI::App& command, CommonOptions& options, unsigned uses);
 
 /// Which exit status an error means.
 int exitStatus(const Error& error);

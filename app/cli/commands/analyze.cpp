@@ -151,10 +151,12 @@ Result<void> measure(
     const ProgressPrinter printer(progress, session.options.quiet);
     return analyze(model, assignment.work, session.threads(), session.stop, progress,
         [&](const TensorMeasurement& measurement) -> Result<void> {
-            if (study)
+            if (study) {
                 if (auto kept = study->append(measurement); !kept)
                     return kept;
-            found.add(measurement);
+            } else {
+                found.add(measurement);
+            }
             return {};
         });
 }
@@ -182,12 +184,12 @@ Result<void> analyzeModel(const Session& session, const AnalyzeOptions& options)
             "no tensor to quantize" + std::string(session.options.tensors.empty() ? "" : " matches --tensors"));
     auto measured = measure(session, **model, assignment, study->get(), found);
     if (*study) {
-        const auto held = (*study)->snapshot()->measurements.size();
+        found = *(*study)->snapshot();
         if (auto closed = (*study)->close(); !closed && measured)
             measured = closed;
         if (!measured && measured.error().code == ErrorCode::Cancelled)
-            session.warn("what is finished is kept in " + session.options.study.string() + " (" + std::to_string(held)
-                + " tensors); the same command goes on from there");
+            session.warn("what is finished is kept in " + session.options.study.string() + " ("
+                + std::to_string(found.measurements.size()) + " tensors); the same command goes on from there");
     }
     if (!measured)
         return measured;
@@ -221,6 +223,7 @@ Action setUp(CLI::App& command)
 }  // namespace
 
 extern const Command analyzeCommand;
-const Command analyzeCommand {"analyze", "Quantizes by every scheme given, with error figures per tensor", setUp};
+const Command analyzeCommand {"analyze", "Quantizes by every scheme given, with error figures per tensor",
+    StudyOption | OutOption | TensorsOption | ThreadsOption, setUp};
 
 }  // namespace quantloupe::cli

@@ -75,6 +75,6 @@ Action setUp(CLI::App& command)
 }  // namespace
 
 extern const Command benchCommand;
-const Command benchCommand {"bench", "Throughput of the kernels on this machine", setUp};
+const Command benchCommand {"bench", "Throughput of the kernels on this machine", OutOption, setUp};
 
 }  // namespace quantloupe::cli

@@ -59,6 +59,6 @@ Action setUp(CLI::App& command)
 }  // namespace
 
 extern const Command devicesCommand;
-const Command devicesCommand {"devices", "Lists the device profiles that projections know", setUp};
+const Command devicesCommand {"devices", "Lists the device profiles that projections know", OutOption, setUp};
 
 }  // namespace quantloupe::cli

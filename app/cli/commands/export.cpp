@@ -91,6 +91,6 @@ Action setUp(CLI::App& command)
 }  // namespace
 
 extern const Command exportCommand;
-const Command exportCommand {"export", "Writes a recipe for another tool", setUp};
+const Command exportCommand {"export", "Writes a recipe for another tool", StudyOption | OutOption, setUp};
 
 }  // namespace quantloupe::cli

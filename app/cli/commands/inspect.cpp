@@ -129,6 +129,7 @@ Action setUp(CLI::App& command)
 }  // namespace
 
 extern const Command inspectCommand;
-const Command inspectCommand {"inspect", "Lists tensors: name, role, block, shape, dtype, parameters, bytes", setUp};
+const Command inspectCommand {"inspect", "Lists tensors: name, role, block, shape, dtype, parameters, bytes",
+    StudyOption | OutOption | TensorsOption, setUp};
 
 }  // namespace quantloupe::cli

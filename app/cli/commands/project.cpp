@@ -150,6 +150,7 @@ Action setUp(CLI::App& command)
 }  // namespace
 
 extern const Command projectCommand;
-const Command projectCommand {"project", "Projects memory, latency and energy on a device", setUp};
+const Command projectCommand {
+    "project", "Projects memory, latency and energy on a device", StudyOption | OutOption, setUp};
 
 }  // namespace quantloupe::cli

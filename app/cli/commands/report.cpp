@@ -128,6 +128,7 @@ Action setUp(CLI::App& command)
 }  // namespace
 
 extern const Command reportCommand;
-const Command reportCommand {"report", "Writes a study as HTML, Markdown or CSV, by the suffix of --out", setUp};
+const Command reportCommand {
+    "report", "Writes a study as HTML, Markdown or CSV, by the suffix of --out", OutOption, setUp};
 
 }  // namespace quantloupe::cli

@@ -73,10 +73,12 @@ Result<void> measure(const Session& session, const Model& model, const std::vect
         if (!weights)
             return tl::unexpected(weights.error());
         TensorMeasurement measurement {tensor.name, std::move(*weights), {}};
-        if (study)
+        if (study) {
             if (auto kept = study->append(measurement); !kept)
                 return kept;
-        found.add(measurement);
+        } else {
+            found.add(measurement);
+        }
         if (tensor.view.owner)
             tensor.view.owner->release(tensor.view.bytes);
         ++progress.doneItems;
@@ -112,9 +114,11 @@ Result<void> stats(const Session& session, const StatsOptions& options)
             work.push_back(i);
     }
     auto measured = measure(session, **model, work, study->get(), found);
-    if (*study)
+    if (*study) {
+        found = *(*study)->snapshot();
         if (auto closed = (*study)->close(); !closed && measured)
             measured = closed;
+    }
     if (!measured)
         return measured;
 
@@ -152,7 +156,7 @@ Action setUp(CLI::App& command)
 }  // namespace
 
 extern const Command statsCommand;
-const Command statsCommand {
-    "stats", "Weight distributions: moments, kurtosis, outliers, ranges, per-channel figures", setUp};
+const Command statsCommand {"stats", "Weight distributions: moments, kurtosis, outliers, ranges, per-channel figures",
+    StudyOption | OutOption | TensorsOption | ThreadsOption, setUp};
 
 }  // namespace quantloupe::cli

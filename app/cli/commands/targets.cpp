@@ -33,6 +33,6 @@ Action setUp(CLI::App&)
 }  // namespace
 
 extern const Command targetsCommand;
-const Command targetsCommand {"targets", "Lists what recipes can be exported to", setUp};
+const Command targetsCommand {"targets", "Lists what recipes can be exported to", OutOption, setUp};
 
 }  // namespace quantloupe::cli
