@@ -19,6 +19,8 @@ public:
     bool open()
     {
         qputenv("QUANTLOUPE_DATA", m_folder.path().toUtf8());
+        if (!qEnvironmentVariableIsSet("QUANTLOUPE_RESOURCES"))
+            qputenv("QUANTLOUPE_RESOURCES", QUANTLOUPE_SOURCE_DIR "/resources");
         workbench = std::make_unique<Workbench>();
         QSignalSpy opened(workbench.get(), &Workbench::modelChanged);
         workbench->openSample();

@@ -159,7 +159,10 @@ void HeatCells::drawCell(QCPPainter* painter, const QRectF& cell, int row, int c
             painter->setPen(Qt::NoPen);
         }
     }
-    if (chosen && box.height() >= 3.0) {
+    if (chosen && box.height() < 8.0) {
+        // No room for a ring: a notch, which joins its neighbours to a line down the column.
+        painter->fillRect(QRectF(box.right() - 5.0, box.top(), 3.0, box.height()), ink);
+    } else if (chosen) {
         painter->setAntialiasing(true);
         painter->setPen(QPen(ink, ring > 2.5 ? 1.6 : 1.0));
         painter->setBrush(Qt::NoBrush);

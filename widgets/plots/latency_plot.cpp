@@ -12,6 +12,7 @@
 LatencyPlot::LatencyPlot(QWidget* parent)
     : Plot(parent)
 {
+    canvas()->axisRect()->insetLayout()->remove(canvas()->legend);
     setDescription(tr("Speed and energy"),
         tr("Projected tokens per second while reading the prompt and while generating, and energy per generated "
            "token."));
@@ -26,7 +27,7 @@ LatencyPlot::LatencyPlot(QWidget* parent)
         }
     }
     const std::array labels {
-        tr("Prefill (tokens/s, projected)"), tr("Decode (tokens/s, projected)"), tr("Energy (J/token, projected)")};
+        tr("Prefill (tokens/s)\nprojected"), tr("Decode (tokens/s)\nprojected"), tr("Energy (J/token)\nprojected")};
     auto* margins = new QCPMarginGroup(canvas());
     for (std::size_t i = 0; i < m_panels.size(); ++i) {
         QCPAxisRect* panel = m_panels[i];
@@ -65,10 +66,12 @@ double LatencyPlot::value(std::size_t panel, std::size_t entry) const
 QString LatencyPlot::barText(int panel, int entry) const
 {
     const double figure = value(static_cast<std::size_t>(panel), static_cast<std::size_t>(entry));
-    QString text = panel == 2 ? format::si(figure, QStringLiteral("J")) : format::number(figure, 3);
+    QString text = panel == 2 ? format::si(figure, QStringLiteral("J"))
+        : figure < 1e5        ? format::number(figure, 3)
+                              : format::si(figure, QString());
     const double base = value(static_cast<std::size_t>(panel), 0);
     if (entry > 0 && base > 0.0)
-        text += tr(" (%1×)").arg(format::number(figure / base, 2));
+        text += u'\n' + tr("%1×").arg(format::number(figure / base, 2));
     return text;
 }
 
@@ -101,6 +104,7 @@ void LatencyPlot::rebuild()
             text->position->setCoords(value(panel, i), position);
             text->setPositionAlignment(Qt::AlignLeft | Qt::AlignVCenter);
             text->setPadding(QMargins(6, 0, 0, 0));
+            text->setTextAlignment(Qt::AlignLeft);
             text->setText(barText(static_cast<int>(panel), static_cast<int>(i)));
             text->setFont(tabularFont(scaledFont(font(), 0.9)));
             text->setColor(colors.text);
@@ -153,7 +157,7 @@ void LatencyPlot::resetView()
         for (std::size_t i = 0; i < m_data.entries.size(); ++i)
             highest = std::max(highest, value(panel, i));
         // Room for the text at the end of the longest bar.
-        m_panels[panel]->axis(QCPAxis::atBottom)->setRange(0.0, highest > 0.0 ? highest * 1.75 : 1.0);
+        m_panels[panel]->axis(QCPAxis::atBottom)->setRange(0.0, highest > 0.0 ? highest * 1.9 : 1.0);
         m_panels[panel]
             ->axis(QCPAxis::atLeft)
             ->setRange(-0.6, std::max<double>(1.0, static_cast<double>(m_data.entries.size())) - 0.4);

@@ -29,7 +29,7 @@ public:
 
     void setData(LatencyData content);
     PlotTable table() const override;
-    /// The text at the end of a bar: "62.1 tokens/s, 3.4×".
+    /// The text at the end of a bar: "62.1" and below "3.4×".
     QString barText(int panel, int entry) const;
 
 protected:

@@ -53,7 +53,7 @@ double MemoryStackPlot::shownUpTo() const
     double largest = 0.0;
     for (const auto& bar : m_data.bars)
         largest = std::max(largest, bar.total());
-    double shown = largest * 1.25;
+    double shown = largest * 1.42;  // room for the text after the longest bar
     // A limit far beyond the bars would shrink them to nothing; its name then points out of the picture.
     for (const auto& limit : m_data.limits) {
         if (limit.bytes <= 3.0 * largest)

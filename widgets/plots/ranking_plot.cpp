@@ -73,7 +73,8 @@ void RankingPlot::rebuild()
         value->position->setCoords(std::isfinite(item.value) ? item.value : 0.0, position);
         value->setPositionAlignment(Qt::AlignLeft | Qt::AlignVCenter);
         value->setPadding(QMargins(5, 0, 0, 0));
-        value->setText(metricCell(m_data.metric, item.value));
+        value->setText(m_data.metric == quantloupe::ErrorMetric::Sqnr ? metricCell(m_data.metric, item.value)
+                                                                      : metricValue(m_data.metric, item.value));
         value->setFont(tabularFont(scaledFont(font(), 0.85, selected)));
         value->setColor(selected ? colors.text : colors.mutedText);
         value->setSelectable(false);
@@ -153,6 +154,6 @@ void RankingPlot::resetView()
         }
     }
     // Room at the end of the longest bar for its value.
-    canvas()->xAxis->setRange(lowest * 1.18, highest > 0.0 ? highest * 1.18 : 1.0);
+    canvas()->xAxis->setRange(lowest * 1.22, highest > 0.0 ? highest * 1.22 : 1.0);
     canvas()->yAxis->setRange(-0.6, std::max<double>(1.0, static_cast<double>(m_data.items.size())) - 0.4);
 }

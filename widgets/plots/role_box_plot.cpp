@@ -28,6 +28,7 @@ bool drawable(quantloupe::ErrorMetric metric, double value)
 RoleBoxPlot::RoleBoxPlot(QWidget* parent)
     : Plot(parent)
 {
+    canvas()->axisRect()->insetLayout()->remove(canvas()->legend);
     setDescription(tr("Error by role"), tr("A box per role: median, quartiles and range; every dot is a tensor."));
     setEmptyText(tr("Analyze the model to compare roles"));
     canvas()->xAxis->setSubTicks(false);
@@ -107,7 +108,7 @@ void RoleBoxPlot::rebuild()
         dots->setSelectable(QCP::stNone);
     }
     canvas()->xAxis->setTicker(labels);
-    canvas()->xAxis->setTickLabelRotation(m_data.boxes.size() > 7 ? 35 : 0);
+    canvas()->xAxis->setTickLabelRotation(m_data.boxes.size() > 7 ? -35 : 0);
     auto* marks = new QCPGraph(canvas()->xAxis, canvas()->yAxis);
     marks->setData(selectedX, selectedY);
     marks->setLineStyle(QCPGraph::lsNone);
@@ -160,8 +161,8 @@ QString RoleBoxPlot::hoverText(QPointF position) const
         || !canvas()->axisRect()->rect().contains(position.toPoint()))
         return {};
     const RoleBoxData::Box& box = m_data.boxes[static_cast<std::size_t>(index)];
-    return tr("<b>%1</b><br>%n tensor(s)<br>Median %2", nullptr, static_cast<int>(box.values.size()))
-        .arg(roleText(box.role), metricValue(m_data.metric, box.numbers.median));
+    return tr("<b>%1</b><br>Tensors: %2<br>Median %3")
+        .arg(roleText(box.role), QString::number(box.values.size()), metricValue(m_data.metric, box.numbers.median));
 }
 
 QString RoleBoxPlot::tensorAt(QPointF position) const

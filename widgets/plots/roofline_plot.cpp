@@ -92,7 +92,7 @@ void RooflinePlot::rebuild()
         graph->setLineStyle(QCPGraph::lsNone);
         const QColor color = series == 0 ? colors.original : colors.accent;
         graph->setPen(QPen(color));
-        graph->setScatterStyle(QCPScatterStyle(series == 0 ? QCPScatterStyle::ssSquare : QCPScatterStyle::ssDisc,
+        graph->setScatterStyle(QCPScatterStyle(series == 0 ? QCPScatterStyle::ssSquare : QCPScatterStyle::ssCircle,
             QPen(colors.background, 1), color, series == 0 ? 9 : 10));
         graph->setSelectable(QCP::stNone);
         for (const auto& point : m_data.points) {

@@ -43,6 +43,7 @@ SensitivityMapPlot::SensitivityMapPlot(QWidget* parent)
     , m_scale(new QCPColorScale(canvas()))
     , m_rowTicker(new RowTicker(canvas()->yAxis))
 {
+    canvas()->axisRect()->insetLayout()->remove(canvas()->legend);
     setDescription(tr("Sensitivity map"),
         tr("Error of every tensor under every scheme. Brighter is worse; the ring marks the scheme in the recipe."));
     setEmptyText(tr("Analyze the model to see how schemes compare"));
@@ -193,8 +194,9 @@ QString SensitivityMapPlot::hoverText(QPointF position) const
     const auto& row = m_data.rows[static_cast<std::size_t>(cell->first)];
     const double value = row.values[static_cast<std::size_t>(cell->second)];
     QString text = tr("<b>%1</b><br>%2").arg(row.tensor.toHtmlEscaped(), m_data.schemes[cell->second].toHtmlEscaped());
-    text += tr("<br>%1: %2").arg(metricTitle(m_data.metric),
-        std::isnan(value) ? tr("not measured") : metricValue(m_data.metric, value));
+    text += tr("<br>%1: %2")
+                .arg(metricTitle(m_data.metric),
+                    std::isnan(value) ? tr("not measured") : metricValue(m_data.metric, value));
     if (row.chosen == cell->second)
         text += tr("<br>in the recipe");
     return text;

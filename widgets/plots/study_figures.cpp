@@ -201,8 +201,16 @@ RooflineData roofline(const std::vector<Scenario>& scenarios, const DeviceProfil
     RooflineData data;
     data.device = text(device.name);
     data.bandwidth = device.memoryBandwidth.value * device.bandwidthEfficiency.value;
-    for (const ComputeRate& compute : device.compute)
-        data.roofs.push_back({text(compute.type), compute.rate.value * device.computeEfficiency.value});
+    for (const ComputeRate& compute : device.compute) {
+        const double rate = compute.rate.value * device.computeEfficiency.value;
+        // Types of one rate share a roof, and its name.
+        const auto same = std::find_if(
+            data.roofs.begin(), data.roofs.end(), [&](const RooflineData::Roof& roof) { return roof.rate == rate; });
+        if (same == data.roofs.end())
+            data.roofs.push_back({text(compute.type), rate});
+        else
+            same->label += QStringLiteral(", ") + text(compute.type);
+    }
     for (std::size_t series = 0; series < scenarios.size(); ++series) {
         data.series << scenarios[series].label;
         for (const RooflinePoint& point : scenarios[series].projection.decodeOperations) {

@@ -64,7 +64,9 @@ double ByteTicker::getTickStep(const QCPRange& range)
     const double wanted = range.size() / std::max(1, tickCount());
     const double unit = std::pow(1024.0, std::max(0.0, std::floor(std::log2(std::max(1.0, wanted)) / 10.0)));
     static const QVector<double> nice {1, 2, 4, 5, 8, 10, 16, 20, 32, 50, 64, 100, 128, 200, 256, 512, 1024};
-    return unit * pickClosest(wanted / unit, nice);
+    // Labels in the next larger unit: decimal steps would be 1.17 and 1.37 MiB there.
+    static const QVector<double> binary {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024};
+    return unit * pickClosest(wanted / unit, range.upper >= 1024.0 * unit ? binary : nice);
 }
 
 QString ByteTicker::getTickLabel(double tick, const QLocale& locale, QChar, int)

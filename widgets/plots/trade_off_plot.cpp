@@ -58,6 +58,7 @@ TradeOffPlot::TradeOffPlot(QWidget* parent)
     for (QCPGraph* graph : {m_frontier, m_uniform, m_ring})
         graph->setSelectable(QCP::stNone);
     placeLegendAbove(canvas(), 3);
+    canvas()->legend->setIconSize(18, 18);  // the ring is larger than other signs
 
     // The upper axis shows the same sizes per weight; its scale follows from any place of the picture.
     connect(canvas()->xAxis, qOverload<const QCPRange&>(&QCPAxis::rangeChanged), this, [this](const QCPRange& range) {
@@ -258,7 +259,7 @@ void TradeOffPlot::applyTheme()
     m_uniform->setScatterStyle(
         QCPScatterStyle(QCPScatterStyle::ssDiamond, QPen(colors.background, 1), colors.series[0], 11));
     m_uniform->setPen(QPen(colors.series[0]));
-    m_ring->setScatterStyle(QCPScatterStyle(QCPScatterStyle::ssCircle, QPen(colors.text, 2.4), Qt::NoBrush, 16));
+    m_ring->setScatterStyle(QCPScatterStyle(QCPScatterStyle::ssCircle, QPen(colors.text, 2.4), Qt::NoBrush, 14));
     m_ring->setPen(QPen(colors.text));
     canvas()->xAxis2->grid()->setVisible(false);
     rebuild();
@@ -266,20 +267,35 @@ void TradeOffPlot::applyTheme()
 
 void TradeOffPlot::resetView()
 {
-    double smallest = std::numeric_limits<double>::infinity(), largest = 0.0, lowest = smallest, highest = 0.0;
-    for (const auto* places : {&m_data.uniform, &m_data.frontier}) {
-        for (const auto& place : *places) {
-            if (!drawable(place))
-                continue;
-            smallest = std::min(smallest, place.bytes);
-            largest = std::max(largest, place.bytes);
-            lowest = std::min(lowest, place.error);
-            highest = std::max(highest, place.error);
-        }
-    }
+    // The frontier goes on to the model as stored, far beyond any size that one would choose: the view ends after the
+    // largest uniform recipe, and zooming out shows the rest.
+    double smallest = std::numeric_limits<double>::infinity(), largest = 0.0;
+    int points = 0;
+    const auto include = [&](const TradeOffData::Place& place) {
+        if (!drawable(place))
+            return;
+        smallest = std::min(smallest, place.bytes);
+        largest = std::max(largest, place.bytes);
+        ++points;
+    };
+    std::for_each(m_data.uniform.begin(), m_data.uniform.end(), include);
+    if (points < 2)
+        std::for_each(m_data.frontier.begin(), m_data.frontier.end(), include);
+    if (m_data.current)
+        include(*m_data.current);
     if (largest <= 0.0)
         return;
-    const double margin = std::max(0.06 * (largest - smallest), 0.01 * largest);
-    canvas()->xAxis->setRange(std::max(0.0, smallest - margin), largest + 1.6 * margin);
+    const double margin = std::max(0.08 * (largest - smallest), 0.02 * largest);
+    const QCPRange sizes(std::max(0.0, smallest - margin), largest + 2.0 * margin);
+    double lowest = std::numeric_limits<double>::infinity(), highest = 0.0;
+    for (const auto* places : {&m_data.uniform, &m_data.frontier}) {
+        for (const auto& place : *places) {
+            if (drawable(place) && sizes.contains(place.bytes)) {
+                lowest = std::min(lowest, place.error);
+                highest = std::max(highest, place.error);
+            }
+        }
+    }
+    canvas()->xAxis->setRange(sizes);
     canvas()->yAxis->setRange(lowest / 1.8, highest * 1.8);
 }

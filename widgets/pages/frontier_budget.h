@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/report/trade_off.h"
+
+#include <QObject>
+#include <QTimer>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+class Workbench;
+
+/// The trade-off of the open model, kept up to date with study and recipe, and the moves along it. Everything is
+/// computed in jobs; pages only draw what arrives.
+class FrontierBudget final : public QObject
+{
+    Q_OBJECT
+public:
+    explicit FrontierBudget(Workbench* workbench, QObject* parent = nullptr);
+
+    /// Never null; empty until something was measured.
+    std::shared_ptr<const quantloupe::TradeOffPicture> picture() const { return m_picture; }
+    /// Where the recipe lies now; younger than picture()->current.
+    const std::optional<quantloupe::TradeOffPoint>& current() const { return m_current; }
+    /// There is a frontier to move along.
+    bool isReady() const { return m_picture->frontier.points.size() > 1; }
+
+    /// Whether to keep the picture up to date; nobody pays for a page that is not shown.
+    void setActive(bool active);
+
+    /// Rewrites the recipe to the best one of at most `bytes`. All moves until endMove() are one undo step.
+    void moveTo(std::uint64_t bytes);
+    void endMove();
+    bool isMoving() const { return m_moving; }
+    /// One scheme for everything that the recipe does not keep.
+    void adopt(const QString& scheme);
+
+Q_SIGNALS:
+    void pictureChanged();
+    void currentChanged();
+
+private:
+    void schedulePicture();
+    void computePicture();
+    void computeCurrent();
+    std::vector<std::string> keep() const;
+
+    Workbench* m_workbench;
+    QTimer m_pause;
+    std::shared_ptr<const quantloupe::TradeOffPicture> m_picture;
+    std::optional<quantloupe::TradeOffPoint> m_current;
+    /// What the picture was computed with: the kept tensors that are the user's own choice.
+    std::vector<std::string> m_keep;
+    /// A small budget leaves tensors free that a large one keeps. Keep list of a recipe made here → the user's own.
+    std::map<std::vector<std::string>, std::vector<std::string>> m_ownKeep;
+    int m_mergeId = 0;
+    bool m_active = false, m_stale = true, m_moving = false;
+};

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "widgets/pages/trade_off_page.h"
+
+#include "widgets/models/plan_changes_model.h"
+#include "widgets/pages/frontier_budget.h"
+#include "widgets/plots/study_figures.h"
+#include "widgets/support/format_text.h"
+#include "widgets/theme/fonts.h"
+#include "widgets/workbench/workbench.h"
+
+#include <QComboBox>
+#include <QDoubleSpinBox>
+#include <QHBoxLayout>
+#include <QHeaderView>
+#include <QLabel>
+#include <QSignalBlocker>
+#include <QSlider>
+#include <QSplitter>
+#include <QTableView>
+#include <QVBoxLayout>
+
+#include <algorithm>
+#include <cmath>
+
+namespace {
+
+constexpr int sliderSteps = 1000;
+enum Unit { BitsPerWeight, Mebibytes, Gibibytes };
+
+}  // namespace
+
+TradeOffPage::TradeOffPage(Workbench* workbench, QWidget* parent)
+    : QWidget(parent)
+    , m_workbench(workbench)
+    , m_budget(new FrontierBudget(workbench, this))
+    , m_plot(new TradeOffPlot)
+    , m_slider(new QSlider(Qt::Horizontal))
+    , m_spin(new QDoubleSpinBox)
+    , m_unit(new QComboBox)
+    , m_summary(new QLabel)
+    , m_changesTitle(new QLabel)
+    , m_changes(new PlanChangesModel(this))
+    , m_changesView(new QTableView)
+{
+    m_summary->setWordWrap(true);
+    m_summary->setObjectName(QStringLiteral("summary"));
+    m_summary->setTextInteractionFlags(Qt::TextSelectableByMouse);
+    auto* caption = new QLabel(tr(
+        "Error is weight error, added up by size. It says which sizes are cheap, not what quality a task will have."));
+    caption->setWordWrap(true);
+    caption->setForegroundRole(QPalette::PlaceholderText);
+
+    auto* left = new QWidget;
+    auto* leftLayout = new QVBoxLayout(left);
+    leftLayout->setContentsMargins(0, 0, 0, 0);
+    leftLayout->addWidget(m_plot, 1);
+    leftLayout->addWidget(makeBudgetRow());
+    leftLayout->addWidget(m_summary);
+    leftLayout->addWidget(caption);
+    auto* splitter = new QSplitter;
+    splitter->addWidget(left);
+    splitter->addWidget(makeChanges());
+    splitter->setStretchFactor(0, 3);
+    splitter->setStretchFactor(1, 1);
+    splitter->setSizes({640, 400});
+    splitter->setChildrenCollapsible(false);
+    auto* layout = new QVBoxLayout(this);
+    layout->addWidget(splitter);
+
+    connect(m_plot, &TradeOffPlot::budgetDragged, this, [this](quint64 bytes) { m_budget->moveTo(bytes); });
+    connect(m_plot, &TradeOffPlot::budgetDragFinished, m_budget, &FrontierBudget::endMove);
+    connect(m_plot, &TradeOffPlot::pointAdopted, m_budget, &FrontierBudget::adopt);
+    connect(m_slider, &QSlider::valueChanged, this, &TradeOffPage::onSlider);
+    connect(m_slider, &QSlider::sliderReleased, m_budget, &FrontierBudget::endMove);
+    connect(m_spin, &QDoubleSpinBox::valueChanged, this, &TradeOffPage::onSpin);
+    connect(m_spin, &QDoubleSpinBox::editingFinished, m_budget, &FrontierBudget::endMove);
+    connect(m_unit, &QComboBox::currentIndexChanged, this, &TradeOffPage::showBudget);
+    connect(m_budget, &FrontierBudget::pictureChanged, this, &TradeOffPage::showPicture);
+    connect(m_budget, &FrontierBudget::currentChanged, this, &TradeOffPage::showCurrent);
+    connect(m_workbench, &Workbench::modelChanged, this, [this] {
+        m_before.reset();
+        m_last = m_workbench->plan();
+        m_undoIndex = m_workbench->undoStack()->index();
+        showChanges();
+    });
+    connect(m_workbench, &Workbench::recipeChanged, this, [this] {
+        // Steps that melt into one leave the index alone: a whole drag compares with the recipe before it.
+        const int index = m_workbench->undoStack()->index();
+        if (index != m_undoIndex || !m_before)
+            m_before = m_last;
+        m_undoIndex = index;
+        m_last = m_workbench->plan();
+        showChanges();
+        showBudget();
+    });
+    m_last = m_workbench->plan();
+    m_undoIndex = m_workbench->undoStack()->index();
+    showPicture();
+    showChanges();
+}
+
+QWidget* TradeOffPage::makeBudgetRow()
+{
+    const QString what =
+        tr("Size of the whole model. Moving it chooses the scheme of every tensor so that the weight error is least at "
+           "that size, and rewrites the recipe. Kept tensors stay.");
+    m_slider->setObjectName(QStringLiteral("budget"));
+    m_slider->setRange(0, sliderSteps);
+    m_slider->setPageStep(sliderSteps / 20);
+    m_slider->setSingleStep(sliderSteps / 200);
+    m_slider->setAccessibleName(tr("Budget"));
+    m_slider->setToolTip(what);
+    m_slider->setWhatsThis(what);
+    m_spin->setObjectName(QStringLiteral("budgetValue"));
+    m_spin->setFont(tabularFont(font()));
+    m_spin->setKeyboardTracking(false);
+    m_spin->setToolTip(what);
+    m_unit->setObjectName(QStringLiteral("budgetUnit"));
+    m_unit->addItem(tr("bits per weight"), BitsPerWeight);
+    m_unit->addItem(QStringLiteral("MiB"), Mebibytes);
+    m_unit->addItem(QStringLiteral("GiB"), Gibibytes);
+    m_unit->setAccessibleName(tr("Unit of the budget"));
+    auto* title = new QLabel(tr("&Budget"));
+    title->setBuddy(m_slider);
+    auto* row = new QWidget;
+    auto* layout = new QHBoxLayout(row);
+    layout->setContentsMargins(0, 0, 0, 0);
+    layout->addWidget(title);
+    layout->addWidget(m_slider, 1);
+    layout->addWidget(m_spin);
+    layout->addWidget(m_unit);
+    return row;
+}
+
+QWidget* TradeOffPage::makeChanges()
+{
+    m_changesTitle->setWordWrap(true);
+    m_changesTitle->setObjectName(QStringLiteral("changesTitle"));
+    m_changesView->setObjectName(QStringLiteral("changes"));
+    m_changesView->setModel(m_changes);
+    m_changesView->setAccessibleName(tr("What changed"));
+    m_changesView->setSelectionBehavior(QAbstractItemView::SelectRows);
+    m_changesView->setShowGrid(false);
+    m_changesView->setAlternatingRowColors(true);
+    m_changesView->setWordWrap(false);
+    m_changesView->setTextElideMode(Qt::ElideLeft);  // the end of a tensor's name tells most
+    m_changesView->setFont(tabularFont(font()));
+    m_changesView->verticalHeader()->hide();
+    m_changesView->verticalHeader()->setDefaultSectionSize(fontMetrics().height() + 6);
+    m_changesView->horizontalHeader()->setSectionResizeMode(PlanChangesModel::Tensor, QHeaderView::Stretch);
+    m_changesView->horizontalHeader()->setHighlightSections(false);
+    for (const int column : {PlanChangesModel::Before, PlanChangesModel::After, PlanChangesModel::Change})
+        m_changesView->horizontalHeader()->setSectionResizeMode(column, QHeaderView::Interactive);
+    m_changesView->setColumnWidth(
+        PlanChangesModel::Before, fontMetrics().horizontalAdvance(QStringLiteral("int4:g128 00")));
+    m_changesView->setColumnWidth(
+        PlanChangesModel::After, fontMetrics().horizontalAdvance(QStringLiteral("int4:g128 00")));
+    m_changesView->setColumnWidth(
+        PlanChangesModel::Change, fontMetrics().horizontalAdvance(QStringLiteral("↓ −123.4 MiB 0")));
+    connect(m_changesView, &QTableView::clicked, this,
+        [this](const QModelIndex& index) { m_workbench->select({index.data(PlanChangesModel::NameRole).toString()}); });
+    connect(m_changesView, &QTableView::doubleClicked, this, [this](const QModelIndex& index) {
+        m_workbench->openLayer(index.data(PlanChangesModel::NameRole).toString());
+    });
+    auto* panel = new QWidget;
+    auto* layout = new QVBoxLayout(panel);
+    layout->setContentsMargins(0, 0, 0, 0);
+    layout->addWidget(m_changesTitle);
+    layout->addWidget(m_changesView, 1);
+    return panel;
+}
+
+void TradeOffPage::showEvent(QShowEvent* event)
+{
+    QWidget::showEvent(event);
+    m_budget->setActive(true);
+    showChanges();
+}
+
+void TradeOffPage::hideEvent(QHideEvent* event)
+{
+    QWidget::hideEvent(event);
+    m_budget->setActive(false);
+}
+
+void TradeOffPage::showPicture()
+{
+    m_plot->setEmptyText(m_workbench->hasModel()
+            ? tr("Analyze the model under two schemes or more to see the trade-off")
+            : tr("Open a model to begin"));
+    m_plot->setData(figures::tradeOff(*m_budget->picture()));
+    showBudget();
+    showSummary();
+}
+
+void TradeOffPage::showCurrent()
+{
+    if (const auto& current = m_budget->current())
+        m_plot->setCurrent(figures::place(*current));
+    showSummary();
+}
+
+double TradeOffPage::bytesPerUnit() const
+{
+    switch (m_unit->currentData().toInt()) {
+    case Mebibytes: return 1024.0 * 1024.0;
+    case Gibibytes: return 1024.0 * 1024.0 * 1024.0;
+    default: return static_cast<double>(m_workbench->catalog().parameters()) / 8.0;
+    }
+}
+
+std::uint64_t TradeOffPage::bytesAt(int position) const
+{
+    const auto& points = m_budget->picture()->frontier.points;
+    if (position >= sliderSteps)
+        return points.back().bytes;
+    // Even in ratios: the interesting end is near the smallest sizes, the other end is the model as stored.
+    const auto least = static_cast<double>(points.front().bytes);
+    const auto most = static_cast<double>(points.back().bytes);
+    return static_cast<std::uint64_t>(
+        std::ceil(least * std::pow(most / least, position / static_cast<double>(sliderSteps))));
+}
+
+int TradeOffPage::positionOf(std::uint64_t bytes) const
+{
+    const auto& points = m_budget->picture()->frontier.points;
+    const auto least = static_cast<double>(points.front().bytes);
+    const auto most = static_cast<double>(points.back().bytes);
+    const auto size = std::clamp(static_cast<double>(bytes), least, most);
+    return most > least ? static_cast<int>(std::lround(sliderSteps * std::log(size / least) / std::log(most / least)))
+                        : 0;
+}
+
+void TradeOffPage::showBudget()
+{
+    const bool ready = m_budget->isReady();
+    m_slider->setEnabled(ready);
+    m_spin->setEnabled(ready);
+    m_unit->setEnabled(m_workbench->hasModel());
+    if (!m_workbench->hasModel())
+        return;
+    const QSignalBlocker spinBlocker(m_spin);
+    const double unit = std::max(bytesPerUnit(), 1e-9);
+    const auto bytes = static_cast<double>(m_workbench->plan().bytes);
+    if (ready) {
+        const auto& points = m_budget->picture()->frontier.points;
+        const double least = static_cast<double>(points.front().bytes) / unit,
+                     most = static_cast<double>(points.back().bytes) / unit;
+        // Three significant digits of the smallest size, whatever the unit and the model.
+        m_spin->setDecimals(std::clamp(2 - static_cast<int>(std::floor(std::log10(std::max(least, 1e-6)))), 1, 6));
+        m_spin->setRange(std::min(least, bytes / unit), std::max(most, bytes / unit));
+        m_spin->setSingleStep((most - least) / 100.0);
+    } else {
+        m_spin->setDecimals(3);
+        m_spin->setRange(0.0, 1e9);
+    }
+    if (!m_spin->hasFocus() || !m_budget->isMoving())
+        m_spin->setValue(bytes / unit);
+    if (ready && !m_budget->isMoving() && !m_slider->isSliderDown()) {
+        const QSignalBlocker sliderBlocker(m_slider);
+        m_slider->setValue(positionOf(m_workbench->plan().bytes));
+    }
+}
+
+void TradeOffPage::onSlider(int position)
+{
+    if (!m_budget->isReady())
+        return;
+    m_budget->moveTo(bytesAt(position));
+    // Steps by key or wheel are not followed by a release.
+    if (!m_slider->isSliderDown())
+        m_budget->endMove();
+}
+
+void TradeOffPage::onSpin(double value)
+{
+    if (m_budget->isReady())
+        m_budget->moveTo(static_cast<std::uint64_t>(std::llround(value * bytesPerUnit())));
+}
+
+void TradeOffPage::showSummary()
+{
+    const auto& current = m_budget->current();
+    if (!m_workbench->hasModel() || !current) {
+        m_summary->setText(QString());
+        return;
+    }
+    const QString size = tr("%1, %2").arg(format::bytes(current->bytes), format::bitsPerWeight(current->bitsPerWeight));
+    if (std::isnan(current->error)) {
+        m_summary->setText(
+            tr("<b>Recipe:</b> %1. Its error is not known: some tensors were not measured under their scheme.")
+                .arg(size));
+        return;
+    }
+    QString text = tr("<b>Recipe:</b> %1, relative error %2 (%3).")
+                       .arg(size, format::number(current->error, 3),
+                           format::decibels(current->error > 0.0 ? -10.0 * std::log10(current->error) : INFINITY));
+    // What one scheme for everything would give at most at this size.
+    const quantloupe::TradeOffPoint* rival = nullptr;
+    for (const auto& point : m_budget->picture()->uniform) {
+        if (point.bytes <= current->bytes && !std::isnan(point.error) && (!rival || point.error < rival->error))
+            rival = &point;
+    }
+    if (rival && current->error > 0.0 && rival->bytes != current->bytes) {
+        text += u' '
+            + tr("The best single scheme of at most this size, %1, has %2 (%3×).")
+                  .arg(QString::fromStdString(rival->label), format::number(rival->error, 3),
+                      format::number(rival->error / current->error, 3));
+    }
+    m_summary->setText(text);
+}
+
+void TradeOffPage::showChanges()
+{
+    if (!isVisible())
+        return;
+    if (m_before)
+        m_changes->setPlans(m_workbench->catalog(), *m_before, m_workbench->plan());
+    else
+        m_changes->clear();
+    if (m_changes->rowCount() == 0) {
+        m_changesTitle->setText(
+            tr("<b>What changed</b><br>Nothing yet. Tensors that move up or down with the recipe are listed here."));
+        return;
+    }
+    m_changesTitle->setText(tr("<b>What changed</b><br>%1 up, %2 down, %3")
+                                .arg(QString::number(m_changes->grown()), QString::number(m_changes->shrunk()),
+                                    format::signedBytes(m_changes->totalChange())));
+}
