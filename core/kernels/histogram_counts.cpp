@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #undef HWY_TARGET_INCLUDE
@@ -49,23 +50,39 @@ auto distancesOf(D d, V x, float mean, float step, std::uint32_t distances)
     return hn::IfThenElse(hn::RebindMask(di, finite), slot, hn::Set(di, last + 1));
 }
 
-void Fill(const float* values, std::size_t count, const HistogramBins& bins, HistogramTables& counters)
+// One more in the table of each lane. Slots leave the vector two at a time: extracting them singly costs more than
+// counting does.
+template<class D, class V>
+void countSlots(D di, V slots, HistogramTables& counters)
+{
+    HWY_ALIGN std::int32_t stored[hn::MaxLanes(di)];
+    hn::Store(slots, di, stored);
+    if constexpr (hn::MaxLanes(di) == 1) {
+        ++counters.tables[0][static_cast<std::size_t>(stored[0])];
+    } else {
+        for (std::size_t lane = 0; lane < hn::Lanes(di); lane += 2) {
+            std::uint64_t pair = 0;
+            std::memcpy(&pair, stored + lane, sizeof pair);
+            ++counters.tables[lane % HistogramTables::count][pair & 0xFFFFFFFFU];
+            ++counters.tables[(lane + 1) % HistogramTables::count][pair >> 32U];
+        }
+    }
+}
+
+void Fill(const float* values, std::size_t count, const HistogramBins& sharedBins, HistogramTables& counters)
 {
     const hn::ScalableTag<float> d;
     const hn::RebindToSigned<decltype(d)> di;
     const hn::CappedTag<float, 1> one;
+    const hn::RebindToSigned<decltype(one)> oneInt;
+    // A copy of our own: counters might alias the caller's, and everything would be loaded anew after each increment.
+    const HistogramBins bins = sharedBins;
     const float density = bins.density();
-    HWY_ALIGN std::int32_t slots[hn::MaxLanes(hn::ScalableTag<float>())];
     std::size_t i = 0;
-    for (; i + hn::Lanes(d) <= count; i += hn::Lanes(d)) {
-        hn::Store(slotsOf(d, hn::LoadU(d, values + i), bins, density), di, slots);
-        for (std::size_t lane = 0; lane < hn::Lanes(d); ++lane)
-            ++counters.tables[lane % 4][static_cast<std::size_t>(slots[lane])];
-    }
-    for (; i < count; ++i) {
-        const auto slot = slotsOf(one, hn::LoadU(one, values + i), bins, density);
-        ++counters.tables[0][static_cast<std::size_t>(hn::GetLane(slot))];
-    }
+    for (; i + hn::Lanes(d) <= count; i += hn::Lanes(d))
+        countSlots(di, slotsOf(d, hn::LoadU(d, values + i), bins, density), counters);
+    for (; i < count; ++i)
+        countSlots(oneInt, slotsOf(one, hn::LoadU(one, values + i), bins, density), counters);
 }
 
 void FillDistances(
@@ -74,17 +91,12 @@ void FillDistances(
     const hn::ScalableTag<float> d;
     const hn::RebindToSigned<decltype(d)> di;
     const hn::CappedTag<float, 1> one;
-    HWY_ALIGN std::int32_t slots[hn::MaxLanes(hn::ScalableTag<float>())];
+    const hn::RebindToSigned<decltype(one)> oneInt;
     std::size_t i = 0;
-    for (; i + hn::Lanes(d) <= count; i += hn::Lanes(d)) {
-        hn::Store(distancesOf(d, hn::LoadU(d, values + i), mean, step, distances), di, slots);
-        for (std::size_t lane = 0; lane < hn::Lanes(d); ++lane)
-            ++counters.tables[lane % 4][static_cast<std::size_t>(slots[lane])];
-    }
-    for (; i < count; ++i) {
-        const auto slot = distancesOf(one, hn::LoadU(one, values + i), mean, step, distances);
-        ++counters.tables[0][static_cast<std::size_t>(hn::GetLane(slot))];
-    }
+    for (; i + hn::Lanes(d) <= count; i += hn::Lanes(d))
+        countSlots(di, distancesOf(d, hn::LoadU(d, values + i), mean, step, distances), counters);
+    for (; i < count; ++i)
+        countSlots(oneInt, distancesOf(one, hn::LoadU(one, values + i), mean, step, distances), counters);
 }
 
 }  // namespace quantloupe::kernels::HWY_NAMESPACE

@@ -19,12 +19,13 @@ struct HistogramBins {
     float density() const;
 };
 
-/// Counters being filled: four tables in turn, since two increments of one counter in a row wait for each other.
+/// Counters being filled: a table for each lane in turn, since an increment waits for an earlier one of its counter.
 /// Slot 0 is what lies below, slots 1 … bins the bins, then above, then non-finite. @pre at most 2³² values between
 /// folds
 struct HistogramTables {
     static constexpr std::size_t slots = maxHistogramBins + 3;
-    std::array<std::array<std::uint32_t, slots>, 4> tables {};
+    static constexpr std::size_t count = 8;
+    std::array<std::array<std::uint32_t, slots>, count> tables {};
 };
 
 /// Totals of all values folded in so far.

@@ -38,8 +38,11 @@ V powerOf(D d, V x)
     mantissa = hn::MulAdd(mantissa, t, hn::Set(d, 4.233884811401367F));
     mantissa = hn::MulAdd(mantissa, t, hn::Set(d, 2.6461777687072754F));
 
+    // Bounded so that a zero ends at exponent field 0. Added to 1.5·2²³, n stands in the last bits of the sum.
     const auto magic = hn::Set(d, 12582912.0F);
-    const V n = hn::Sub(hn::Add(hn::Mul(k, hn::Set(d, 2.4F)), magic), magic);
+    const V bounded = hn::Min(hn::Max(hn::Mul(k, hn::Set(d, 2.4F)), hn::Set(d, -127.0F)), hn::Set(d, 127.0F));
+    const V sum = hn::Add(bounded, magic);
+    const V n = hn::Sub(sum, magic);
     const V j = hn::Sub(hn::Mul(k, hn::Set(d, 12.0F)), hn::Mul(n, hn::Set(d, 5.0F)));
     V fifth = hn::Set(d, 1.5438369e-05F);
     fifth = hn::MulAdd(fifth, j, hn::Set(d, 4.4617034e-04F));
@@ -47,8 +50,7 @@ V powerOf(D d, V x)
     fifth = hn::MulAdd(fifth, j, hn::Set(d, 0.13862773F));
     fifth = hn::MulAdd(fifth, j, one);
 
-    const V bounded = hn::Min(hn::Max(n, hn::Set(d, -127.0F)), hn::Set(d, 127.0F));
-    const auto exponent = hn::Add(hn::ConvertTo(di, bounded), hn::Set(di, 127));
+    const auto exponent = hn::Add(hn::BitCast(di, sum), hn::Set(di, 127));
     return hn::Mul(hn::Mul(mantissa, fifth), hn::BitCast(d, hn::ShiftLeft<23>(exponent)));
 }
 
