@@ -56,6 +56,12 @@ void addRow(QTableWidget* table, const QStringList& texts, int firstNumber, int 
         table->setItem(row, column, cell(texts[column], column >= firstNumber && column <= lastNumber));
 }
 
+/// Like the bars beside the table.
+QString rate(double perSecond)
+{
+    return perSecond < 1e5 ? format::number(perSecond, 4) : format::si(perSecond, QString());
+}
+
 QString ratio(double recipe, double base)
 {
     return base > 0.0 ? QCoreApplication::translate("SavingsPage", "%1×").arg(format::number(recipe / base, 3))
@@ -273,7 +279,7 @@ void SavingsPage::fillFigures(const Projection& base, const Projection& recipe)
     const auto yesNo = [](bool fits) { return fits ? tr("yes") : tr("no"); };
     addRow(m_figures, {tr("Fits"), yesNo(base.fits), yesNo(recipe.fits), QString()}, 1, 3);
     const auto number = [&](const QString& title, double before, double after) {
-        addRow(m_figures, {title, format::number(before, 4), format::number(after, 4), ratio(after, before)}, 1, 3);
+        addRow(m_figures, {title, rate(before), rate(after), ratio(after, before)}, 1, 3);
     };
     number(tr("Prefill (tokens/s)"), base.prefillTokensPerSecond, recipe.prefillTokensPerSecond);
     number(tr("Decode (tokens/s)"), base.decodeTokensPerSecond, recipe.decodeTokensPerSecond);

@@ -35,7 +35,7 @@ LatencyPlot::LatencyPlot(QWidget* parent)
         panel->setMinimumMargins(QMargins(8, 8, 12, 4));
         panel->axis(QCPAxis::atBottom)->setLabel(labels[i]);
         panel->axis(QCPAxis::atBottom)->setTicker(QSharedPointer<QCPAxisTicker>(new SiTicker));
-        panel->axis(QCPAxis::atBottom)->ticker()->setTickCount(3);
+        panel->axis(QCPAxis::atBottom)->ticker()->setTickCount(2);
         panel->axis(QCPAxis::atLeft)->setRangeReversed(true);
         panel->axis(QCPAxis::atLeft)->setSubTicks(false);
         panel->axis(QCPAxis::atLeft)->grid()->setVisible(false);

@@ -35,10 +35,12 @@ void styleElements(QCPLayoutElement* element, const PlotTheme& theme, const QFon
         legend->setBorderPen(Qt::NoPen);
         legend->setTextColor(theme.text);
         legend->setFont(scaledFont(font, 0.9));
-        for (int i = 0; i < legend->itemCount(); ++i) {
-            legend->item(i)->setTextColor(theme.text);
-            legend->item(i)->setFont(scaledFont(font, 0.9));
-        }
+        // The grid of a legend has empty cells.
+        for (int i = 0; i < legend->itemCount(); ++i)
+            if (auto* item = legend->item(i)) {
+                item->setTextColor(theme.text);
+                item->setFont(scaledFont(font, 0.9));
+            }
     } else if (auto* text = qobject_cast<QCPTextElement*>(element)) {
         text->setTextColor(theme.text);
         text->setFont(scaledFont(font, 0.9));
