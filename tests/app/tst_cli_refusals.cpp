@@ -26,7 +26,8 @@ private Q_SLOTS:
         QVERIFY(writeFile(at("empty.safetensors"), {}));
         QVERIFY(
             writeFile(at("bad.gguf"), QByteArray("GGUF\3\0\0\0\xff\xff\xff\xff\xff\xff\xff\x7f\0\0\0\0\0\0\0\0", 24)));
-        QVERIFY(writeFile(at("bad.recipe.json"), "{\"quantloupe_recipe\": 1, \"default\": \"int8\", \"colour\": \"red\"}"));
+        QVERIFY(
+            writeFile(at("bad.recipe.json"), "{\"quantloupe_recipe\": 1, \"default\": \"int8\", \"colour\": \"red\"}"));
         QVERIFY(writeFile(at("not a study.h5"), "hello"));
         QCOMPARE(runCli({"analyze", at("other.safetensors"), "--scheme", "int8", "--study", at("other.h5"), "--quiet"})
                      .status,
@@ -105,8 +106,7 @@ private Q_SLOTS:
 
     void namesAreMadeFitForATerminal()
     {
-        const QByteArray json
-            = "{\"a\\u001b[31mb\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}";
+        const QByteArray json = "{\"a\\u001b[31mb\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}";
         const auto length = static_cast<std::uint64_t>(json.size());
         QVERIFY(writeFile(at("escape.safetensors"),
             QByteArray(reinterpret_cast<const char*>(&length), 8) + json + QByteArray(4, '\0')));
