@@ -27,28 +27,41 @@ std::vector<ReportCell> placeRow(
 
 ReportTable deviceTable(const ReportContext& context)
 {
-    ReportTable table {"savings", "Projected cost on each device",
-        {"Device", "Weights of", "Weights (GiB)", "KV cache (GiB)", "Activations (GiB)", "Total (GiB)", "Memory (GiB)",
-            "Fits", "Prefill (tokens/s)", "Decode (tokens/s)", "Decode bound by", "Energy (J/token)"},
-        {}};
-    constexpr double gibibyte = 1024.0 * 1024.0 * 1024.0;
-    const auto size = [](double bytes) { return fixedNumber(bytes / gibibyte, 4); };
     Workload baseWorkload = context.options.workload;
     baseWorkload.keyValueBits = 16.0;
     const Plan base = unquantizedPlan(context.study.model);
+    struct Row {
+        const DeviceProfile* device;
+        const char* what;
+        Projection cost;
+    };
+    std::vector<Row> rows;
+    std::uint64_t largest = 0;
     for (const DeviceProfile& device : context.options.devices) {
-        const auto add = [&](const char* what, const Plan& plan, const Workload& workload) {
-            const Projection cost = project(context.study.model, plan, device, workload);
-            table.rows.push_back({device.name, std::string(what), size(static_cast<double>(cost.weightsBytes)),
-                size(static_cast<double>(cost.keyValueBytes)), size(static_cast<double>(cost.activationBytes)),
-                size(static_cast<double>(cost.totalBytes())), size(device.memoryBytes.value),
-                std::string(cost.fits ? "yes" : "no"), ReportNumber {cost.prefillTokensPerSecond, 4},
-                ReportNumber {cost.decodeTokensPerSecond, 4},
-                std::string(cost.decodeMemoryBound ? "memory" : "compute"), ReportNumber {cost.energyPerToken, 3}});
-        };
-        add("base", base, baseWorkload);
+        rows.push_back({&device, "base", project(context.study.model, base, device, baseWorkload)});
         if (context.plan)
-            add("recipe", *context.plan, context.options.workload);
+            rows.push_back(
+                {&device, "recipe", project(context.study.model, *context.plan, device, context.options.workload)});
+    }
+    for (const Row& row : rows)
+        largest = std::max(largest, row.cost.totalBytes());
+
+    const ByteUnit unit = byteUnit(largest);
+    const std::string name(unit.name);
+    ReportTable table {"savings", "Projected cost on each device",
+        {"Device", "Plan", "Weights (" + name + ")", "KV cache (" + name + ")", "Activations (" + name + ")",
+            "Total (" + name + ")", "Memory (GiB)", "Fits", "Prefill (tokens/s)", "Decode (tokens/s)",
+            "Decode bound by", "Energy (J/token)"},
+        {}};
+    constexpr double gibibyte = 1024.0 * 1024.0 * 1024.0;
+    const auto size = [&](std::uint64_t bytes) { return fixedNumber(static_cast<double>(bytes) / unit.divisor, 2); };
+    for (const Row& row : rows) {
+        const Projection& cost = row.cost;
+        table.rows.push_back({row.device->name, std::string(row.what), size(cost.weightsBytes),
+            size(cost.keyValueBytes), size(cost.activationBytes), size(cost.totalBytes()),
+            fixedNumber(row.device->memoryBytes.value / gibibyte, 1), std::string(cost.fits ? "yes" : "no"),
+            ReportNumber {cost.prefillTokensPerSecond, 4}, ReportNumber {cost.decodeTokensPerSecond, 4},
+            std::string(cost.decodeMemoryBound ? "memory" : "compute"), ReportNumber {cost.energyPerToken, 3}});
     }
     return table;
 }

@@ -57,7 +57,9 @@ std::string formatNumber(const ReportNumber& number)
     switch (number.notation) {
     case ReportNumber::Notation::Significant: return significant(number.value, number.digits);
     case ReportNumber::Notation::Fixed: return print(number.value, std::chars_format::fixed, number.digits);
-    case ReportNumber::Notation::Scientific: return print(number.value, std::chars_format::scientific, number.digits);
+    case ReportNumber::Notation::Scientific:
+        // 0.00e+00 would look like a measured figure.
+        return number.value == 0.0 ? "0" : print(number.value, std::chars_format::scientific, number.digits);
     }
     return {};
 }
@@ -111,6 +113,13 @@ std::string formatShape(const Shape& shape)
     for (const std::uint64_t extent : shape)
         text += (text.empty() ? "" : " × ") + std::to_string(extent);
     return text;
+}
+
+bool isNumericColumn(const ReportTable& table, std::size_t column)
+{
+    const auto numbers = std::count_if(table.rows.begin(), table.rows.end(),
+        [&](const auto& row) { return column < row.size() && std::holds_alternative<ReportNumber>(row[column]); });
+    return numbers > 0 && 2 * static_cast<std::size_t>(numbers) >= table.rows.size();
 }
 
 ReportNumber fixedNumber(double value, int decimals)

@@ -29,6 +29,9 @@ std::string formatCount(std::uint64_t count);
 /// "4096 × 11008".
 std::string formatShape(const Shape& shape);
 
+/// Whether a column reads best flush right: half of its cells or more are numbers.
+bool isNumericColumn(const ReportTable& table, std::size_t column);
+
 ReportNumber fixedNumber(double value, int decimals);
 ReportNumber scientificNumber(double value, int decimals);
 

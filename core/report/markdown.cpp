@@ -59,14 +59,6 @@ std::string escaped(std::string_view text)
     return out;
 }
 
-/// A column of numbers, apart from cells without one, reads best flush right.
-bool isNumeric(const ReportTable& table, std::size_t column)
-{
-    return !table.rows.empty() && std::all_of(table.rows.begin(), table.rows.end(), [&](const auto& row) {
-        return column < row.size() && std::holds_alternative<ReportNumber>(row[column]);
-    });
-}
-
 void write(std::string& out, const ReportTable& table)
 {
     if (table.header.empty())
@@ -76,7 +68,7 @@ void write(std::string& out, const ReportTable& table)
         out += ' ' + escaped(title) + " |";
     out += "\n|";
     for (std::size_t column = 0; column < table.header.size(); ++column)
-        out += isNumeric(table, column) ? " ---: |" : " --- |";
+        out += isNumericColumn(table, column) ? " ---: |" : " --- |";
     out += '\n';
     for (const auto& row : table.rows) {
         out += '|';

@@ -150,7 +150,7 @@ void HeatCells::drawCell(QCPPainter* painter, const QRectF& cell, int row, int c
     const bool chosen = values.chosen == column;
     const double ring = std::clamp(box.height() * 0.28, 1.5, 4.0);
     const double ringRoom = chosen ? 2.0 * ring + 8.0 : 0.0;
-    if (box.height() >= metrics.height() - 1.0 && color.isValid()) {
+    if (cell.height() >= metrics.height() - 1.0 && color.isValid()) {
         const QString text = metricCell(data->metric, values.values[static_cast<std::size_t>(column)]);
         if (metrics.horizontalAdvance(text) + 8.0 + 2.0 * ringRoom <= box.width()) {
             painter->setFont(font);
@@ -159,7 +159,7 @@ void HeatCells::drawCell(QCPPainter* painter, const QRectF& cell, int row, int c
             painter->setPen(Qt::NoPen);
         }
     }
-    if (chosen && box.height() < 8.0) {
+    if (chosen && cell.height() < 9.0) {
         // No room for a ring: a notch, which joins its neighbours to a line down the column.
         painter->fillRect(QRectF(box.right() - 5.0, box.top(), 3.0, box.height()), ink);
     } else if (chosen) {

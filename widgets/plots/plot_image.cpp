@@ -4,6 +4,7 @@
 #include "widgets/support/qcustomplot.h"
 
 #include <QBuffer>
+#include <QFontInfo>
 #include <QPageLayout>
 #include <QPdfWriter>
 #include <QRegularExpression>
@@ -14,6 +15,40 @@ namespace {
 
 /// CSS pixels: makes millimetres in the file equal to pixels on a web page, and fonts come out at their size.
 constexpr int pixelsPerInch = 96;
+
+/// Everything but the axis rectangles, painted over: QSvgGenerator of Qt 6.4 ignores clipping, so lines that leave
+/// their axis rectangle would run through labels and margins. Lies above what is drawn and below axes and legends.
+class MarginCover final : public QCPAbstractItem
+{
+public:
+    MarginCover(QCustomPlot* canvas, QBrush brush)
+        : QCPAbstractItem(canvas)
+        , m_brush(std::move(brush))
+    {
+        setClipToAxisRect(false);
+    }
+    double selectTest(const QPointF&, bool, QVariant*) const override { return -1.0; }
+
+protected:
+    void draw(QCPPainter* painter) override
+    {
+        QPainterPath path;
+        path.addRect(mParentPlot->viewport());
+        QPainterPath holes;
+        for (const auto* rect : mParentPlot->axisRects())
+            holes.addRect(rect->rect());
+        for (const auto* element : mParentPlot->plotLayout()->elements(true))
+            if (const auto* scale = qobject_cast<const QCPColorScale*>(element))
+                holes.addRect(scale->rect());
+        painter->setAntialiasing(false);
+        painter->setPen(Qt::NoPen);
+        painter->setBrush(m_brush);
+        painter->drawPath(path.subtracted(holes));
+    }
+
+private:
+    QBrush m_brush;
+};
 
 }  // namespace
 
@@ -33,13 +68,25 @@ QByteArray drawSvg(QCustomPlot& canvas, QSize size, const QString& title)
         painter.begin(&generator);
         painter.setMode(QCPPainter::pmVectorized);
         painter.setMode(QCPPainter::pmNoCaching);
+        const auto layer = QStringLiteral("margins");
+        canvas.addLayer(layer, canvas.layer(QStringLiteral("main")), QCustomPlot::limAbove);
+        auto* cover = new MarginCover(&canvas, canvas.palette().base());
+        cover->setLayer(layer);
         canvas.toPainter(&painter, size.width(), size.height());
         painter.end();
+        canvas.removeItem(cover);
+        canvas.removeLayer(canvas.layer(layer));
     }
-    // Readers without this font fall back to one of the same kind.
+    // The face that was really used and measured, not an alias that other readers resolve otherwise; readers without
+    // it fall back to one of the same kind.
     auto svg = QString::fromUtf8(buffer.data());
     static const QRegularExpression family(QStringLiteral("font-family=\"([^\",]*)\""));
-    svg.replace(family, QStringLiteral("font-family=\"\\1, sans-serif\""));
+    for (auto match = family.match(svg); match.hasMatch();) {
+        const auto text =
+            QStringLiteral("font-family=\"%1, sans-serif\"").arg(QFontInfo(QFont(match.captured(1))).family());
+        svg.replace(match.captured(0), text);
+        match = family.match(svg);
+    }
     return svg.toUtf8();
 }
 

@@ -49,7 +49,7 @@ TradeOffPlot::TradeOffPlot(QWidget* parent)
     canvas()->xAxis2->setTicker(QSharedPointer<QCPAxisTicker>(new SiTicker));
     canvas()->yAxis->setScaleType(QCPAxis::stLogarithmic);
     canvas()->yAxis->setTicker(QSharedPointer<QCPAxisTicker>(new DecadeTicker));
-    canvas()->yAxis->setLabel(tr("Relative weight error, Σ(w−ŵ)²/Σw²"));
+    canvas()->yAxis->setLabel(tr("Relative weight error"));
     m_frontier->setName(tr("Mixed precision"));
     m_uniform->setName(tr("One scheme for everything"));
     m_uniform->setLineStyle(QCPGraph::lsNone);

@@ -99,9 +99,11 @@ QByteArray drawMap(const ReportDocument& document, const StudySnapshot& study)
         plan = resolve(*document.recipe, study.model);
     SensitivityMapData data =
         figures::sensitivityMap(study, ErrorMetric::Sqnr, figures::RowOrder::Depth, plan ? &*plan : nullptr);
-    // Rows as high as their labels while the page allows it, then thinner.
+    // Rows as high as their figures while the page allows it, else as thin as they must be.
+    constexpr int readable = 100;
     const int rows = static_cast<int>(data.rows.size());
-    return drawData<SensitivityMapPlot>(std::move(data), std::clamp(rows * 18 + 70, 200, 1100));
+    const int height = rows <= readable ? std::max(200, rows * 16 + 70) : std::clamp(rows * 5, 800, 1400);
+    return drawData<SensitivityMapPlot>(std::move(data), height);
 }
 
 #ifdef HAVE_HISTOGRAM

@@ -30,11 +30,14 @@ QString escaped(const std::string& text)
     return clean.toHtmlEscaped();
 }
 
-bool isNumeric(const ReportTable& table, std::size_t column)
+/// Names may break after a dot or an underscore rather than anywhere.
+QString breakable(const QString& text)
 {
-    return !table.rows.empty() && std::all_of(table.rows.begin(), table.rows.end(), [&](const auto& row) {
-        return column < row.size() && std::holds_alternative<ReportNumber>(row[column]);
-    });
+    constexpr qsizetype longText = 16;
+    if (text.size() <= longText || text.contains(u' '))
+        return text;
+    QString result = text;
+    return result.replace(u'.', QStringLiteral(".<wbr>")).replace(u'_', QStringLiteral("_<wbr>"));
 }
 
 /// Lays out one document; the parts of a page share where it stands.
@@ -73,13 +76,16 @@ void HtmlWriter::write(const ReportTable& table)
         return;
     std::vector<bool> numeric;
     for (std::size_t column = 0; column < table.header.size(); ++column)
-        numeric.push_back(isNumeric(table, column));
+        numeric.push_back(isNumericColumn(table, column));
     const auto kind = [&](std::size_t column) {
         return numeric[column] ? QStringLiteral(" class=\"number\"") : QString();
     };
+    // Long ones scroll in their place, so that the page stays a page.
+    constexpr std::size_t longTable = 32;
     m_html += QStringLiteral(
-        "<div class=\"table\" id=\"table-%1\" tabindex=\"0\"><table>\n<caption>%2</caption>\n<thead><tr>")
-                  .arg(escaped(table.id), escaped(table.caption));
+        "<div class=\"table%3\" id=\"table-%1\" tabindex=\"0\"><table>\n<caption>%2</caption>\n<thead><tr>")
+                  .arg(escaped(table.id), escaped(table.caption),
+                      table.rows.size() > longTable ? QStringLiteral(" long") : QString());
     for (std::size_t column = 0; column < table.header.size(); ++column)
         m_html += QStringLiteral("<th scope=\"col\"%1>%2</th>").arg(kind(column), escaped(table.header[column]));
     m_html += QStringLiteral("</tr></thead>\n<tbody>\n");
@@ -87,7 +93,8 @@ void HtmlWriter::write(const ReportTable& table)
         m_html += QStringLiteral("<tr>");
         for (std::size_t column = 0; column < row.size(); ++column)
             m_html += QStringLiteral("<td%1>%2</td>")
-                          .arg(column < numeric.size() ? kind(column) : QString(), escaped(formatCell(row[column])));
+                          .arg(column < numeric.size() ? kind(column) : QString(),
+                              breakable(escaped(formatCell(row[column]))));
         m_html += QStringLiteral("</tr>\n");
     }
     m_html += QStringLiteral("</tbody>\n</table></div>\n");

@@ -19,15 +19,16 @@ p { margin: .6rem 0; overflow-wrap: anywhere; }
 .notes { white-space: pre-line; background: var(--note); border-left: 3px solid var(--accent); padding: .6rem .9rem; }
 nav ul { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; list-style: none; padding: 0; margin: 1.2rem 0 0; }
 a { color: var(--accent); }
-.table { overflow: auto; max-height: 34rem; margin: .8rem 0 1.4rem; border: 1px solid var(--line); border-radius: 6px; }
-table { border-collapse: collapse; width: 100%; font-size: .86rem; font-variant-numeric: tabular-nums; }
+.table { overflow: auto; margin: .8rem 0 1.4rem; border: 1px solid var(--line); border-radius: 6px; }
+.long { max-height: 34rem; }
+table { border-collapse: collapse; width: 100%; font-size: .83rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: 600; padding: .5rem .7rem; }
-th, td { padding: .28rem .7rem; text-align: left; vertical-align: top; border-top: 1px solid var(--line); }
-th { position: sticky; top: 0; background: var(--band); font-weight: 600; }
+th, td { padding: .28rem .6rem; text-align: left; vertical-align: top; border-top: 1px solid var(--line); }
+th { position: sticky; top: 0; vertical-align: bottom; background: var(--band); font-weight: 600; }
 tbody tr:nth-child(even) { background: var(--band); }
-.number { text-align: right; white-space: nowrap; }
-td { overflow-wrap: anywhere; min-width: 3.5rem; }
-td:first-child { min-width: 7rem; }
+.number { text-align: right; }
+td.number { white-space: nowrap; }
+td { overflow-wrap: break-word; }
 figure { margin: 1.2rem 0 .6rem; }
 figure svg { display: block; width: 100%; height: auto; background: #ffffff; border: 1px solid var(--line); border-radius: 6px; }
 figcaption { color: var(--muted); font-size: .9rem; margin-top: .35rem; }
@@ -38,7 +39,7 @@ pre { background: var(--band); border: 1px solid var(--line); border-radius: 6px
   :root { --page: #ffffff; --text: #000000; --muted: #444444; --line: #bbbbbb; --band: #f2f2f2; --accent: #000000; --note: #f2f2f2; }
   main { max-width: none; padding: 0; }
   nav, details { display: none; }
-  .table { overflow: visible; max-height: none; }
+  .table, .long { overflow: visible; max-height: none; }
   th { position: static; }
   thead { display: table-header-group; }
   tr, figure, pre { break-inside: avoid; }
