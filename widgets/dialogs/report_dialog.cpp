@@ -2,9 +2,7 @@
 #include "widgets/dialogs/report_dialog.h"
 
 #include "core/base/atomic_file.h"
-#if __has_include("widgets/report/html_report.h")
 #include "widgets/report/html_report.h"
-#endif
 #include "widgets/theme/icons.h"
 #include "widgets/workbench/workbench.h"
 
@@ -12,6 +10,7 @@
 #include <QDialogButtonBox>
 #include <QFileDialog>
 #include <QFileInfo>
+#include <QFontDatabase>
 #include <QFormLayout>
 #include <QGuiApplication>
 #include <QLabel>
@@ -21,13 +20,14 @@
 #include <QPushButton>
 #include <QScrollBar>
 #include <QSplitter>
-#include <QTextBrowser>
 #include <QTimer>
 #include <QVBoxLayout>
 
 #include <chrono>
 
 namespace {
+
+constexpr qsizetype previewLimit = 200'000;  // characters
 
 /// The study as the window has it now: its recipe may be younger than the last snapshot.
 std::shared_ptr<const quantloupe::StudySnapshot> currentStudy(const Workbench& workbench)
@@ -47,7 +47,7 @@ ReportDialog::ReportDialog(Workbench* workbench, const QString& author, const QS
     , m_title(new QLineEdit)
     , m_author(new QLineEdit(author))
     , m_notes(new QPlainTextEdit)
-    , m_preview(new QTextBrowser)
+    , m_preview(new QPlainTextEdit)
     , m_saved(new QLabel)
     , m_pause(new QTimer(this))
 {
@@ -64,7 +64,11 @@ ReportDialog::ReportDialog(Workbench* workbench, const QString& author, const QS
         item->setFlags(Qt::ItemIsEnabled | Qt::ItemIsSelectable | Qt::ItemIsUserCheckable);
         item->setCheckState(Qt::Checked);
     }
-    m_preview->setOpenLinks(false);
+    // As Markdown source: a text document lays out tables anew for every cell, minutes for a large model.
+    m_preview->setReadOnly(true);
+    m_preview->setLineWrapMode(QPlainTextEdit::NoWrap);
+    m_preview->setFont(QFontDatabase::systemFont(QFontDatabase::FixedFont));
+    m_preview->setObjectName(QStringLiteral("reportPreview"));
     m_preview->setAccessibleName(tr("Preview"));
     m_saved->setWordWrap(true);
     m_saved->setTextInteractionFlags(Qt::TextSelectableByMouse);
@@ -84,7 +88,7 @@ ReportDialog::ReportDialog(Workbench* workbench, const QString& author, const QS
     auto* right = new QWidget;
     auto* rightLayout = new QVBoxLayout(right);
     rightLayout->setContentsMargins(0, 0, 0, 0);
-    rightLayout->addWidget(new QLabel(tr("Preview: text and tables; HTML has the figures too")));
+    rightLayout->addWidget(new QLabel(tr("Preview of text and tables; HTML has the figures too")));
     rightLayout->addWidget(m_preview, 1);
     auto* splitter = new QSplitter;
     splitter->addWidget(left);
@@ -151,7 +155,11 @@ void ReportDialog::refresh()
             if (!text)
                 return;
             const auto position = m_preview->verticalScrollBar()->value();
-            m_preview->setMarkdown(QString::fromStdString(*text));
+            auto preview = QString::fromStdString(*text);
+            if (preview.size() > previewLimit)
+                preview =
+                    preview.left(previewLimit) + tr("\n… (%1 more characters)").arg(preview.size() - previewLimit);
+            m_preview->setPlainText(preview);
             m_preview->verticalScrollBar()->setValue(position);
         });
 }
@@ -166,10 +174,8 @@ QString ReportDialog::saveTo(const QString& path)
         content = quantloupe::renderMarkdown(document);
     else if (suffix == QLatin1String("csv"))
         content = quantloupe::renderCsv(document);
-#if __has_include("widgets/report/html_report.h")
     else if (suffix == QLatin1String("html") || suffix == QLatin1String("htm"))
         content = renderHtml(document, *study).toStdString();
-#endif
     else
         return tr("%1: a report is .html, .md or .csv").arg(path);
     const auto written = quantloupe::writeFileAtomically(std::filesystem::path(path.toStdU16String()), content);

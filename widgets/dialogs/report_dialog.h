@@ -9,7 +9,6 @@ class QLabel;
 class QLineEdit;
 class QListWidget;
 class QPlainTextEdit;
-class QTextBrowser;
 class QTimer;
 class Workbench;
 
@@ -40,7 +39,7 @@ private:
     QLineEdit* m_title;
     QLineEdit* m_author;
     QPlainTextEdit* m_notes;
-    QTextBrowser* m_preview;
+    QPlainTextEdit* m_preview;
     QLabel* m_saved;
     QTimer* m_pause;
 };

@@ -14,6 +14,7 @@
 #include <QHeaderView>
 #include <QLineEdit>
 #include <QMenu>
+#include <QShortcut>
 #include <QStyledItemDelegate>
 #include <QTimer>
 #include <QTreeView>
@@ -70,7 +71,11 @@ ModelDock::ModelDock(Workbench* workbench, QWidget* parent)
     m_view->setAccessibleName(tr("Tensors of the model"));
     m_view->setUniformRowHeights(true);
     m_view->setSelectionMode(QAbstractItemView::ExtendedSelection);
-    m_view->setEditTriggers(QAbstractItemView::DoubleClicked | QAbstractItemView::EditKeyPressed);
+    m_view->setEditTriggers(QAbstractItemView::DoubleClicked);
+    // F2 edits the one cell of the row that can be edited, wherever the cursor is, and with it the whole selection.
+    auto* edit = new QShortcut(Qt::Key_F2, m_view, nullptr, nullptr, Qt::WidgetShortcut);
+    connect(edit, &QShortcut::activated, this,
+        [this] { m_view->edit(m_view->currentIndex().siblingAtColumn(TensorTreeModel::Scheme)); });
     m_view->setAlternatingRowColors(true);
     m_view->setFont(tabularFont(font()));
     m_view->setIndentation(14);

@@ -53,10 +53,19 @@ FrontierBudget::FrontierBudget(Workbench* workbench, QObject* parent)
     });
 }
 
-void FrontierBudget::setActive(bool active)
+FrontierBudget* FrontierBudget::of(Workbench* workbench)
 {
-    m_active = active;
-    if (m_active && m_stale)
+    auto* budget = workbench->findChild<FrontierBudget*>({}, Qt::FindDirectChildrenOnly);
+    return budget ? budget : new FrontierBudget(workbench, workbench);
+}
+
+void FrontierBudget::setActive(const QObject* user, bool active)
+{
+    if (active)
+        m_users.insert(user);
+    else
+        m_users.remove(user);
+    if (active && m_stale)
         computePicture();
 }
 
@@ -71,7 +80,7 @@ void FrontierBudget::schedulePicture()
 {
     m_stale = true;
     // Not restarted by every snapshot of a sweep, or it would never come to it.
-    if (m_active && !m_pause.isActive())
+    if (!m_users.isEmpty() && !m_pause.isActive())
         m_pause.start();
 }
 
@@ -103,7 +112,7 @@ void FrontierBudget::computePicture()
 
 void FrontierBudget::computeCurrent()
 {
-    if (!m_active || !m_workbench->hasModel())
+    if (m_users.isEmpty() || !m_workbench->hasModel())
         return;
     m_workbench->jobs()->compute<TradeOffPoint>(
         this, {tr("Place of the recipe"), currentView, false},

@@ -4,6 +4,7 @@
 #include "core/report/trade_off.h"
 
 #include <QObject>
+#include <QSet>
 #include <QTimer>
 
 #include <map>
@@ -21,6 +22,10 @@ class FrontierBudget final : public QObject
 public:
     explicit FrontierBudget(Workbench* workbench, QObject* parent = nullptr);
 
+    /// The one that everything in a window shares, made at first use: only so do the tool bar and the page know which
+    /// kept tensors are the user's own choice.
+    static FrontierBudget* of(Workbench* workbench);
+
     /// Never null; empty until something was measured.
     std::shared_ptr<const quantloupe::TradeOffPicture> picture() const { return m_picture; }
     /// Where the recipe lies now; younger than picture()->current.
@@ -28,8 +33,8 @@ public:
     /// There is a frontier to move along.
     bool isReady() const { return m_picture->frontier.points.size() > 1; }
 
-    /// Whether to keep the picture up to date; nobody pays for a page that is not shown.
-    void setActive(bool active);
+    /// Whether somebody wants the picture kept up to date; nobody pays for a page that is not shown.
+    void setActive(const QObject* user, bool active);
 
     /// Rewrites the recipe to the best one of at most `bytes`. All moves until endMove() are one undo step.
     void moveTo(std::uint64_t bytes);
@@ -57,5 +62,6 @@ private:
     /// A small budget leaves tensors free that a large one keeps. Keep list of a recipe made here → the user's own.
     std::map<std::vector<std::string>, std::vector<std::string>> m_ownKeep;
     int m_mergeId = 0;
-    bool m_active = false, m_stale = true, m_moving = false;
+    QSet<const QObject*> m_users;  // who wants it up to date
+    bool m_stale = true, m_moving = false;
 };

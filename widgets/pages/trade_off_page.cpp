@@ -32,7 +32,7 @@ enum Unit { BitsPerWeight, Mebibytes, Gibibytes };
 TradeOffPage::TradeOffPage(Workbench* workbench, QWidget* parent)
     : QWidget(parent)
     , m_workbench(workbench)
-    , m_budget(new FrontierBudget(workbench, this))
+    , m_budget(FrontierBudget::of(workbench))
     , m_plot(new TradeOffPlot)
     , m_slider(new QSlider(Qt::Horizontal))
     , m_spin(new QDoubleSpinBox)
@@ -173,14 +173,14 @@ QWidget* TradeOffPage::makeChanges()
 void TradeOffPage::showEvent(QShowEvent* event)
 {
     QWidget::showEvent(event);
-    m_budget->setActive(true);
+    m_budget->setActive(this, true);
     showChanges();
 }
 
 void TradeOffPage::hideEvent(QHideEvent* event)
 {
     QWidget::hideEvent(event);
-    m_budget->setActive(false);
+    m_budget->setActive(this, false);
 }
 
 void TradeOffPage::showPicture()
