@@ -31,6 +31,18 @@ public:
 
 namespace {
 
+/// An item is a child of the axis rectangle that was there at its birth and would be hidden along with it.
+class FreeText final : public QCPItemText
+{
+public:
+    explicit FreeText(QCustomPlot* canvas)
+        : QCPItemText(canvas)
+    {
+        setClipToAxisRect(false);
+        setParentLayerable(nullptr);
+    }
+};
+
 /// Whether a wheel turn over `widget` would scroll what it lies in.
 bool liesInScrollingArea(const QWidget* widget)
 {
@@ -58,8 +70,7 @@ Plot::Plot(QWidget* parent)
     m_canvas->setNoAntialiasingOnDrag(false);
     m_canvas->installEventFilter(this);
 
-    m_extras->emptyText = new QCPItemText(m_canvas);
-    m_extras->emptyText->setClipToAxisRect(false);
+    m_extras->emptyText = new FreeText(m_canvas);
     m_extras->emptyText->position->setType(QCPItemPosition::ptViewportRatio);
     m_extras->emptyText->position->setCoords(0.5, 0.5);
     m_extras->emptyText->setTextAlignment(Qt::AlignCenter);
@@ -79,12 +90,16 @@ Plot::Plot(QWidget* parent)
         clicked(event->position());
     });
     connect(m_canvas, &QCustomPlot::mouseDoubleClick, this, [this](QMouseEvent* event) {
-        if (const auto tensor = tensorAt(event->position()); m_extras->hasData && !tensor.isEmpty())
+        if (!m_extras->hasData)
+            return;
+        if (const auto tensor = tensorAt(event->position()); !tensor.isEmpty()) {
             Q_EMIT tensorDoubleClicked(tensor);
-    });
-    connect(m_canvas, &QCustomPlot::axisDoubleClick, this, [this] {
-        resetView();
-        replot();
+        } else if (!m_canvas->axisRectAt(event->position())
+            || !m_canvas->axisRectAt(event->position())->rect().contains(event->pos())) {
+            // Outside the frame: on an axis, its labels or the gaps between them.
+            resetView();
+            replot();
+        }
     });
     connect(m_canvas, &QCustomPlot::mouseMove, this, [this](QMouseEvent* event) {
         if (event->buttons() != Qt::NoButton || !m_extras->hasData)

@@ -55,9 +55,13 @@ void styleElements(QCPLayoutElement* element, const PlotTheme& theme, const QFon
 void setShown(QCPLayoutElement* element, bool shown)
 {
     element->setVisible(shown);
-    for (auto* child : element->elements(true))
-        if (child)
-            child->setVisible(shown);
+    for (auto* child : element->elements(true)) {
+        if (!child)
+            continue;
+        // A legend still in its place over the data was never asked for.
+        const bool unused = qobject_cast<QCPLegend*>(child) && qobject_cast<QCPLayoutInset*>(child->layout());
+        child->setVisible(shown && !unused);
+    }
 }
 
 void setUpLegend(QCPLegend* legend, int wrap)

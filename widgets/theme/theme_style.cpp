@@ -17,16 +17,17 @@ ThemeStyle::ThemeStyle()
 {
 }
 
-const QPalette& ThemeStyle::bordered(const QPalette& palette) const
+const QPalette& ThemeStyle::bordered(const QPalette& palette, bool strong) const
 {
-    const auto key = palette.cacheKey();
+    const std::pair key(palette.cacheKey(), strong);
     const auto known = m_bordered.constFind(key);
     if (known != m_bordered.constEnd())
         return *known;
     if (m_bordered.size() > 64)
         m_bordered.clear();
     QPalette result = palette;
-    const auto border = isDark(palette) ? QColor(0x6b727c) : QColor(0xb4bac3);
+    const bool dark = isDark(palette);
+    const QColor border(strong ? (dark ? 0x9aa1ab : 0x7d8590) : (dark ? 0x6b727c : 0xb4bac3));
     result.setColor(QPalette::Window, border.lighter(outlineDarkening));
     return *m_bordered.insert(key, result);
 }
@@ -34,27 +35,16 @@ const QPalette& ThemeStyle::bordered(const QPalette& palette) const
 void ThemeStyle::drawPrimitive(
     PrimitiveElement element, const QStyleOption* option, QPainter* painter, const QWidget* widget) const
 {
-    if (option && element == PE_IndicatorCheckBox) {
-        if (const auto* button = qstyleoption_cast<const QStyleOptionButton*>(option)) {
-            QStyleOptionButton copy(*button);
-            copy.palette = bordered(option->palette);
-            QProxyStyle::drawPrimitive(element, &copy, painter, widget);
-            return;
-        }
-    }
-    switch (element) {
-    case PE_FrameLineEdit:
-    case PE_IndicatorCheckBox:
-    case PE_IndicatorRadioButton:
-    case PE_PanelLineEdit:
-        if (const auto* frame = qstyleoption_cast<const QStyleOptionFrame*>(option)) {
-            QStyleOptionFrame copy(*frame);
-            copy.palette = bordered(option->palette);
-            QProxyStyle::drawPrimitive(element, &copy, painter, widget);
-            return;
-        }
-        break;
-    default: break;
+    const auto withBorder = [&](auto copy, bool strong) {
+        copy.palette = bordered(option->palette, strong);
+        QProxyStyle::drawPrimitive(element, &copy, painter, widget);
+    };
+    if (element == PE_IndicatorCheckBox || element == PE_IndicatorRadioButton) {
+        if (const auto* button = qstyleoption_cast<const QStyleOptionButton*>(option))
+            return withBorder(*button, true);
+    } else if (element == PE_FrameLineEdit || element == PE_PanelLineEdit) {
+        if (const auto* frame = qstyleoption_cast<const QStyleOptionFrame*>(option))
+            return withBorder(*frame, false);
     }
     QProxyStyle::drawPrimitive(element, option, painter, widget);
 }

@@ -5,6 +5,8 @@
 #include <QPalette>
 #include <QProxyStyle>
 
+#include <utility>
+
 /// Fusion with outlines that stay visible on dark windows. Fusion derives every outline from the window colour,
 /// darkened; the frames of input widgets are therefore painted with a window colour that darkens to a visible border.
 class ThemeStyle final : public QProxyStyle
@@ -21,8 +23,9 @@ public:
         QStyleHintReturn* returnData = nullptr) const override;
 
 private:
-    const QPalette& bordered(const QPalette& palette) const;
+    /// `strong`: for marks so small that a frame's outline would be lost on them.
+    const QPalette& bordered(const QPalette& palette, bool strong = false) const;
 
     /// Fusion caches pixmaps by palette key: one bordered palette per palette keeps that cache small.
-    mutable QHash<qint64, QPalette> m_bordered;
+    mutable QHash<std::pair<qint64, bool>, QPalette> m_bordered;
 };
