@@ -16,7 +16,7 @@ namespace quantloupe {
 struct SchemeMeasurement {
     Scheme scheme;
     ErrorStatistics error;
-    std::uint64_t storedBytes = 0;         ///< of the tensor under the scheme
+    std::uint64_t storedBytes = 0;  ///< of the tensor under the scheme
     double bitsPerWeight = 0.0;
     Histogram errorHistogram;              ///< w − ŵ, 256 bins
     std::vector<float> rowErrorEnergy;     ///< Σ(w−ŵ)² per output channel

@@ -28,7 +28,8 @@ private Q_SLOTS:
 
     void saysThatItIsSynthetic()
     {
-        QVERIFY(quantloupe::makeSampleModel().safetensors.find(R"("quantloupe.synthetic":"true")") != std::string::npos);
+        QVERIFY(
+            quantloupe::makeSampleModel().safetensors.find(R"("quantloupe.synthetic":"true")") != std::string::npos);
     }
 };
 

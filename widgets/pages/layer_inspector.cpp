@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "widgets/pages/layer_inspector.h"
+
+#include "widgets/workbench/workbench.h"
+
+#include <utility>
+
+using quantloupe::LayerInspection;
+using quantloupe::Progress;
+using quantloupe::Result;
+using quantloupe::Scheme;
+using quantloupe::WeightMap;
+using quantloupe::WeightStatistics;
+
+namespace {
+
+/// Views of the job list: within one, newer replaces older.
+const QString weightsView = QStringLiteral("layer/weights");
+const QString inspectionView = QStringLiteral("layer/inspection");
+const QString besideView = QStringLiteral("layer/beside");
+const QString mapView = QStringLiteral("layer/map");
+
+/// Schemes kept per tensor: what a hand tries in a row.
+constexpr qsizetype mostKept = 32;
+
+QString keyOf(const Scheme& scheme)
+{
+    return QString::fromStdString(scheme.toString());
+}
+
+}  // namespace
+
+/// What a job needs; it keeps the mapped file alive.
+struct LayerInspector::Source {
+    quantloupe::ModelPointer model;
+    std::size_t index = 0;
+    std::shared_ptr<const WeightStatistics> weights;
+
+    const quantloupe::ModelTensor& tensor() const { return model->tensors[index]; }
+};
+
+LayerInspector::LayerInspector(Workbench* workbench, QObject* parent)
+    : QObject(parent)
+    , m_workbench(workbench)
+{
+}
+
+std::optional<LayerInspector::Source> LayerInspector::source() const
+{
+    const auto model = m_workbench->model();
+    if (!model)
+        return std::nullopt;
+    const auto index = model->find(m_tensor.toStdString());
+    if (!index)
+        return std::nullopt;
+    return Source {model, *index, m_weights};
+}
+
+bool LayerInspector::isLive() const
+{
+    return source().has_value();
+}
+
+quantloupe::MatrixShape LayerInspector::matrix() const
+{
+    const auto* tensor = m_workbench->tensor(m_tensor);
+    return tensor ? tensor->matrix : quantloupe::MatrixShape {};
+}
+
+void LayerInspector::setTensor(const QString& name)
+{
+    m_tensor = name;
+    m_weights.reset();
+    m_known.clear();
+    m_wanted.reset();
+    m_wantedBeside.clear();
+    m_wantedMap.reset();
+    m_drawnMap.reset();
+    for (const auto& view : {weightsView, inspectionView, besideView, mapView})
+        m_workbench->jobs()->cancel(view);
+
+    const auto study = m_workbench->study();
+    if (const auto known = study->weights.find(name.toStdString()); known != study->weights.end()) {
+        m_weights = known->second;
+        Q_EMIT weightsReady();
+        return;
+    }
+    const auto source = this->source();
+    if (!source)
+        return;
+    using Shared = std::shared_ptr<const WeightStatistics>;
+    m_workbench->jobs()->compute<Shared>(
+        this, {tr("Measure %1").arg(name), weightsView, false},
+        [source = *source](std::stop_token stop, Progress& progress) -> Result<Shared> {
+            auto measured = quantloupe::measureWeights(source.tensor(), stop, progress);
+            if (!measured)
+                return tl::unexpected(measured.error());
+            return std::make_shared<const WeightStatistics>(std::move(*measured));
+        },
+        [this, name](Result<Shared> weights) {
+            if (name != m_tensor)
+                return;
+            if (!weights) {
+                Q_EMIT failed(QString::fromStdString(quantloupe::describe(weights.error())));
+                return;
+            }
+            m_weights = *weights;
+            Q_EMIT weightsReady();
+            // What was asked for in the meantime; the slots of weightsReady() may already have asked again.
+            if (const auto wanted = std::exchange(m_wanted, std::nullopt))
+                inspect(*wanted);
+            inspectBeside(std::exchange(m_wantedBeside, {}));
+            if (m_wantedMap)
+                startMap();
+        });
+}
+
+std::shared_ptr<const LayerInspection> LayerInspector::find(const Scheme& scheme) const
+{
+    return m_known.value(keyOf(scheme));
+}
+
+void LayerInspector::keep(const Scheme& scheme, LayerInspection inspection)
+{
+    if (m_known.size() >= mostKept)
+        m_known.clear();
+    m_known.insert(keyOf(scheme), std::make_shared<const LayerInspection>(std::move(inspection)));
+    Q_EMIT inspected(scheme);
+}
+
+void LayerInspector::inspect(const Scheme& scheme)
+{
+    if (find(scheme)) {
+        m_workbench->jobs()->cancel(inspectionView);
+        Q_EMIT inspected(scheme);
+        return;
+    }
+    const auto source = this->source();
+    if (!source)
+        return;
+    if (!m_weights) {
+        m_wanted = scheme;
+        return;
+    }
+    m_workbench->jobs()->compute<LayerInspection>(
+        this, {tr("Inspect %1").arg(m_tensor), inspectionView, false},
+        [source = *source, scheme](std::stop_token stop, Progress& progress) {
+            return quantloupe::inspectLayer(source.tensor(), *source.weights, scheme, stop, progress);
+        },
+        [this, scheme, name = m_tensor](Result<LayerInspection> inspection) {
+            if (name != m_tensor)
+                return;
+            if (inspection)
+                keep(scheme, std::move(*inspection));
+            else
+                Q_EMIT failed(QString::fromStdString(quantloupe::describe(inspection.error())));
+        });
+}
+
+void LayerInspector::inspectBeside(const std::vector<Scheme>& schemes)
+{
+    std::vector<Scheme> missing;
+    for (const auto& scheme : schemes)
+        if (!find(scheme))
+            missing.push_back(scheme);
+    const auto source = this->source();
+    if (!source || missing.empty())
+        return;
+    if (!m_weights) {
+        m_wantedBeside = missing;
+        return;
+    }
+    using Inspections = std::vector<LayerInspection>;
+    m_workbench->jobs()->compute<Inspections>(
+        this, {tr("Inspect %1").arg(m_tensor), besideView, false},
+        [source = *source, missing](std::stop_token stop, Progress& progress) -> Result<Inspections> {
+            Inspections inspections;
+            for (const auto& scheme : missing) {
+                auto inspection = quantloupe::inspectLayer(source.tensor(), *source.weights, scheme, stop, progress);
+                if (!inspection)
+                    return tl::unexpected(inspection.error());
+                inspections.push_back(std::move(*inspection));
+            }
+            return inspections;
+        },
+        [this, missing, name = m_tensor](Result<Inspections> inspections) {
+            if (name != m_tensor)
+                return;
+            if (!inspections) {
+                Q_EMIT failed(QString::fromStdString(quantloupe::describe(inspections.error())));
+                return;
+            }
+            for (std::size_t i = 0; i < missing.size(); ++i)
+                keep(missing[i], std::move((*inspections)[i]));
+        });
+}
+
+void LayerInspector::drawMap(const MapWish& wish)
+{
+    if (wish == m_wantedMap || (!m_wantedMap && wish == m_drawnMap))
+        return;
+    m_wantedMap = wish;
+    if (m_weights)
+        startMap();
+}
+
+void LayerInspector::startMap()
+{
+    const auto source = this->source();
+    if (!source || !m_wantedMap)
+        return;
+    const auto shape = matrix();
+    WeightMap rectangle {.quantity = m_wantedMap->quantity,
+        .firstRow = m_wantedMap->firstRow,
+        .firstColumn = m_wantedMap->firstColumn,
+        .rows = m_wantedMap->rows ? m_wantedMap->rows : shape.rows,
+        .columns = m_wantedMap->rows ? m_wantedMap->columns : shape.columns,
+        .cells = {}};
+    m_workbench->jobs()->compute<WeightMap>(
+        this, {tr("Draw %1").arg(m_tensor), mapView, false},
+        [source = *source, wish = *m_wantedMap, rectangle](std::stop_token stop, Progress&) {
+            return quantloupe::poolWeights(source.tensor(), *source.weights, wish.scheme.value_or(Scheme {}),
+                wish.quantity, rectangle, wish.maxHeight, wish.maxWidth, stop);
+        },
+        [this, wish = *m_wantedMap, name = m_tensor](Result<WeightMap> map) {
+            if (name != m_tensor)
+                return;
+            m_wantedMap.reset();
+            if (!map) {
+                Q_EMIT failed(QString::fromStdString(quantloupe::describe(map.error())));
+                return;
+            }
+            m_drawnMap = wish;
+            Q_EMIT mapReady(*map);
+        });
+}
