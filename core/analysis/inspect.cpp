@@ -22,7 +22,7 @@ constexpr std::size_t mostLevels = 256;
 
 struct InspectionSums {
     ErrorAccumulator error;
-    Histogram quantized;
+    HistogramFiller quantized;
     std::vector<std::uint64_t> codes;  ///< by code
 
     InspectionSums& operator+=(const InspectionSums& other)
@@ -101,20 +101,19 @@ Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStat
     const auto sums = reduceTiles<InspectionSums>(
         tensor, stop, share,
         [&] {
-            InspectionSums empty {.error = ErrorAccumulator(ready.quantizer.columns(), ready.errorRange),
-                .quantized = weights.histogram,
+            return InspectionSums {.error = ErrorAccumulator(ready.quantizer.columns(), ready.errorRange),
+                .quantized = HistogramFiller(weights.histogram),
                 .codes = std::vector<std::uint64_t>(ready.quantizer.codeCount())};
-            std::fill(empty.quantized.counts.begin(), empty.quantized.counts.end(), 0);
-            empty.quantized.underflow = empty.quantized.overflow = 0;
-            return empty;
         },
         [&](InspectionSums& total, const RowTile& tile) {
             auto& scratch = scratches.local();
             forEachStep(ready, tile, scratch.quantizer,
                 [&](std::span<const float> rows, std::span<float> quantized, std::size_t firstRow, std::size_t count,
                     std::uint64_t clipped) {
-                    total.error.add(
-                        rows, quantized, std::span(inspection.measurement.rowErrorEnergy).subspan(firstRow, count));
+                    scratch.quantizer.errors.resize(rows.size());
+                    total.error.add(rows, quantized,
+                        std::span(inspection.measurement.rowErrorEnergy).subspan(firstRow, count),
+                        scratch.quantizer.errors);
                     total.error.addClipped(clipped);
                     auto& grids = scratch.quantizer.grids;
                     if (!total.codes.empty()) {
@@ -141,7 +140,7 @@ Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStat
     inspection.measurement.error = sums->error.error();
     inspection.measurement.errorHistogram = sums->error.histogram();
     inspection.measurement.columnErrorEnergy = sums->error.columnErrorEnergy();
-    inspection.quantizedHistogram = sums->quantized;
+    inspection.quantizedHistogram = sums->quantized.histogram();
     inspection.entropyBits = sums->codes.empty() ? std::numeric_limits<double>::quiet_NaN() : entropyOf(sums->codes);
     if (!sums->codes.empty() && sums->codes.size() <= mostLevels)
         orderByValue(ready.quantizer.levels(medianGrid(rowGrids)), sums->codes, inspection);

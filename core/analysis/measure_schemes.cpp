@@ -59,7 +59,8 @@ Result<std::vector<SchemeMeasurement>> measureErrors(const ModelTensor& tensor, 
                 forEachStep(schemes[i], tile, scratch,
                     [&](auto rows, auto quantized, std::size_t firstRow, std::size_t count, std::uint64_t clipped) {
                         const auto energies = std::span(measurements[i].rowErrorEnergy).subspan(firstRow, count);
-                        sums.schemes[i].add(rows, quantized, energies);
+                        scratch.errors.resize(rows.size());
+                        sums.schemes[i].add(rows, quantized, energies, scratch.errors);
                         sums.schemes[i].addClipped(clipped);
                     });
         });

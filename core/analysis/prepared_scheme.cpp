@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace quantloupe {
 
@@ -74,10 +75,13 @@ double chooseErrorRange(const PreparedScheme& scheme, std::span<const float> sam
             if (std::isfinite(row[i]))
                 largest = std::max(largest, static_cast<double>(std::abs(row[i] - scratch.quantized[i])));
     }
+    double range = 1.25 * largest;
     if (largest == 0.0)
-        return std::isfinite(worst) ? worst : 0.0;
-    // A clipping range may exceed what is called the worst case.
-    return worst < largest ? 1.25 * largest : std::min(1.25 * largest, worst);
+        range = std::isfinite(worst) ? worst : 0.0;
+    else if (worst >= largest)  // clipping ranges may exceed what is called the worst case
+        range = std::min(range, worst);
+    // Histograms are counted against floats.
+    return static_cast<double>(std::min(static_cast<float>(range), std::numeric_limits<float>::max()));
 }
 
 }  // namespace

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "core/statistics/error_statistics.h"
-#include "core/statistics/histogram.h"
+#include "core/statistics/histogram_filler.h"
 
 #include <cstdint>
 #include <span>
@@ -15,11 +15,13 @@ namespace quantloupe {
 class ErrorAccumulator
 {
 public:
-    /// `range`: R of the error histogram over −R … R; 0 where every error is expected to be zero.
+    /// `range`: R of the error histogram over −R … R, a value of a float; 0 where every error is expected to be zero.
     ErrorAccumulator(std::size_t columns, double range, std::size_t bins = 256);
 
-    /// Adds whole rows; rowErrorEnergy takes one value per row. Non-finite originals are counted and else passed over.
-    void add(std::span<const float> originals, std::span<const float> quantized, std::span<float> rowErrorEnergy);
+    /// Adds whole rows. rowErrorEnergy takes one value per row; errors, as long as originals, takes w − ŵ, NaN where
+    /// the original is not finite. Non-finite originals are counted and else passed over.
+    void add(std::span<const float> originals, std::span<const float> quantized, std::span<float> rowErrorEnergy,
+        std::span<float> errors);
     void addClipped(std::uint64_t count) { m_error.clipped += count; }
     ErrorAccumulator& operator+=(const ErrorAccumulator& other);
 
@@ -31,7 +33,7 @@ public:
 
 private:
     ErrorStatistics m_error {};
-    Histogram m_histogram {};
+    HistogramFiller m_histogram;
     std::vector<double> m_columns;
 };
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/statistics/histogram.h"
 
+#include "core/statistics/histogram_filler.h"
+
 #include <algorithm>
 #include <cassert>
 #include <functional>
@@ -15,18 +17,9 @@ std::uint64_t Histogram::total() const
 
 void Histogram::add(std::span<const float> values)
 {
-    const auto bins = counts.size();
-    if (bins == 0)
-        return;
-    const double scale = high > low ? static_cast<double>(bins) / (high - low) : 0.0;
-    for (const float value : values) {
-        if (value < low)
-            ++underflow;
-        else if (value > high)
-            ++overflow;
-        else if (value == value)
-            ++counts[std::min(static_cast<std::size_t>((value - low) * scale), bins - 1)];
-    }
+    HistogramFiller filler(*this);
+    filler.add(values);
+    *this += filler.histogram();
 }
 
 double Histogram::quantile(double q) const

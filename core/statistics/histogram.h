@@ -10,7 +10,7 @@ namespace quantloupe {
 /// Counts of values in equal bins over [low, high), with what lies outside counted beside.
 ///
 /// Bin i covers [low + i·w, low + (i+1)·w), w = (high − low)/bins; high itself belongs to the last bin.
-/// Mergeable where low, high and bin count agree. NaN is never added (callers count it).
+/// Mergeable where low, high and bin count agree. What is not finite is never counted here.
 struct Histogram {
     double low = 0.0;   ///< weight units
     double high = 0.0;  ///< weight units; low == high means that every value equals low
@@ -18,7 +18,7 @@ struct Histogram {
     std::uint64_t underflow = 0;
     std::uint64_t overflow = 0;
 
-    /// Counts every value; NaN is passed over.
+    /// Counts every finite value. For many small pieces see HistogramFiller, whose limits hold here too.
     void add(std::span<const float> values);
     std::uint64_t total() const;  ///< outside included
     double binWidth() const { return counts.empty() ? 0.0 : (high - low) / static_cast<double>(counts.size()); }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/statistics/weight_statistics.h"
 
+#include "core/kernels/weight_sums.h"
+
 #include <algorithm>
 #include <cassert>
 #include <cmath>
@@ -13,6 +15,9 @@ namespace quantloupe {
 namespace {
 
 constexpr double notANumber = std::numeric_limits<double>::quiet_NaN();
+
+/// One slot for the mean itself, then one per point of the curve.
+constexpr std::uint32_t distanceSlots = survivalPoints + 1;
 
 /// Central moments of order 2, 3 and 4 from the sums about the pivot.
 struct CentralMoments {
@@ -98,31 +103,20 @@ void WeightRanges::add(std::span<const float> rows, std::span<float> rowAbsMax)
     const auto columns = columnAbsMax.size();
     assert(rows.size() == rowAbsMax.size() * columns);
     for (std::size_t row = 0; row < rowAbsMax.size(); ++row) {
-        Moments sums {.pivot = moments.pivot};
-        float lowest = std::numeric_limits<float>::infinity(), highest = -lowest;
-        for (std::size_t column = 0; column < columns; ++column) {
-            const float w = rows[row * columns + column];
-            if (!std::isfinite(w)) {
-                ++nonFinite;
-                continue;
-            }
-            const double x = static_cast<double>(w) - sums.pivot, square = x * x;
-            ++sums.count;
-            sums.sum1 += x;
-            sums.sum2 += square;
-            sums.sum3 += square * x;
-            sums.sum4 += square * square;
-            zeros += w == 0.0F ? 1U : 0U;
-            lowest = std::min(lowest, w);
-            highest = std::max(highest, w);
-            columnAbsMax[column] = std::max(columnAbsMax[column], std::abs(w));
-        }
-        rowAbsMax[row] = sums.count == 0 ? 0.0F : std::max(std::abs(lowest), std::abs(highest));
+        const auto sums = kernels::weightSums(rows.subspan(row * columns, columns), moments.pivot, columnAbsMax);
+        rowAbsMax[row] = sums.range.absMax();
         if (sums.count != 0) {
-            minimum = moments.count == 0 ? lowest : std::min(minimum, lowest);
-            maximum = moments.count == 0 ? highest : std::max(maximum, highest);
+            minimum = moments.count == 0 ? sums.range.minimum : std::min(minimum, sums.range.minimum);
+            maximum = moments.count == 0 ? sums.range.maximum : std::max(maximum, sums.range.maximum);
         }
-        moments += sums;
+        zeros += sums.zeros;
+        nonFinite += columns - sums.count;
+        moments += {.pivot = moments.pivot,
+            .count = sums.count,
+            .sum1 = sums.sum1,
+            .sum2 = sums.sum2,
+            .sum3 = sums.sum3,
+            .sum4 = sums.sum4};
     }
 }
 
@@ -142,36 +136,43 @@ WeightRanges& WeightRanges::operator+=(const WeightRanges& other)
 }
 
 WeightSpread::WeightSpread(const WeightRanges& ranges, std::size_t bins)
-    : mean(ranges.moments.count == 0 ? 0.0 : ranges.moments.mean())
-    , sigma(ranges.moments.count == 0 ? 0.0 : ranges.moments.standardDeviation())
-    , histogram {.low = static_cast<double>(ranges.minimum),
-          .high = static_cast<double>(ranges.maximum),
-          .counts = std::vector<std::uint64_t>(bins)}
+    : m_histogram({.low = static_cast<double>(ranges.minimum),
+        .high = static_cast<double>(ranges.maximum),
+        .counts = std::vector<std::uint64_t>(bins)})
 {
+    if (ranges.moments.count == 0)
+        return;
+    m_mean = static_cast<float>(ranges.moments.mean());
+    m_step = static_cast<float>(0.25 * ranges.moments.standardDeviation());
 }
 
 void WeightSpread::add(std::span<const float> weights)
 {
-    std::array<double, survivalPoints> thresholds;
-    for (std::size_t i = 0; i < survivalPoints; ++i)
-        thresholds[i] = 0.25 * static_cast<double>(i) * sigma;
-    for (const float w : weights) {
-        if (!std::isfinite(w))
-            continue;
-        const double distance = std::abs(static_cast<double>(w) - mean);
-        const auto passed = std::lower_bound(thresholds.begin(), thresholds.end(), distance) - thresholds.begin();
-        if (passed > 0)
-            ++reached[static_cast<std::size_t>(passed - 1)];
-        histogram.add({&w, 1});
-    }
+    m_histogram.add(weights);
+    // Without a spread nothing lies off the mean.
+    if (m_step > 0.0F)
+        kernels::distanceFill(weights, m_mean, m_step, distanceSlots, m_distances);
 }
 
 WeightSpread& WeightSpread::operator+=(const WeightSpread& other)
 {
-    assert(mean == other.mean && sigma == other.sigma);
-    std::transform(reached.begin(), reached.end(), other.reached.begin(), reached.begin(), std::plus<> {});
-    histogram += other.histogram;
+    assert(m_mean == other.m_mean && m_step == other.m_step);
+    const auto more = other.reached();
+    std::transform(m_reached.begin(), m_reached.end(), more.begin(), m_reached.begin(), std::plus<> {});
+    m_histogram += other.m_histogram;
     return *this;
+}
+
+std::array<std::uint64_t, survivalPoints> WeightSpread::reached() const
+{
+    std::array<std::uint64_t, distanceSlots> slots {};
+    std::uint64_t nonFinite = 0;
+    auto tables = m_distances;  // folding empties them
+    kernels::distanceFold(tables, slots, nonFinite);
+    auto all = m_reached;
+    for (std::size_t i = 0; i < survivalPoints; ++i)
+        all[i] += slots[i + 1];
+    return all;
 }
 
 WeightStatistics summarize(const WeightRanges& ranges, const WeightSpread& spread, std::vector<float> rowAbsMax)
@@ -183,14 +184,15 @@ WeightStatistics summarize(const WeightRanges& ranges, const WeightSpread& sprea
         .absMax = static_cast<double>(std::max(std::abs(ranges.minimum), std::abs(ranges.maximum))),
         .zeros = ranges.zeros,
         .nonFinite = ranges.nonFinite,
-        .histogram = spread.histogram,
+        .histogram = spread.histogram(),
         .survival = std::vector<double>(survivalPoints),
         .rowAbsMax = std::move(rowAbsMax),
         .columnAbsMax = ranges.columnAbsMax,
     };
+    const auto reached = spread.reached();
     std::uint64_t beyond = 0;
     for (std::size_t i = survivalPoints; i-- > 0;) {
-        beyond += spread.reached[i];
+        beyond += reached[i];
         if (i == 12)  // 12 quarters
             result.beyond3Sigma = beyond;
         if (i == 24)

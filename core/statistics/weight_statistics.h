@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
-#include "core/statistics/histogram.h"
+#include "core/statistics/histogram_filler.h"
 
 #include <array>
 #include <cstdint>
@@ -67,15 +67,22 @@ struct WeightRanges {
 };
 
 /// What a second pass gathers, once mean, σ and range are known.
-struct WeightSpread {
-    double mean = 0.0, sigma = 0.0;
-    /// reached[i]: weights with |w − mean| > 0.25·i·σ but not > 0.25·(i+1)·σ; the last one has no upper end.
-    std::array<std::uint64_t, survivalPoints> reached {};
-    Histogram histogram {};
-
+class WeightSpread
+{
+public:
     explicit WeightSpread(const WeightRanges& ranges, std::size_t bins = 256);
     void add(std::span<const float> weights);
     WeightSpread& operator+=(const WeightSpread& other);
+
+    Histogram histogram() const { return m_histogram.histogram(); }
+    /// Element i: weights with |w − mean| > 0.25·i·σ but not > 0.25·(i+1)·σ; the last one has no upper end.
+    std::array<std::uint64_t, survivalPoints> reached() const;
+
+private:
+    float m_mean = 0.0F, m_step = 0.0F;
+    HistogramFiller m_histogram;
+    kernels::HistogramTables m_distances {};
+    std::array<std::uint64_t, survivalPoints> m_reached {};
 };
 
 /// The whole picture from both passes.

@@ -87,9 +87,11 @@ private Q_SLOTS:
         const auto expected = tests::naiveErrors(parsed, synthetic.values(), rows, columns);
         auto histogram = weights.histogram;
         std::fill(histogram.counts.begin(), histogram.counts.end(), 0);
+        std::vector<float> finite;
         for (std::size_t i = 0; i < expected.values.size(); ++i)
             if (std::isfinite(synthetic.values()[i]))
-                histogram.add({&expected.values[i], 1});
+                finite.push_back(expected.values[i]);
+        histogram.add(finite);
         QVERIFY(actual->quantizedHistogram == histogram);
 
         const auto quantizer = Quantizer::create(parsed, columns).value();

@@ -26,7 +26,7 @@ private Q_SLOTS:
     void placesValues_data()
     {
         QTest::addColumn<float>("value");
-        QTest::addColumn<int>("bin");  // −1 underflow, −2 overflow, −3 nowhere
+        QTest::addColumn<int>("bin");  // −1 underflow, −2 overflow, −3 not counted
         QTest::addRow("low edge") << -1.0F << 0;
         QTest::addRow("inside the first") << -0.6F << 0;
         QTest::addRow("inner edge goes up") << -0.5F << 1;
@@ -35,8 +35,8 @@ private Q_SLOTS:
         QTest::addRow("high belongs to the last") << 1.0F << 3;
         QTest::addRow("below") << std::nextafter(-1.0F, -2.0F) << -1;
         QTest::addRow("above") << std::nextafter(1.0F, 2.0F) << -2;
-        QTest::addRow("minus infinity") << -std::numeric_limits<float>::infinity() << -1;
-        QTest::addRow("infinity") << std::numeric_limits<float>::infinity() << -2;
+        QTest::addRow("minus infinity") << -std::numeric_limits<float>::infinity() << -3;
+        QTest::addRow("infinity") << std::numeric_limits<float>::infinity() << -3;
         QTest::addRow("NaN") << std::numeric_limits<float>::quiet_NaN() << -3;
     }
     void placesValues()

@@ -149,8 +149,8 @@ private Q_SLOTS:
         left.add(all.first(77));
         right.add(all.subspan(77));
         left += right;
-        QVERIFY(left.reached == together.reached);
-        QVERIFY(left.histogram == together.histogram);
+        QVERIFY(left.reached() == together.reached());
+        QVERIFY(left.histogram() == together.histogram());
     }
 
     void passesOverNonFinite()

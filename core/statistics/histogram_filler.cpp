@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/statistics/histogram_filler.h"
+
+#include <cassert>
+
+namespace quantloupe {
+
+HistogramFiller::HistogramFiller(const Histogram& shape)
+    : m_histogram {.low = shape.low, .high = shape.high, .counts = std::vector<std::uint64_t>(shape.counts.size())}
+    , m_bins {.low = static_cast<float>(shape.low),
+          .high = static_cast<float>(shape.high),
+          .bins = static_cast<std::uint32_t>(shape.counts.size())}
+{
+    assert(shape.counts.size() <= kernels::maxHistogramBins);
+    assert(static_cast<double>(m_bins.low) == shape.low && static_cast<double>(m_bins.high) == shape.high);
+}
+
+void HistogramFiller::add(std::span<const float> values)
+{
+    if (m_bins.bins != 0)
+        kernels::histogramFill(values, m_bins, m_tables);
+}
+
+HistogramFiller& HistogramFiller::operator+=(const HistogramFiller& other)
+{
+    m_histogram += other.histogram();
+    return *this;
+}
+
+Histogram HistogramFiller::histogram() const
+{
+    Histogram all = m_histogram;
+    auto tables = m_tables;  // folding empties them
+    kernels::HistogramTotals totals {.counts = all.counts};
+    kernels::histogramFold(tables, m_bins, totals);
+    all.underflow += totals.below;
+    all.overflow += totals.above;
+    return all;
+}
+
+}  // namespace quantloupe

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/kernels/histogram_counts.h"
+#include "core/statistics/histogram.h"
+
+#include <span>
+
+namespace quantloupe {
+
+/// A histogram while it is being filled with many values: counts in small tables first, which is several times faster.
+class HistogramFiller
+{
+public:
+    /// Takes range and bins of `shape`, not its counts. Without bins nothing is counted.
+    /// @pre low and high are values of floats, at most kernels::maxHistogramBins bins
+    explicit HistogramFiller(const Histogram& shape);
+
+    /// Non-finite values are passed over.
+    void add(std::span<const float> values);
+    HistogramFiller& operator+=(const HistogramFiller& other);
+    Histogram histogram() const;
+
+private:
+    Histogram m_histogram;
+    kernels::HistogramBins m_bins;
+    kernels::HistogramTables m_tables {};
+};
+
+}  // namespace quantloupe
