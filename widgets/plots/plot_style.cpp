@@ -75,6 +75,20 @@ void setUpLegend(QCPLegend* legend, int wrap)
     legend->setBorderPen(Qt::NoPen);
 }
 
+void fitLegend(QCustomPlot* canvas, int wrap)
+{
+    QCPLegend* legend = canvas->legend;
+    int widest = 1;
+    for (int i = 0; i < legend->itemCount(); ++i)
+        if (const auto* item = legend->item(i))
+            widest = std::max(widest, item->minimumOuterSizeHint().width() + legend->columnSpacing());
+    const int fitting = std::clamp((canvas->viewport().width() - 24) / widest, 1, wrap);
+    if (legend->wrap() == fitting)
+        return;
+    legend->setWrap(fitting);
+    legend->setFillOrder(legend->fillOrder(), true);
+}
+
 void placeLegendAbove(QCustomPlot* canvas, int wrap)
 {
     setUpLegend(canvas->legend, wrap);
@@ -89,4 +103,6 @@ void placeLegendAbove(QCustomPlot* canvas, int wrap)
     canvas->plotLayout()->setRowStretchFactor(0, 0.001);
     canvas->plotLayout()->setRowSpacing(0);
     canvas->legend->setVisible(true);
+    // Fewer entries per line where the plot is narrow: a squeezed legend loses the ends of its names.
+    QObject::connect(canvas, &QCustomPlot::beforeReplot, canvas, [canvas, wrap] { fitLegend(canvas, wrap); });
 }

@@ -106,8 +106,8 @@ MainWindow::MainWindow(QWidget* parent)
     });
 
     resize(1360, 860);
-    resizeDocks({m_modelDock, m_recipeDock}, {420, 330}, Qt::Horizontal);
-    resizeDocks({m_jobsDock}, {130}, Qt::Vertical);
+    resizeDocks({m_modelDock, m_recipeDock}, {350, 270}, Qt::Horizontal);
+    resizeDocks({m_jobsDock}, {110}, Qt::Vertical);
     m_defaultState = saveState();
     restoreGeometry(m_settings->geometry());
     restoreState(m_settings->windowState());
