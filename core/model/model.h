@@ -49,8 +49,8 @@ struct Model {
     std::vector<ModelTensor> tensors;   ///< in file order
     std::vector<std::string> warnings;  ///< plain sentences
     bool synthetic = false;             ///< metadata says that a generator made it
-    /// XXH3-128 over names, dtypes, shapes and a sample of each tensor's bytes: the same for copies of one model,
-    /// found without reading the whole.
+    /// XXH3-128 over names, dtypes, shapes and a sample of the tensors' bytes: the same for copies of one model,
+    /// whole or in shards, found without reading the whole.
     std::string fingerprint;
 
     std::uint64_t parameters() const;  ///< of all tensors; tied tensors counted once

@@ -190,7 +190,7 @@ NameParts readHuggingFaceName(const Components& name)
         std::any_of(name.begin(), name.end(), [](std::string_view part) { return part.starts_with("shared_expert"); });
 
     auto leaf = name.back();
-    if (leaf == "bias" || leaf.ends_with("_bias")) {
+    if (leaf == "bias" || leaf.ends_with("_bias") || leaf.starts_with("bias_")) {
         parts.role = Role::Bias;
         return parts;
     }

@@ -126,6 +126,7 @@ private Q_SLOTS:
         row("model.visual.blocks.3.mlp.up_proj.weight", {.role = Role::Up, .fusedGroup = "visual.3.mlp.gate_up"});
         // nothing known
         top("conv1.weight", Role::Other);
+        top("lstm_cell.bias_ih", Role::Bias);
         top("weight", Role::Other);
         top("", Role::Other);
         top(".", Role::Other);
