@@ -73,8 +73,8 @@ Recipe recipeAt(const Frontier& frontier, std::size_t point, const StudySnapshot
         for (const auto tensor : group.tensors) {
             auto& plan = plans[tensor].emplace();
             plan.weights = *scheme;
-            if (before[tensor] && before[tensor]->activations)
-                plan.activations = *before[tensor]->activations;
+            if (const auto& old = before[tensor]; old && old->activations)
+                plan.activations = *old->activations;
         }
     }
     return recipeFor(study.model, plans, base);

@@ -35,6 +35,7 @@ public:
     std::vector<std::string> lines() const
     {
         std::vector<std::string> lines;
+        lines.reserve(m_tensors.size());
         for (const auto& [kind, tensors] : m_tensors)
             lines.push_back(kind + ": " + shortList(tensors));
         return lines;

@@ -44,7 +44,8 @@ std::vector<std::vector<std::size_t>> matchingRules(const Recipe& recipe, const 
 
 /// Rewrites `keep` so that it keeps the tensors whose plan is absent and none of the others. A glob that keeps too much
 /// gives way to what it should have kept; one that keeps no tensor of this model stays.
-std::vector<std::string> adjustKeep(const std::vector<std::string>& keep, const ModelCatalog& model, const Plans& plans)
+std::vector<std::string> adjustKeep(
+    const std::vector<std::string>& keep, const ModelCatalog& model, const TensorPatterns& patterns, const Plans& plans)
 {
     const auto count = model.tensors.size();
     std::vector<char> free(count, 0), kept(count, 0);
@@ -66,32 +67,34 @@ std::vector<std::string> adjustKeep(const std::vector<std::string>& keep, const 
             if (kept[i] && globMatches(pattern, model.tensors[i].name))
                 kept[i] = 0;
     }
-    const auto missing = coveringGlobs(model, kept, free);
+    const auto missing = patterns.cover(kept, free);
     adjusted.insert(adjusted.end(), missing.begin(), missing.end());
     return adjusted;
 }
 
 /// Appends rules until the recipe gives every tensor the plan at its index. `restate` marks tensors that are to be
 /// named again although they already have their plan, so that their old rules can fold into a common glob.
-void appendRules(Recipe& recipe, const ModelCatalog& model, const Plans& plans, const std::vector<char>& restate)
+void appendRules(Recipe& recipe, const ModelCatalog& model, const TensorPatterns& patterns, const Plans& plans,
+    const std::vector<char>& restate)
 {
     const auto current = decideWithoutKeep(recipe, model);
     const auto tied = tiedHead(model);
     // Ordered by text, so that equal wishes give equal recipes.
     std::map<std::string, std::pair<LayerPlan, std::vector<char>>> wishes;
     for (std::size_t i = 0; i < plans.size(); ++i) {
-        if (!plans[i] || tied == i || (current[i] == plans[i] && !restate[i]))
+        const auto& plan = plans[i];
+        if (!plan || tied == i || (current[i] == plan && !restate[i]))
             continue;
-        auto& wish = wishes[plans[i]->toString()];
-        wish.first = *plans[i];
+        auto& wish = wishes[plan->toString()];
+        wish.first = *plan;
         wish.second.resize(plans.size(), 0);
         wish.second[i] = 1;
     }
     for (const auto& [text, wish] : wishes) {
         std::vector<char> forbidden(plans.size(), 0);
         for (std::size_t i = 0; i < plans.size(); ++i)
-            forbidden[i] = plans[i] && tied != i && *plans[i] != wish.first;
-        for (auto& pattern : coveringGlobs(model, wish.second, forbidden))
+            forbidden[i] = plans[i].has_value() && tied != i && plans[i] != wish.first;
+        for (auto& pattern : patterns.cover(wish.second, forbidden))
             recipe.rules.push_back({std::move(pattern), wish.first});
     }
 }
@@ -106,14 +109,15 @@ void appendFamilyRules(Recipe& recipe, const ModelCatalog& model, const Plans& p
     std::vector<Family> families;  // in file order
     std::unordered_map<std::string, std::size_t> index;
     for (std::size_t i = 0; i < plans.size(); ++i) {
-        if (!plans[i])
+        const auto& plan = plans[i];
+        if (!plan)
             continue;
         auto pattern = familyPattern(model.tensors[i].name);
         const auto [entry, added] = index.try_emplace(pattern, families.size());
         if (added)
             families.push_back({std::move(pattern), {}});
-        auto& vote = families[entry->second].votes[plans[i]->toString()];
-        vote.first = *plans[i];
+        auto& vote = families[entry->second].votes[plan->toString()];
+        vote.first = *plan;
         ++vote.second;
     }
     for (const auto& family : families) {
@@ -146,8 +150,12 @@ Recipe setScheme(const Recipe& recipe, const ModelCatalog& model, std::span<cons
     if (edited.empty())
         return recipe;
 
+    const TensorPatterns patterns(model);
+    std::unordered_map<std::string_view, std::size_t> byName;
+    for (std::size_t i = 0; i < plans.size(); ++i)
+        byName.emplace(model.tensors[i].name, i);
     Recipe result = recipe;
-    result.keep = adjustKeep(recipe.keep, model, plans);
+    result.keep = adjustKeep(recipe.keep, model, patterns, plans);
     // Single-tensor rules of the same scheme are taken up again, so that the last of a family turns them into one glob.
     std::unordered_set<std::string_view> restated;
     std::erase_if(result.rules, [&](const RecipeRule& rule) {
@@ -155,16 +163,16 @@ Recipe setScheme(const Recipe& recipe, const ModelCatalog& model, std::span<cons
             return false;
         if (edited.contains(rule.match))
             return true;
-        const auto index = model.find(rule.match);
-        if (!index || !scheme || plans[*index] != LayerPlan {*scheme, std::nullopt})
+        const auto found = byName.find(rule.match);
+        if (found == byName.end() || !scheme || plans[found->second] != LayerPlan {*scheme, std::nullopt})
             return false;
-        restated.insert(model.tensors[*index].name);
+        restated.insert(found->first);
         return true;
     });
     std::vector<char> restate(plans.size(), 0);
     for (std::size_t i = 0; i < plans.size(); ++i)
         restate[i] = restated.contains(model.tensors[i].name) || (scheme && edited.contains(model.tensors[i].name));
-    appendRules(result, model, plans, restate);
+    appendRules(result, model, patterns, plans, restate);
     return simplified(result, model);
 }
 
@@ -172,22 +180,24 @@ Recipe recipeFor(const ModelCatalog& model, const Plans& plans, const Recipe& ba
 {
     std::map<std::string, std::pair<LayerPlan, std::uint64_t>> votes;
     for (std::size_t i = 0; i < plans.size(); ++i) {
-        if (!plans[i])
+        const auto& plan = plans[i];
+        if (!plan)
             continue;
-        auto& vote = votes[plans[i]->toString()];
-        vote.first = *plans[i];
+        auto& vote = votes[plan->toString()];
+        vote.first = *plan;
         vote.second += model.tensors[i].parameters();
     }
+    const TensorPatterns patterns(model);
     Recipe recipe = base;
     recipe.rules.clear();
-    recipe.keep = adjustKeep(base.keep, model, plans);
+    recipe.keep = adjustKeep(base.keep, model, patterns, plans);
     if (votes.empty())
         return recipe;
     recipe.defaultPlan = std::max_element(votes.begin(), votes.end(), [](const auto& left, const auto& right) {
         return left.second.second < right.second.second;
     })->second.first;
     appendFamilyRules(recipe, model, plans);
-    appendRules(recipe, model, plans, std::vector<char>(plans.size(), 0));
+    appendRules(recipe, model, patterns, plans, std::vector<char>(plans.size(), 0));
     return simplified(recipe, model);
 }
 

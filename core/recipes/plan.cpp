@@ -88,8 +88,10 @@ std::vector<std::optional<LayerPlan>> decide(const Recipe& recipe, const ModelCa
         if (tensor.quantizable && !rules.keeps(tensor.name))
             plans[i] = rules.planFor(tensor.name);
     }
-    if (const auto head = tiedHead(model))
-        plans[*head] = plans[*findRole(model, TensorRole::Embedding)];
+    const auto head = tiedHead(model);
+    const auto embedding = findRole(model, TensorRole::Embedding);
+    if (head && embedding)
+        plans[*head] = plans[*embedding];
     return plans;
 }
 
@@ -105,12 +107,13 @@ Plan resolve(const Recipe& recipe, const ModelCatalog& model)
         auto& planned = plan.tensors.emplace_back();
         planned.tensor = i;
         planned.bytes = tensor.bytes;
-        if (plans[i]) {
-            planned.scheme = plans[i]->weights;
-            const auto& activations = plans[i]->activations ? plans[i]->activations : recipe.activations;
+        const auto& decided = plans[i];
+        if (decided) {
+            planned.scheme = decided->weights;
+            const auto& activations = decided->activations ? decided->activations : recipe.activations;
             if (activations)
                 planned.activations = *activations;
-            planned.bytes = plans[i]->weights.storedBytes(tensor.matrix);
+            planned.bytes = decided->weights.storedBytes(tensor.matrix);
         }
         if (tied == i) {
             planned.bytes = 0;
@@ -118,7 +121,7 @@ Plan resolve(const Recipe& recipe, const ModelCatalog& model)
             parameters += tensor.parameters();
             plan.bytes += planned.bytes;
             plan.baseBytes += tensor.bytes;
-            if (plans[i])
+            if (decided)
                 plan.quantizedParameters += tensor.parameters();
         }
     }

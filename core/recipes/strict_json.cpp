@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/recipes/strict_json.h"
 
+#include "core/base/json_events.h"
+
 #include <algorithm>
-#include <optional>
 #include <vector>
 
 namespace quantloupe {
@@ -10,111 +11,48 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t kMaxDepth = 32;
-
-/// Builds the document event by event. The library's own builder lets a repeated key replace the first one and
-/// reports syntax errors by exceptions; this one stops at the first and keeps the byte offset of the second.
-class DocumentBuilder
+json valueOf(const JsonEvent& event)
 {
-public:
-    explicit DocumentBuilder(std::string where)
-        : m_where(std::move(where))
-    {
+    switch (event.kind) {
+    case JsonEvent::Kind::BeginObject: return json::object();
+    case JsonEvent::Kind::BeginArray: return json::array();
+    case JsonEvent::Kind::Text: return std::string(event.text);
+    case JsonEvent::Kind::Unsigned: return event.number;
+    case JsonEvent::Kind::Negative: return -1;  // no document of ours has negative integers: only the sign matters
+    case JsonEvent::Kind::Real: return event.real;
+    case JsonEvent::Kind::Boolean: return event.number != 0;
+    default: return nullptr;
     }
-
-    bool null() { return add(nullptr); }
-    bool boolean(bool value) { return add(value); }
-    bool number_integer(json::number_integer_t value) { return add(value); }
-    bool number_unsigned(json::number_unsigned_t value) { return add(value); }
-    bool number_float(json::number_float_t value, const json::string_t&) { return add(value); }
-    bool string(json::string_t& value) { return add(std::move(value)); }
-    bool binary(json::binary_t&) { return false; }  // never comes from JSON text
-
-    bool start_object(std::size_t) { return open(json::object()); }
-    bool end_object() { return close(); }
-    bool start_array(std::size_t) { return open(json::array()); }
-    bool end_array() { return close(); }
-
-    bool key(json::string_t& name)
-    {
-        if (m_open.back()->contains(name)) {
-            m_error = Error {ErrorCode::InvalidArgument, m_where, std::nullopt, "key \"" + name + "\" appears twice"};
-            return false;
-        }
-        m_key = std::move(name);
-        return true;
-    }
-
-    bool parse_error(std::size_t position, const std::string& token, const nlohmann::detail::exception&)
-    {
-        // The parser counts bytes from one and points behind the token that it could not use.
-        const auto offset = position > 0 ? position - 1 : 0;
-        const auto shown = token.substr(0, 40);
-        m_error = Error {ErrorCode::Malformed, m_where, offset,
-            shown.empty() ? std::string("not valid JSON: unexpected end") : "not valid JSON near \"" + shown + "\""};
-        return false;
-    }
-
-    Result<json> finish(bool complete)
-    {
-        if (m_error)
-            return tl::unexpected<Error>(*m_error);
-        if (!complete)
-            return failure(ErrorCode::Malformed, m_where, "not valid JSON");
-        return std::move(m_document);
-    }
-
-private:
-    json* place(json value)
-    {
-        if (m_open.empty()) {
-            m_document = std::move(value);
-            return &m_document;
-        }
-        auto& parent = *m_open.back();
-        if (parent.is_array()) {
-            parent.push_back(std::move(value));
-            return &parent.back();
-        }
-        return &(parent[m_key] = std::move(value));
-    }
-
-    bool add(json value)
-    {
-        place(std::move(value));
-        return true;
-    }
-
-    bool open(json container)
-    {
-        if (m_open.size() >= kMaxDepth) {
-            m_error = Error {ErrorCode::Malformed, m_where, std::nullopt, "JSON is nested deeper than 32 levels"};
-            return false;
-        }
-        m_open.push_back(place(std::move(container)));
-        return true;
-    }
-
-    bool close()
-    {
-        m_open.pop_back();
-        return true;
-    }
-
-    std::string m_where;
-    json m_document;
-    std::vector<json*> m_open;  // children of an open container do not move: only the innermost one grows
-    std::string m_key;
-    std::optional<Error> m_error;
-};
+}
 
 }  // namespace
 
 Result<nlohmann::json> parseStrictJson(std::string_view text, const std::string& where)
 {
-    DocumentBuilder builder(where);
-    const bool complete = json::sax_parse(text.begin(), text.end(), &builder);
-    return builder.finish(complete);
+    json document;
+    std::vector<json*> open;  // children of an open container do not move: only the innermost one grows
+    const auto build = [&](const JsonEvent& event) -> Result<void> {
+        const auto kind = event.kind;
+        if (kind == JsonEvent::Kind::EndObject || kind == JsonEvent::Kind::EndArray) {
+            open.pop_back();
+            return {};
+        }
+        json* placed = &document;
+        if (open.empty()) {
+            document = valueOf(event);
+        } else if (open.back()->is_array()) {
+            open.back()->push_back(valueOf(event));
+            placed = &open.back()->back();
+        } else {
+            placed = &((*open.back())[event.path.back()] = valueOf(event));
+        }
+        if (kind == JsonEvent::Kind::BeginObject || kind == JsonEvent::Kind::BeginArray)
+            open.push_back(placed);
+        return {};
+    };
+    if (auto read = readJson(text, where, 0, build); !read)
+        return tl::unexpected<Error>(std::move(read.error()));
+    return document;
 }
 
 std::string_view jsonTypeName(const nlohmann::json& value)

@@ -12,9 +12,8 @@
 
 namespace quantloupe {
 
-/// Parses one JSON document that people write by hand, so strictly that a slip of the pen is never taken silently:
-/// a repeated key is refused, as is nesting deeper than 32. `where` names the file in errors.
-/// Errors: Malformed with the byte offset; InvalidArgument naming a repeated key.
+/// One JSON document that people write by hand as a tree, with the checks of readJson(): a slip of the pen, such as a
+/// repeated key, is never taken silently. `where` names the file in errors. Errors: Malformed with the byte offset.
 Result<nlohmann::json> parseStrictJson(std::string_view text, const std::string& where);
 
 /// One JSON object together with its place in the document, for reading members with errors that name the member:

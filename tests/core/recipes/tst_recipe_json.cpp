@@ -124,11 +124,11 @@ private Q_SLOTS:
             bad, "rules[1].why");
         row("unknown key of the model", "{'quantloupe_recipe':1,'default':'int8','model':{'name':'x'}}", bad,
             "model.name");
-        row("repeated key", "{'quantloupe_recipe':1,'default':'int8','default':'int4'}", bad,
-            "\"default\" appears twice");
+        row("repeated key", "{'quantloupe_recipe':1,'default':'int8','default':'int4'}", ErrorCode::Malformed,
+            "default' occurs twice");
         row("repeated key inside",
-            "{'quantloupe_recipe':1,'default':'int8','rules':[{'match':'a','match':'b','scheme':'int8'}]}", bad,
-            "\"match\" appears twice");
+            "{'quantloupe_recipe':1,'default':'int8','rules':[{'match':'a','match':'b','scheme':'int8'}]}",
+            ErrorCode::Malformed, "match' occurs twice");
         row("wrong type", "{'quantloupe_recipe':1,'default':8}", bad, "default: expected text, found a number");
         row("keep is text", "{'quantloupe_recipe':1,'default':'int8','keep':'*norm*'}", bad, "keep: expected a list");
         row("keep holds a number", "{'quantloupe_recipe':1,'default':'int8','keep':['a',1]}", bad, "keep[1]");
