@@ -120,9 +120,16 @@ std::vector<ReportBlock> layerBlocks(const ReportContext& context)
 
 std::vector<ReportBlock> sensitivityBlocks(const ReportContext& context)
 {
-    const auto reference = referenceScheme(context.study);
+    auto reference = referenceScheme(context.study);
     if (!reference)
         return {};
+    // What most tensors get interests more than the harshest scheme, where it was measured.
+    if (context.recipe) {
+        const std::vector<std::string> measured = context.study.schemes();
+        const std::string chosen = context.recipe->defaultPlan.weights.toString();
+        if (std::find(measured.begin(), measured.end(), chosen) != measured.end())
+            reference = chosen;
+    }
     std::vector<ReportBlock> blocks;
     blocks.push_back(ReportParagraph {
         "Weight error compares schemes of one tensor well. It does not know how much the model's output "

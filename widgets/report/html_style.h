@@ -29,6 +29,7 @@ tbody tr:nth-child(even) { background: var(--band); }
 .number { text-align: right; }
 td.number { white-space: nowrap; }
 td { overflow-wrap: break-word; }
+td:first-child:not(.number) { min-width: 9rem; }
 figure { margin: 1.2rem 0 .6rem; }
 figure svg { display: block; width: 100%; height: auto; background: #ffffff; border: 1px solid var(--line); border-radius: 6px; }
 figcaption { color: var(--muted); font-size: .9rem; margin-top: .35rem; }

@@ -183,6 +183,7 @@ private Q_SLOTS:
         const ReportTable* table = findTable(document, "ranking");
         QVERIFY(table);
         QCOMPARE(table->rows.size(), std::size_t {20});
+        QVERIFY(table->caption.find("int4:g32") != std::string::npos);
         // Down projections suffer most, deeper ones more: block 29 comes first.
         for (std::size_t rank = 0; rank < 20; ++rank)
             QCOMPARE(text(table->rows[rank][1]), "model.layers." + std::to_string(29 - rank) + ".mlp.down_proj.weight");

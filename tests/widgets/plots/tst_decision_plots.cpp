@@ -67,6 +67,8 @@ std::vector<Case> cases()
 {
     static const StudySnapshot small = tests::syntheticStudy(2);
     static const StudySnapshot medium = tests::syntheticStudy(32);
+    static const StudySnapshot large = tests::syntheticStudy(143);
+    static const Plan largePlan = resolve(*large.recipe, large.model);
     static const Plan mediumPlan = resolve(*medium.recipe, medium.model);
     const std::string scheme = "int4:g32";
     return {
@@ -75,6 +77,9 @@ std::vector<Case> cases()
          })},
         {"sensitivity_map_depth", {640, 640}, 226, maker<SensitivityMapPlot, SensitivityMapData>([] {
              return figures::sensitivityMap(medium, ErrorMetric::Sqnr, figures::RowOrder::Depth, &mediumPlan);
+         })},
+        {"sensitivity_map_thousand", {640, 640}, 1003, maker<SensitivityMapPlot, SensitivityMapData>([] {
+             return figures::sensitivityMap(large, ErrorMetric::Sqnr, figures::RowOrder::Role, &largePlan);
          })},
         {"sensitivity_map_role", {640, 640}, 226, maker<SensitivityMapPlot, SensitivityMapData>([] {
              return figures::sensitivityMap(medium, ErrorMetric::RelativeError, figures::RowOrder::Role, &mediumPlan);
