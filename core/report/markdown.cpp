@@ -15,7 +15,7 @@ bool isWord(char character)
 }
 
 /// Text on one line that no Markdown reader takes for markup or HTML.
-std::string escaped(std::string_view text)
+std::string escaped(std::string_view text, bool startsLine = true)
 {
     std::string out;
     for (std::size_t i = 0; i < text.size(); ++i) {
@@ -44,7 +44,7 @@ std::string escaped(std::string_view text)
         case '-':
         case '=':
             // Markup only at the start of a line.
-            if (i == 0)
+            if (i == 0 && startsLine)
                 out += '\\';
             out += character;
             break;
@@ -52,7 +52,7 @@ std::string escaped(std::string_view text)
         }
     }
     // "1. text" at the start of a line would become a list.
-    const std::size_t digits = out.find_first_not_of("0123456789");
+    const std::size_t digits = !startsLine ? std::string::npos : out.find_first_not_of("0123456789");
     if (digits != std::string::npos && digits > 0 && (out[digits] == '.' || out[digits] == ')')
         && digits + 1 < out.size() && out[digits + 1] == ' ')
         out.insert(digits, 1, '\\');
@@ -73,7 +73,7 @@ void write(std::string& out, const ReportTable& table)
     for (const auto& row : table.rows) {
         out += '|';
         for (const ReportCell& cell : row)
-            out += ' ' + escaped(formatCell(cell)) + " |";
+            out += ' ' + escaped(formatCell(cell), false) + " |";
         out += '\n';
     }
     out += '\n';

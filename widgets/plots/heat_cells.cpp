@@ -113,10 +113,12 @@ void HeatCells::drawPooled(QCPPainter* painter, int first, int last) const
         while (row <= last) {
             const double pixel = std::floor(axis->coordToPixel(row));
             int worst = -1;
+            bool chosen = false;
             for (; row <= last && std::floor(axis->coordToPixel(row)) == pixel; ++row) {
                 const auto at = [&](int index) {
                     return data->rows[static_cast<std::size_t>(index)].values[static_cast<std::size_t>(column)];
                 };
+                chosen = chosen || data->rows[static_cast<std::size_t>(row)].chosen == column;
                 if (std::isnan(at(row)))
                     continue;
                 if (worst < 0 || (higher ? at(row) < at(worst) : at(row) > at(worst)))
@@ -126,6 +128,9 @@ void HeatCells::drawPooled(QCPPainter* painter, int first, int last) const
             const QRectF line =
                 QRectF(left, pixel, right - left, 1.0).intersected(QRectF(mParentPlot->axisRect()->rect()));
             painter->fillRect(line, color.isValid() ? color : theme.grid);
+            if (chosen)
+                painter->fillRect(QRectF(line.right() - 5.0, line.top(), 3.0, line.height()),
+                    textOn(color.isValid() ? color : theme.grid));
         }
     }
 }

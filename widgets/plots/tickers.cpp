@@ -80,10 +80,26 @@ DecadeTicker::DecadeTicker()
     setSubTickCount(8);
 }
 
+QVector<double> DecadeTicker::createTickVector(double tickStep, const QCPRange& range)
+{
+    constexpr double narrow = 15.0;  // upper over lower end
+    m_even = range.lower > 0.0 && range.upper / range.lower < narrow;
+    if (!m_even)
+        return QCPAxisTickerLog::createTickVector(tickStep, range);
+    return QCPAxisTicker::createTickVector(QCPAxisTicker::getTickStep(range), range);
+}
+
+int DecadeTicker::getSubTickCount(double tickStep)
+{
+    return m_even ? 0 : QCPAxisTickerLog::getSubTickCount(tickStep);
+}
+
 QString DecadeTicker::getTickLabel(double tick, const QLocale& locale, QChar, int)
 {
     if (!(tick > 0.0))
         return {};
+    if (m_even)
+        return shortest(tick, locale);
     const int exponent = static_cast<int>(std::lround(std::log10(tick)));
     const bool isDecade = std::abs(std::pow(10.0, exponent) / tick - 1.0) < 1e-6;
     if (!isDecade)

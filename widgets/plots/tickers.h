@@ -27,14 +27,20 @@ protected:
     QString getTickLabel(double tick, const QLocale& locale, QChar formatChar, int precision) override;
 };
 
-/// Powers of ten, labelled 1, 10, 100, 1k … and 0.1, 0.01, 1e−3 …; the axis must have stLogarithmic.
+/// Powers of ten, labelled 1, 10, 100, 1k … and 0.1, 0.01, 1e−3 …; the axis must have stLogarithmic. A range of about
+/// a decade or less, which may hold no power at all, gets round numbers in even steps.
 class DecadeTicker final : public QCPAxisTickerLog
 {
 public:
     DecadeTicker();
 
 protected:
+    QVector<double> createTickVector(double tickStep, const QCPRange& range) override;
+    int getSubTickCount(double tickStep) override;
     QString getTickLabel(double tick, const QLocale& locale, QChar formatChar, int precision) override;
+
+private:
+    bool m_even = false;  ///< the ticks at hand are no powers
 };
 
 /// Whole numbers only: layers, codes, channels.

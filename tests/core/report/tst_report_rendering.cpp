@@ -65,6 +65,7 @@ private Q_SLOTS:
         QTest::newRow("line feeds") << QByteArray("a\n\n# b\r\nc") << QByteArray("a  # b  c");
         QTest::newRow("emphasis") << QByteArray("*a* _b_ `c`") << QByteArray("\\*a\\* \\_b\\_ \\`c\\`");
         QTest::newRow("link") << QByteArray("![x](y)") << QByteArray("!\\[x\\](y)");
+        QTest::newRow("minus in a cell") << QByteArray("-0.5") << QByteArray("-0.5");
         QTest::newRow("entity") << QByteArray("&lt;") << QByteArray("&amp;lt;");
         QTest::newRow("not ASCII") << QByteArray("Größe 量化") << QByteArray("Größe 量化");
     }
