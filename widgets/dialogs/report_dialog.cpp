@@ -52,7 +52,7 @@ ReportDialog::ReportDialog(Workbench* workbench, const QString& author, const QS
     , m_pause(new QTimer(this))
 {
     setWindowTitle(tr("Report"));
-    m_title->setText(tr("Quantization of %1").arg(QFileInfo(m_workbench->modelPath()).completeBaseName()));
+    m_title->setText(tr("Quantization of %1").arg(Workbench::displayName(m_workbench->modelPath())));
     m_notes->setPlaceholderText(tr("What the reader should know"));
     m_notes->setTabChangesFocus(true);
     m_notes->setMaximumHeight(140);

@@ -149,7 +149,7 @@ void RecipeDock::refresh()
     const auto& plan = m_workbench->plan();
     if (m_workbench->hasModel()) {
         const auto ratio = plan.bytes > 0 ? static_cast<double>(plan.baseBytes) / static_cast<double>(plan.bytes) : 0.0;
-        m_totals->setText(tr("<b>%1</b> · <b>%2</b> of %3 · %4× smaller")
+        m_totals->setText(tr("<b>%1</b> · <b>%2</b> of %3 (%4×)")
                               .arg(format::bitsPerWeight(plan.bitsPerWeight), format::bytes(plan.bytes),
                                   format::bytes(plan.baseBytes), format::number(ratio, 3)));
     } else {

@@ -77,7 +77,7 @@ MainWindow::MainWindow(QWidget* parent)
 
     connect(m_workbench, &Workbench::opening, this, [this](const QString& path) {
         m_messageBar->hide();
-        m_jobText->setText(tr("Opening %1").arg(QFileInfo(path).fileName()));
+        m_jobText->setText(tr("Opening %1").arg(Workbench::displayName(path)));
     });
     connect(m_workbench, &Workbench::modelChanged, this, &MainWindow::onModelChanged);
     connect(m_workbench, &Workbench::recipeChanged, this, [this] {
@@ -275,7 +275,7 @@ void MainWindow::updateTitle()
         return;
     }
     const auto name =
-        m_workbench->isSample() ? tr("Sample (synthetic)") : QFileInfo(m_workbench->modelPath()).fileName();
+        m_workbench->isSample() ? tr("Sample (synthetic)") : Workbench::displayName(m_workbench->modelPath());
     setWindowTitle(tr("%1[*] – Quantloupe").arg(name));
     setWindowModified(m_workbench->recipeUnsaved());
 }
@@ -289,7 +289,7 @@ void MainWindow::updateStatus()
     }
     const auto& catalog = m_workbench->catalog();
     const auto& plan = m_workbench->plan();
-    auto name = m_workbench->isSample() ? tr("Sample") : QFileInfo(m_workbench->modelPath()).fileName();
+    auto name = m_workbench->isSample() ? tr("Sample") : Workbench::displayName(m_workbench->modelPath());
     if (catalog.synthetic)
         name = tr("%1 (synthetic)").arg(name);
     m_modelText->setText(

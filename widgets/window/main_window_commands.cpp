@@ -15,6 +15,7 @@
 #include <QMenuBar>
 #include <QMessageBox>
 #include <QPushButton>
+#include <QRegularExpression>
 
 namespace {
 
@@ -39,9 +40,10 @@ void collectActions(const QMenu* menu, const QString& way, QList<CommandPalette:
 
 QString MainWindow::suggestedPath(const QString& suffix) const
 {
-    const QFileInfo model(m_workbench->modelPath());
+    static const QRegularExpression suffixes(QStringLiteral("\\.(safetensors|gguf|h5|index\\.json)$"));
+    const auto name = Workbench::displayName(m_workbench->modelPath()).remove(suffixes);
     const auto folder = QFileInfo(m_settings->folder()).isWritable() ? m_settings->folder() : QDir::homePath();
-    return QStringLiteral("%1/%2%3").arg(folder, model.completeBaseName(), suffix);
+    return QStringLiteral("%1/%2%3").arg(folder, name, suffix);
 }
 
 void MainWindow::chooseModel()

@@ -261,7 +261,7 @@ void MainWindow::updateRecentFiles()
     m_recentMenu->clear();
     int number = 0;
     for (const auto& file : files) {
-        const auto name = QFileInfo(file.path).fileName().replace(u'&', QStringLiteral("&&"));
+        const auto name = Workbench::displayName(file.path).replace(u'&', QStringLiteral("&&"));
         auto* action = addAction(m_recentMenu, {}, tr("&%1  %2").arg(++number % 10).arg(name), {}, file.path);
         connect(action, &QAction::triggered, this, [this, path = file.path] { open(path); });
     }

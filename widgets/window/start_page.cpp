@@ -4,6 +4,7 @@
 #include "widgets/support/format_text.h"
 #include "widgets/theme/fonts.h"
 #include "widgets/theme/icons.h"
+#include "widgets/workbench/workbench.h"
 
 #include <QAction>
 #include <QFileInfo>
@@ -119,7 +120,9 @@ void StartPage::setRecentFiles(const QList<RecentFile>& files)
     for (const auto& file : files) {
         const QFileInfo info(file.path);
         auto* item = new QListWidgetItem(themeIcon(info.isDir() ? QStringLiteral("folder") : QStringLiteral("layer")),
-            QStringLiteral("%1\n%2\n%3").arg(info.fileName(), describeRecentFile(file), info.absolutePath()), m_recent);
+            QStringLiteral("%1\n%2\n%3")
+                .arg(Workbench::displayName(file.path), describeRecentFile(file), info.absolutePath()),
+            m_recent);
         item->setData(Qt::UserRole, file.path);
         item->setToolTip(file.path);
         if (!info.exists())

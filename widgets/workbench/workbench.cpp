@@ -6,7 +6,9 @@
 #include "core/recipes/edit.h"
 #include "widgets/workbench/workbench_state.h"
 
+#include <QDir>
 #include <QFile>
+#include <QFileInfo>
 
 #include <algorithm>
 #include <utility>
@@ -115,6 +117,14 @@ const std::vector<Scheme>& Workbench::sweep() const
 void Workbench::setInitialScheme(const Scheme& scheme)
 {
     m_state->initialScheme = scheme;
+}
+
+QString Workbench::displayName(const QString& path)
+{
+    const QFileInfo file(path);
+    const auto generic = file.fileName().startsWith(QLatin1String("model.safetensors"))
+        || file.fileName().startsWith(QLatin1String("pytorch_model."));
+    return generic ? file.absoluteDir().dirName() : file.fileName();
 }
 
 const quantloupe::CatalogTensor* Workbench::tensor(const QString& name) const

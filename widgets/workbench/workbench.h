@@ -45,6 +45,9 @@ public:
     void closeModel();
     QString modelPath() const;  ///< as it was given to openModel()
     bool isSample() const;
+    /// What to call a model: the file's name, or its folder's where the file is called as in every other folder
+    /// ("model.safetensors").
+    static QString displayName(const QString& path);
 
     /// Where studies and session marks lie: $QUANTLOUPE_DATA, else the user's application data folder.
     static QString dataFolder();

@@ -89,7 +89,7 @@ void Workbench::openSample()
 void Workbench::openModel(const QString& path)
 {
     const auto absolute = QFileInfo(path).absoluteFilePath();
-    const auto name = QFileInfo(absolute).fileName();
+    const auto name = displayName(absolute);
     auto open = [store = m_state->store, file = toPath(absolute), isStudy = absolute.endsWith(QLatin1String(".h5"))](
                     std::stop_token, Progress&) -> Result<Opened> {
         Opened opened;
