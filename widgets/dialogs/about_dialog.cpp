@@ -27,6 +27,7 @@ AboutDialog::AboutDialog(QWidget* parent)
         new QLabel(tr("Workbench for the quantization of large language models.<br>"
                       "Free software under the GNU General Public License, version 3 or later. There is no warranty."));
     text->setWordWrap(true);
+    text->setMinimumWidth(400);
     auto* form = new QFormLayout;
     const auto add = [form](const QString& name, const QString& value) {
         auto* label = new QLabel(value);

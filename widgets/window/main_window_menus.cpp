@@ -72,7 +72,7 @@ void MainWindow::createFileMenu()
         tr("Copy what was measured and the recipe to a file; the study also keeps itself"));
     connect(save, &QAction::triggered, this, &MainWindow::saveStudy);
     auto* close =
-        addAction(menu, QStringLiteral("close"), tr("&Close model"), QKeySequence::Close, tr("Close the model"));
+        addAction(menu, QStringLiteral("close"), tr("&Close model"), QKeySequence(tr("Ctrl+W")), tr("Close the model"));
     connect(close, &QAction::triggered, this, [this] {
         if (mayClose())
             m_workbench->closeModel();

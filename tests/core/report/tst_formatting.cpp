@@ -39,7 +39,8 @@ private Q_SLOTS:
                                << "44.125";
         QTest::newRow("scientific") << 0.0023456 << 2 << scientific << "2.35e-03"
                                     << "0.0023456";
-        QTest::newRow("nothing, in a column of decades") << 0.0 << 2 << scientific << "0" << "0";
+        QTest::newRow("nothing, in a column of decades") << 0.0 << 2 << scientific << "0"
+                                                         << "0";
         QTest::newRow("unknown") << std::numeric_limits<double>::quiet_NaN() << 2 << fixed << "–"
                                  << "";
         QTest::newRow("lossless") << std::numeric_limits<double>::infinity() << 2 << fixed << "∞"

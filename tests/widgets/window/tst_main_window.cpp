@@ -7,6 +7,7 @@
 #include "widgets/window/budget_slider.h"
 #include "widgets/window/command_palette.h"
 
+#include <QToolBar>
 #include <QAbstractButton>
 #include <QComboBox>
 #include <QLabel>
@@ -156,7 +157,7 @@ private Q_SLOTS:
     void toolBarEditsDefaultOrSelection()
     {
         QVERIFY(m_fixture.open(m_fixture.tinyModel()));
-        auto* editor = m_fixture.window->findChild<SchemeEditor*>();
+        auto* editor = m_fixture.window->findChild<QToolBar*>()->findChild<SchemeEditor*>();
         auto* format = editor->findChild<QComboBox*>(QStringLiteral("format"));
         const auto choose = [&](const QString& text) {
             format->setFocus();
