@@ -1,19 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "widgets/report/html_figures.h"
 
-#if __has_include("widgets/plots/error_histogram_plot.h")
 #include "widgets/plots/error_histogram_plot.h"
-#define HAVE_HISTOGRAM
-#endif
-#if __has_include("widgets/plots/size_by_role_plot.h")
 #include "widgets/plots/size_by_role_plot.h"
-#define HAVE_SIZES
-#endif
 #include "widgets/plots/study_figures.h"
-#if __has_include("widgets/plots/weight_range_plot.h")
 #include "widgets/plots/weight_range_plot.h"
-#define HAVE_RANGES
-#endif
 #include "widgets/theme/theme.h"
 
 #include <QCoreApplication>
@@ -71,7 +62,6 @@ std::vector<figures::Scenario> scenarios(
     return result;
 }
 
-#ifdef HAVE_SIZES
 QByteArray drawSizes(const ReportDocument& document, const StudySnapshot& study)
 {
     SizeByRolePlot plot;
@@ -80,9 +70,7 @@ QByteArray drawSizes(const ReportDocument& document, const StudySnapshot& study)
         study.model, document.recipe ? resolve(*document.recipe, study.model) : unquantizedPlan(study.model)));
     return draw(plot, 220);
 }
-#endif
 
-#ifdef HAVE_RANGES
 QByteArray drawRanges(const StudySnapshot& study)
 {
     WeightRangePlot plot;
@@ -90,7 +78,6 @@ QByteArray drawRanges(const StudySnapshot& study)
     plot.setRanges(weightRanges(study.model, study));
     return draw(plot, 320);
 }
-#endif
 
 QByteArray drawMap(const ReportDocument& document, const StudySnapshot& study)
 {
@@ -106,7 +93,6 @@ QByteArray drawMap(const ReportDocument& document, const StudySnapshot& study)
     return drawData<SensitivityMapPlot>(std::move(data), height);
 }
 
-#ifdef HAVE_HISTOGRAM
 QByteArray drawHistogram(const ReportFigure& figure, const StudySnapshot& study)
 {
     const SchemeMeasurement* measurement = study.find(figure.tensor, figure.scheme);
@@ -117,18 +103,13 @@ QByteArray drawHistogram(const ReportFigure& figure, const StudySnapshot& study)
     plot.setData({QString::fromStdString(figure.scheme), measurement->errorHistogram});
     return draw(plot, 320);
 }
-#endif
 
 QByteArray drawPlot(const ReportFigure& figure, const ReportDocument& document, const StudySnapshot& study)
 {
     using Kind = ReportFigure::Kind;
     switch (figure.kind) {
-#ifdef HAVE_SIZES
     case Kind::SizeByRole: return drawSizes(document, study);
-#endif
-#ifdef HAVE_RANGES
     case Kind::WeightRanges: return drawRanges(study);
-#endif
     case Kind::SensitivityMap: return drawMap(document, study);
     case Kind::Ranking:
         return drawData<RankingPlot>(
@@ -137,9 +118,7 @@ QByteArray drawPlot(const ReportFigure& figure, const ReportDocument& document, 
         return drawData<RoleBoxPlot>(figures::roleBoxes(study, ErrorMetric::RelativeError, figure.scheme), 360);
     case Kind::DepthLines:
         return drawData<DepthLinesPlot>(figures::depthLines(study, ErrorMetric::RelativeError, figure.scheme), 360);
-#ifdef HAVE_HISTOGRAM
     case Kind::ErrorHistogram: return drawHistogram(figure, study);
-#endif
     case Kind::TradeOff:
         return drawData<TradeOffPlot>(
             figures::tradeOff(tradeOffPicture(study, document.recipe ? &*document.recipe : nullptr)), 460);
@@ -158,8 +137,8 @@ QByteArray drawPlot(const ReportFigure& figure, const ReportDocument& document, 
         if (const DeviceProfile* device = findDevice(document, figure.device))
             return drawData<RooflinePlot>(figures::roofline(scenarios(document, study, *device), *device), 380);
         return {};
-    default: return {};
     }
+    return {};
 }
 
 /// "url(#a)" and "#a" name ids of the same drawing.
