@@ -84,8 +84,8 @@ void orderByValue(std::span<const float> values, std::span<const std::uint64_t> 
 Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStatistics& weights, const Scheme& scheme,
     std::stop_token stop, Progress& progress)
 {
-    if (auto decodable = requireDecodable(tensor); !decodable)
-        return tl::unexpected(decodable.error());
+    if (auto readable = requireReadable(tensor); !readable)
+        return tl::unexpected(readable.error());
     ProgressShare share(progress, tensor.bytes());
     const auto prepared = prepareSchemes(tensor, weights, {&scheme, 1}, stop, share);
     if (!prepared)

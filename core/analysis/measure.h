@@ -24,8 +24,9 @@ Result<std::vector<SchemeMeasurement>> measureErrors(const ModelTensor& tensor, 
 /// The measurement of a scheme before its pass: sizes and room for the rows' figures.
 SchemeMeasurement describeSizes(const Scheme& scheme, const MatrixShape& shape);
 
-/// Errors: Unsupported when the tensor's dtype cannot be decoded.
-Result<void> requireDecodable(const ModelTensor& tensor);
+/// Errors: Unsupported when the tensor's dtype cannot be decoded, Truncated when its file has become shorter since it
+/// was opened (reading a mapping beyond its file's end would end the program).
+Result<void> requireReadable(const ModelTensor& tensor);
 
 /// At most `count` rows, evenly spaced over the tensor, decoded one behind the other.
 std::vector<float> sampleRows(const ModelTensor& tensor, std::size_t count);

@@ -77,8 +77,8 @@ Result<std::vector<SchemeMeasurement>> measureErrors(const ModelTensor& tensor, 
 Result<std::vector<SchemeMeasurement>> measureSchemes(const ModelTensor& tensor, const WeightStatistics& weights,
     std::span<const Scheme> schemes, std::stop_token stop, const ProgressShare& progress)
 {
-    if (auto decodable = requireDecodable(tensor); !decodable)
-        return tl::unexpected(decodable.error());
+    if (auto readable = requireReadable(tensor); !readable)
+        return tl::unexpected(readable.error());
     auto remaining = progress;
     const auto prepared = prepareSchemes(tensor, weights, schemes, stop, remaining);
     if (!prepared)

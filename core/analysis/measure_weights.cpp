@@ -27,11 +27,14 @@ double choosePivot(const ModelTensor& tensor)
 
 }  // namespace
 
-Result<void> requireDecodable(const ModelTensor& tensor)
+Result<void> requireReadable(const ModelTensor& tensor)
 {
     if (!traitsOf(tensor.view.dtype).decodable)
         return failure(ErrorCode::Unsupported, tensor.name,
             "weights of type " + std::string(nameOf(tensor.view.dtype)) + " cannot be decoded yet");
+    if (tensor.view.owner && tensor.view.owner->hasShrunk())
+        return failure(ErrorCode::Truncated, tensor.view.owner->path().string(),
+            "became shorter after it was opened: the weights of " + tensor.name + " may be gone");
     return {};
 }
 
@@ -50,8 +53,8 @@ std::vector<float> sampleRows(const ModelTensor& tensor, std::size_t count)
 
 Result<WeightStatistics> measureWeights(const ModelTensor& tensor, std::stop_token stop, const ProgressShare& progress)
 {
-    if (auto decodable = requireDecodable(tensor); !decodable)
-        return tl::unexpected(decodable.error());
+    if (auto readable = requireReadable(tensor); !readable)
+        return tl::unexpected(readable.error());
     const auto shape = matrixShape(tensor.view);
     const double pivot = choosePivot(tensor);
     const auto [firstHalf, secondHalf] = progress.split(0.5);

@@ -2,6 +2,7 @@
 #include "core/analysis/analyze.h"
 #include "core/file_formats/file_format.h"
 #include "tests/core/analysis/synthetic_tensor.h"
+#include "tests/support/checkpoint_files.h"
 #include "tests/support/shared_data.h"
 
 #include <nlohmann/json.hpp>
@@ -104,6 +105,30 @@ private Q_SLOTS:
         QCOMPARE(expected.size(), 3U);
         for (const unsigned threads : {0U, 2U, 3U, 8U})
             QVERIFY2(run(threads) == expected, qPrintable(QString::number(threads)));
+    }
+
+    void endsWhereTheFileBecameShorter()
+    {
+        tests::CheckpointFolder folder;
+        const auto path = folder.write("model.safetensors",
+            tests::safetensorsFile(R"({"a":{"dtype":"F32","shape":[64,64],"data_offsets":[0,16384]},)"
+                                   R"("b":{"dtype":"F32","shape":[64,64],"data_offsets":[16384,32768]}})",
+                32768));
+        const auto model = openModel(path);
+        QVERIFY(model);
+        std::vector<std::string> finished;
+        Progress progress;
+        const std::vector<WorkUnit> work {{0, twoSchemes()}, {1, twoSchemes()}};
+        const auto done =
+            analyze(**model, work, 1, {}, progress, [&](const TensorMeasurement& measurement) -> Result<void> {
+                finished.push_back(measurement.tensor);
+                std::filesystem::resize_file(path, 100);
+                return {};
+            });
+        QVERIFY(!done);
+        QCOMPARE(done.error().code, ErrorCode::Truncated);
+        QCOMPARE(done.error().where, path.string());
+        QCOMPARE(finished, std::vector<std::string> {"a"});
     }
 
     void endsEarly_data()
