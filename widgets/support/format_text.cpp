@@ -55,7 +55,7 @@ QString scaled(
         ++unit;
     }
     // Four digits before the point occur with base 1024 only and are all shown.
-    const auto text = plain(value < 0 ? -rest : rest, rest >= 100 ? std::max(digits, 4) : digits, locale);
+    const auto text = plain(value < 0 ? -rest : rest, rest >= 1000 ? std::max(digits, 4) : digits, locale);
     const auto suffix = QString::fromUtf8(units[unit]);
     return suffix.isEmpty() ? text : text + noBreakSpace + suffix;
 }

@@ -85,7 +85,7 @@ private Q_SLOTS:
         const std::uint64_t parameters = 256 * 64 + 3 * (10 * 64 * 64 + 64) + 64;
         QCOMPARE(workbench->catalog().parameters(), parameters);
         const auto text = allText(*card);
-        for (const auto* expected : {"small-model.safetensors", "llama", "139.5 K", "F32 (26)", "545 KiB", "Synthetic"})
+        for (const auto* expected : {"small-model.safetensors", "llama", "140 K", "F32 (26)", "545 KiB", "Synthetic"})
             QVERIFY2(text.contains(QLatin1String(expected)), qPrintable(text));
         QCOMPARE(page->findChild<SizeByRolePlot*>()->table().rows.size(), 9);
     }
