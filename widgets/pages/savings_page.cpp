@@ -95,7 +95,8 @@ SavingsPage::SavingsPage(Workbench* workbench, QWidget* parent)
     m_assumptions->setTextInteractionFlags(Qt::TextSelectableByMouse);
     m_figures->setObjectName(QStringLiteral("figures"));
     m_sources->setObjectName(QStringLiteral("sources"));
-    m_figures->horizontalHeader()->setSectionResizeMode(QHeaderView::Stretch);
+    m_figures->horizontalHeader()->setSectionResizeMode(QHeaderView::ResizeToContents);
+    m_figures->horizontalHeader()->setSectionResizeMode(0, QHeaderView::Stretch);
     m_sources->horizontalHeader()->setSectionResizeMode(0, QHeaderView::ResizeToContents);
     m_sources->horizontalHeader()->setSectionResizeMode(1, QHeaderView::ResizeToContents);
     m_sources->horizontalHeader()->setSectionResizeMode(2, QHeaderView::Stretch);

@@ -75,6 +75,7 @@ SensitivityMapPlot::SensitivityMapPlot(QWidget* parent)
         if (count > 0)
             canvas()->yAxis->setRange(range.bounded(-0.5, count - 0.5));
     });
+    connect(canvas(), &QCustomPlot::beforeReplot, this, &SensitivityMapPlot::fitTitles);
     connect(canvas(), &QCustomPlot::mousePress, this, [this](QMouseEvent* event) {
         if (event->button() == Qt::RightButton)
             m_menuCell = cellAt(event->position());
@@ -91,10 +92,7 @@ void SensitivityMapPlot::setData(SensitivityMapData content)
     m_cells->data = &m_data;
     m_rowTicker->data = &m_data;
 
-    const QSharedPointer<QCPAxisTickerText> columns(new QCPAxisTickerText);
-    for (qsizetype i = 0; i < m_data.schemes.size(); ++i)
-        columns->addTick(static_cast<double>(i), columnTitle(m_data.schemes[i]));
-    canvas()->xAxis2->setTicker(columns);
+    m_titlesUpright.reset();
     m_scale->setLabel(metricAxis(m_data.metric));
     updateColors();
     setSelected(m_selected);
@@ -104,6 +102,26 @@ void SensitivityMapPlot::setData(SensitivityMapData content)
     if (!sameRows)
         resetView();
     replot();
+}
+
+void SensitivityMapPlot::fitTitles()
+{
+    const QCPAxis* axis = canvas()->xAxis2;
+    const QFontMetrics metrics(axis->tickLabelFont());
+    int widest = 0;
+    for (const QString& scheme : m_data.schemes)
+        for (const QString& line : columnTitle(scheme).split(u'\n'))
+            widest = std::max(widest, metrics.horizontalAdvance(line));
+    const auto columns = static_cast<int>(std::max<qsizetype>(1, m_data.schemes.size()));
+    const bool upright = widest + metrics.averageCharWidth() <= canvas()->axisRect()->width() / columns;
+    if (m_titlesUpright == upright)
+        return;
+    m_titlesUpright = upright;
+    const QSharedPointer<QCPAxisTickerText> titles(new QCPAxisTickerText);
+    for (qsizetype i = 0; i < m_data.schemes.size(); ++i)
+        titles->addTick(static_cast<double>(i), upright ? columnTitle(m_data.schemes[i]) : m_data.schemes[i]);
+    canvas()->xAxis2->setTicker(titles);
+    canvas()->xAxis2->setTickLabelRotation(upright ? 0.0 : -90.0);
 }
 
 void SensitivityMapPlot::updateColors()

@@ -59,9 +59,11 @@ protected:
 private:
     std::optional<std::pair<int, int>> cellAt(QPointF position) const;
     void updateColors();
+    void fitTitles();  ///< stands the titles of columns on end where the columns are too narrow for them
 
     SensitivityMapData m_data;
     QStringList m_selected;
+    std::optional<bool> m_titlesUpright;  ///< nothing: to be laid out anew
     std::optional<std::pair<int, int>> m_menuCell;
     HeatCells* m_cells;      // owned by the canvas
     QCPColorScale* m_scale;  // owned by the canvas
