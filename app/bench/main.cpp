@@ -5,7 +5,8 @@
 #include "core/analysis/benchmark.h"
 #include "core/analysis/benchmark_weights.h"
 #include "core/analysis/measure.h"
-#include "core/kernels/error_sums.h"
+#include "core/kernels/memory_read.h"
+#include "core/statistics/error_accumulator.h"
 #include "core/statistics/histogram_filler.h"
 
 #include <benchmark/benchmark.h>
@@ -38,7 +39,7 @@ void readAll(benchmark::State& state)
 {
     const auto bytes = tensorOf(DType::F32).view.bytes;
     for (auto _ : state)
-        benchmark::DoNotOptimize(readMemory(bytes));
+        benchmark::DoNotOptimize(kernels::readMemory(bytes));
     countBytes(state, rows * columns);
 }
 
@@ -65,7 +66,6 @@ struct CachedRows {
     {
         decodeRows(tensorOf(DType::F32).view, 0, rowsInCache, weights);
         scheme.quantize(weights, rowsInCache, scratch);
-        scratch.errors.resize(weights.size());
     }
 };
 
@@ -90,22 +90,24 @@ void sumErrors(benchmark::State& state, const PreparedScheme& scheme)
 {
     CachedRows cached(scheme);
     std::vector<float> rowEnergies(rowsInCache);
-    std::vector<double> columnEnergies(columns);
-    for (auto _ : state)
-        benchmark::DoNotOptimize(kernels::errorProfiles(
-            cached.weights, cached.scratch.quantized, rowEnergies, columnEnergies, cached.scratch.errors));
+    ErrorAccumulator accumulator(columns, scheme.errorRange, 0);
+    for (auto _ : state) {
+        accumulator.add(cached.weights, cached.scratch.quantized, rowEnergies);
+        benchmark::DoNotOptimize(rowEnergies.data());
+    }
     countBytes(state, cached.weights.size());
 }
 
 void fillHistogram(benchmark::State& state, const PreparedScheme& scheme)
 {
     CachedRows cached(scheme);
-    for (std::size_t i = 0; i < cached.weights.size(); ++i)
-        cached.scratch.errors[i] = cached.weights[i] - cached.scratch.quantized[i];
+    std::vector<float> errors(cached.weights.size());
+    for (std::size_t i = 0; i < errors.size(); ++i)
+        errors[i] = cached.weights[i] - cached.scratch.quantized[i];
     HistogramFiller filler(
         {.low = -scheme.errorRange, .high = scheme.errorRange, .counts = std::vector<std::uint64_t>(256)});
     for (auto _ : state)
-        filler.add(cached.scratch.errors);
+        filler.add(errors);
     benchmark::DoNotOptimize(filler.histogram().total());
     countBytes(state, cached.weights.size());
 }

@@ -5,6 +5,7 @@
 #include "core/analysis/benchmark_weights.h"
 #include "core/analysis/measure.h"
 #include "core/analysis/prepared_scheme.h"
+#include "core/kernels/memory_read.h"
 
 #include <tbb/task_arena.h>
 
@@ -101,7 +102,7 @@ std::vector<Timed> operationsOf(Bench& bench)
 {
     std::vector<Timed> operations;
     operations.push_back({.name = "memory read", .run = [&bench]() -> Result<void> {
-                              bench.checksum += readMemory(bench.whole.tensor().view.bytes);
+                              bench.checksum += kernels::readMemory(bench.whole.tensor().view.bytes);
                               return {};
                           }});
     for (const auto* tensor : {&bench.whole, &bench.brain, &bench.half})

@@ -49,18 +49,4 @@ BenchmarkTensor::BenchmarkTensor(std::uint64_t rows, std::uint64_t columns, DTyp
     m_tensor.view = {.dtype = dtype, .shape = {rows, columns}, .bytes = Bytes(bytes, count * width)};
 }
 
-std::uint64_t readMemory(Bytes bytes)
-{
-    constexpr std::size_t streams = 4;
-    const std::size_t words = bytes.size() / (streams * sizeof(std::uint64_t));
-    std::array<std::uint64_t, streams> sums {};
-    for (std::size_t i = 0; i < words; ++i)
-        for (std::size_t stream = 0; stream < streams; ++stream) {
-            std::uint64_t word;
-            std::memcpy(&word, bytes.data() + (stream * words + i) * sizeof(word), sizeof(word));
-            sums[stream] += word;
-        }
-    return sums[0] ^ sums[1] ^ sums[2] ^ sums[3];
-}
-
 }  // namespace quantloupe

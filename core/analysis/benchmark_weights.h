@@ -25,8 +25,4 @@ private:
     ModelTensor m_tensor;
 };
 
-/// Reads every byte once, in four streams, and returns a checksum that keeps the compiler from leaving it out.
-/// @pre a multiple of 32 bytes
-std::uint64_t readMemory(Bytes bytes);
-
 }  // namespace quantloupe

@@ -110,10 +110,8 @@ Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStat
             forEachStep(ready, tile, scratch.quantizer,
                 [&](std::span<const float> rows, std::span<float> quantized, std::size_t firstRow, std::size_t count,
                     std::uint64_t clipped) {
-                    scratch.quantizer.errors.resize(rows.size());
-                    total.error.add(rows, quantized,
-                        std::span(inspection.measurement.rowErrorEnergy).subspan(firstRow, count),
-                        scratch.quantizer.errors);
+                    total.error.add(
+                        rows, quantized, std::span(inspection.measurement.rowErrorEnergy).subspan(firstRow, count));
                     total.error.addClipped(clipped);
                     auto& grids = scratch.quantizer.grids;
                     if (!total.codes.empty()) {

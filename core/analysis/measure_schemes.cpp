@@ -59,8 +59,7 @@ Result<std::vector<SchemeMeasurement>> measureErrors(const ModelTensor& tensor, 
                 forEachStep(schemes[i], tile, scratch,
                     [&](auto rows, auto quantized, std::size_t firstRow, std::size_t count, std::uint64_t clipped) {
                         const auto energies = std::span(measurements[i].rowErrorEnergy).subspan(firstRow, count);
-                        scratch.errors.resize(rows.size());
-                        sums.schemes[i].add(rows, quantized, energies, scratch.errors);
+                        sums.schemes[i].add(rows, quantized, energies);
                         sums.schemes[i].addClipped(clipped);
                     });
         });

@@ -19,7 +19,6 @@ namespace quantloupe {
 struct QuantizerScratch {
     std::vector<UnitGrid> grids {};
     std::vector<float> quantized {};
-    std::vector<float> errors {};
 };
 
 /// A quantizer with all that must be known about the whole tensor before its tiles can be worked on one by one.

@@ -74,10 +74,10 @@ Result<Accumulator> reduceTiles(const ModelTensor& tensor, std::stop_token stop,
         const auto end = std::min(tiling.shape.rows, (strip + 1) * tiling.rowsPerStrip);
         for (auto row = strip * tiling.rowsPerStrip; row < end && !stop.stop_requested(); row += tiling.rowsPerTile) {
             const auto count = std::min(tiling.rowsPerTile, end - row);
-            buffer.resize(static_cast<std::size_t>(count * tiling.shape.columns));
-            decodeRows(tensor.view, row, count, buffer);
-            visit(
-                accumulator, RowTile {.firstRow = row, .rowCount = static_cast<std::size_t>(count), .weights = buffer});
+            visit(accumulator,
+                RowTile {.firstRow = row,
+                    .rowCount = static_cast<std::size_t>(count),
+                    .weights = rowsOf(tensor.view, row, count, buffer)});
             progress.advance(row, row + count, tiling.shape.rows);
         }
     };

@@ -14,12 +14,12 @@ HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-constexpr std::size_t blockLength = 512;
+constexpr std::size_t blockLength = 1'024;
 
 template<class D>
 struct Lanes {
     using V = hn::Vec<D>;
-    V signal, quantized, error, dot, sum, largest, missing;
+    V signal, quantized, error, dot, sum, largest;
 
     explicit Lanes(D d)
         : signal(hn::Zero(d))
@@ -28,19 +28,26 @@ struct Lanes {
         , dot(hn::Zero(d))
         , sum(hn::Zero(d))
         , largest(hn::Zero(d))
-        , missing(hn::Zero(d))
     {
+    }
+
+    void join(const Lanes& other)
+    {
+        signal = hn::Add(signal, other.signal);
+        quantized = hn::Add(quantized, other.quantized);
+        error = hn::Add(error, other.error);
+        dot = hn::Add(dot, other.dot);
+        sum = hn::Add(sum, other.sum);
+        largest = hn::Max(largest, other.largest);
     }
 };
 
-// Adds one vector and returns its errors, NaN where the original is not finite.
+// Adds one vector and returns its errors. Nothing is looked at: what is not finite shows in the sums.
 template<class D, class V = hn::Vec<D>>
 V add(D d, const float* originals, const float* quantized, Lanes<D>& lanes)
 {
-    const V original = hn::LoadU(d, originals);
-    const auto finite = hn::Le(hn::Abs(original), hn::Set(d, std::numeric_limits<float>::max()));
-    const V w = hn::IfThenElseZero(finite, original);
-    const V q = hn::IfThenElseZero(finite, hn::LoadU(d, quantized));
+    const V w = hn::LoadU(d, originals);
+    const V q = hn::LoadU(d, quantized);
     const V e = hn::Sub(w, q);
     lanes.signal = hn::MulAdd(w, w, lanes.signal);
     lanes.quantized = hn::MulAdd(q, q, lanes.quantized);
@@ -48,93 +55,101 @@ V add(D d, const float* originals, const float* quantized, Lanes<D>& lanes)
     lanes.dot = hn::MulAdd(w, q, lanes.dot);
     lanes.sum = hn::Add(lanes.sum, e);
     lanes.largest = hn::Max(lanes.largest, hn::Abs(e));
-    lanes.missing = hn::Add(lanes.missing, hn::IfThenZeroElse(finite, hn::Set(d, 1.0F)));
-    return hn::IfThenElse(finite, e, hn::Set(d, std::numeric_limits<float>::quiet_NaN()));
+    return e;
 }
 
 template<class D>
-double total(D d, hn::Vec<D> lanes)
+void addTo(D d, const Lanes<D>& lanes, ErrorSums& sums)
 {
-    return static_cast<double>(hn::GetLane(hn::SumOfLanes(d, lanes)));
+    const auto total = [d](hn::Vec<D> v) { return static_cast<double>(hn::GetLane(hn::SumOfLanes(d, v))); };
+    sums += ErrorSums {0, total(lanes.signal), total(lanes.quantized), total(lanes.error), total(lanes.dot),
+        total(lanes.sum), static_cast<double>(hn::GetLane(hn::MaxOfLanes(d, lanes.largest)))};
 }
 
-// Whether float sums of squares can be trusted: far from overflow, and denormals add nothing that matters.
+// Whether float sums of squares can be trusted: far from overflow, and denormals add nothing that matters. Not where
+// a weight is not finite.
 bool isSafe(double sum)
 {
     return sum >= 0x1p-80 && sum <= 0x1p120;
 }
 
-template<bool profiles>
-ErrorSums SumBlock(
-    const float* originals, const float* quantized, std::size_t count, double* columnEnergies, float* errors)
+// errors may be null.
+ErrorSums SumBlock(const float* originals, const float* quantized, std::size_t count, float* errors)
 {
     const hn::ScalableTag<float> d;
     const hn::CappedTag<float, 1> one;
-    Lanes<hn::Simd<float, hn::MaxLanes(d), 0>> lanes(d);
+    // Two sets, so that no addition waits for the one before it.
+    Lanes<hn::Simd<float, hn::MaxLanes(d), 0>> even(d), odd(d);
     std::size_t i = 0;
-    for (; i + hn::Lanes(d) <= count; i += hn::Lanes(d)) {
+    const auto next = [&](auto& lanes) {
         const auto e = add(d, originals + i, quantized + i, lanes);
-        if constexpr (profiles) {
-            const hn::ScalableTag<double> wide;
-            const hn::Rebind<float, decltype(wide)> narrow;
+        if (errors)
             hn::StoreU(e, d, errors + i);
-            // Half a vector of floats at a time: as many as fit a vector of doubles.
-            for (std::size_t part = i; part < i + hn::Lanes(d); part += hn::Lanes(wide)) {
-                const auto error = hn::LoadU(narrow, errors + part);
-                const auto square = hn::IfThenElseZero(hn::Eq(error, error), hn::Mul(error, error));
-                const auto energy = hn::Add(hn::LoadU(wide, columnEnergies + part), hn::PromoteTo(wide, square));
-                hn::StoreU(energy, wide, columnEnergies + part);
-            }
-        }
+        i += hn::Lanes(d);
+    };
+    while (i + 2 * hn::Lanes(d) <= count) {
+        next(even);
+        next(odd);
     }
-    ErrorSums sums {count - static_cast<std::size_t>(total(d, lanes.missing)), total(d, lanes.signal),
-        total(d, lanes.quantized), total(d, lanes.error), total(d, lanes.dot), total(d, lanes.sum),
-        static_cast<double>(hn::GetLane(hn::MaxOfLanes(d, lanes.largest)))};
+    if (i + hn::Lanes(d) <= count)
+        next(even);
+    ErrorSums sums {count};
+    even.join(odd);
+    addTo(d, even, sums);
     if (i < count) {
         Lanes<hn::Simd<float, 1, 0>> tail(one);
         for (; i < count; ++i) {
-            const float e = hn::GetLane(add(one, originals + i, quantized + i, tail));
-            if constexpr (profiles) {
-                errors[i] = e;
-                columnEnergies[i] += e == e ? static_cast<double>(e * e) : 0.0;
-            }
+            const auto e = add(one, originals + i, quantized + i, tail);
+            if (errors)
+                hn::StoreU(e, one, errors + i);
         }
-        sums += ErrorSums {0, total(one, tail.signal), total(one, tail.quantized), total(one, tail.error),
-            total(one, tail.dot), total(one, tail.sum), total(one, tail.largest)};
-        sums.count -= static_cast<std::size_t>(hn::GetLane(tail.missing));
+        addTo(one, tail, sums);
     }
     return sums;
 }
 
-template<bool profiles>
-ErrorSums Sum(const float* originals, const float* quantized, std::size_t count, double* columnEnergies, float* errors)
+void AddSquares(const float* errors, std::size_t count, float* columnEnergies)
+{
+    const hn::ScalableTag<float> d;
+    std::size_t i = 0;
+    // Product and sum rounded one by one, as every target can.
+    for (; i + hn::Lanes(d) <= count; i += hn::Lanes(d)) {
+        const auto e = hn::LoadU(d, errors + i);
+        hn::StoreU(hn::Add(hn::LoadU(d, columnEnergies + i), hn::Mul(e, e)), d, columnEnergies + i);
+    }
+    for (; i < count; ++i)
+        columnEnergies[i] += errors[i] * errors[i];
+}
+
+// The block whose float sums cannot be trusted.
+ErrorSums SumWithCare(
+    const float* originals, const float* quantized, std::size_t count, float* columnEnergies, float* errors)
+{
+    if (errors)
+        for (std::size_t i = 0; i < count; ++i) {
+            const bool finite = std::isfinite(originals[i]);
+            errors[i] = finite ? originals[i] - quantized[i] : std::numeric_limits<float>::quiet_NaN();
+            columnEnergies[i] += finite ? errors[i] * errors[i] : 0.0F;
+        }
+    return errorSumsReference({originals, count}, {quantized, count});
+}
+
+ErrorSums Sum(const float* originals, const float* quantized, std::size_t count, float* columnEnergies, float* errors)
 {
     ErrorSums sums;
     for (std::size_t start = 0; start < count; start += blockLength) {
         const std::size_t length = HWY_MIN(blockLength, count - start);
-        const ErrorSums block = SumBlock<profiles>(originals + start, quantized + start, length,
-            profiles ? columnEnergies + start : nullptr, profiles ? errors + start : nullptr);
-        const bool safe = isSafe(block.signalEnergy) && block.quantizedEnergy <= 0x1p120
-            && (block.maxAbsError == 0.0 || isSafe(block.errorEnergy));
-        sums += safe ? block : errorSumsReference({originals + start, length}, {quantized + start, length});
-    }
-    return sums;
-}
-
-ErrorSums PlainSum(const float* originals, const float* quantized, std::size_t count)
-{
-    return Sum<false>(originals, quantized, count, nullptr, nullptr);
-}
-
-ErrorSums ProfileRows(const float* originals, const float* quantized, std::size_t rowCount, std::size_t columns,
-    float* rowEnergies, double* columnEnergies, float* errors)
-{
-    ErrorSums sums;
-    for (std::size_t row = 0; row < rowCount; ++row) {
-        const std::size_t at = row * columns;
-        const ErrorSums part = Sum<true>(originals + at, quantized + at, columns, columnEnergies, errors + at);
-        rowEnergies[row] = static_cast<float>(part.errorEnergy);
-        sums += part;
+        float* blockColumns = columnEnergies ? columnEnergies + start : nullptr;
+        float* blockErrors = errors ? errors + start : nullptr;
+        const ErrorSums block = SumBlock(originals + start, quantized + start, length, blockErrors);
+        if (isSafe(block.signalEnergy) && block.quantizedEnergy <= 0x1p120
+            && (block.maxAbsError == 0.0 || isSafe(block.errorEnergy))) {
+            if (blockErrors)
+                AddSquares(blockErrors, length, blockColumns);
+            sums += block;
+        } else {
+            sums += SumWithCare(originals + start, quantized + start, length, blockColumns, blockErrors);
+        }
     }
     return sums;
 }
@@ -145,8 +160,7 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace quantloupe::kernels {
 
-HWY_EXPORT(PlainSum);
-HWY_EXPORT(ProfileRows);
+HWY_EXPORT(Sum);
 
 ErrorSums& ErrorSums::operator+=(const ErrorSums& other)
 {
@@ -162,14 +176,14 @@ ErrorSums& ErrorSums::operator+=(const ErrorSums& other)
 
 ErrorSums errorSums(std::span<const float> originals, std::span<const float> quantized)
 {
-    return HWY_DYNAMIC_DISPATCH(PlainSum)(originals.data(), quantized.data(), originals.size());
+    return HWY_DYNAMIC_DISPATCH(Sum)(originals.data(), quantized.data(), originals.size(), nullptr, nullptr);
 }
 
-ErrorSums errorProfiles(std::span<const float> originals, std::span<const float> quantized,
-    std::span<float> rowEnergies, std::span<double> columnEnergies, std::span<float> errors)
+ErrorSums errorProfile(std::span<const float> originals, std::span<const float> quantized,
+    std::span<float> columnEnergies, std::span<float> errors)
 {
-    return HWY_DYNAMIC_DISPATCH(ProfileRows)(originals.data(), quantized.data(), rowEnergies.size(),
-        columnEnergies.size(), rowEnergies.data(), columnEnergies.data(), errors.data());
+    return HWY_DYNAMIC_DISPATCH(Sum)(
+        originals.data(), quantized.data(), originals.size(), columnEnergies.data(), errors.data());
 }
 
 ErrorSums errorSumsReference(std::span<const float> originals, std::span<const float> quantized)

@@ -20,17 +20,16 @@ struct ErrorSums {
 };
 
 /// One pass over a row or any other run of weights.
-/// Blocks of 512 are summed in float lanes, then in double; a block whose sums would leave float's good range (tiny,
+/// Blocks of 1,024 are summed in float lanes, then in double; a block whose sums would leave float's good range (tiny,
 /// huge or all-zero weights) is summed in double throughout. Against the reference, each sum of a block is within
-/// 2⁻²⁴·(512 / lanes + 8) of the sum of its terms' sizes; count and maxAbsError are exact.
+/// 2⁻²⁴·(1,024 / lanes + 8) of the sum of its terms' sizes; count and maxAbsError are exact.
 /// @pre same size
 ErrorSums errorSums(std::span<const float> originals, std::span<const float> quantized);
 ErrorSums errorSumsReference(std::span<const float> originals, std::span<const float> quantized);
 
-/// The same for whole rows, with profiles: rowEnergies[r] = Σe² of row r, columnEnergies[c] += e² (float squares added
-/// in double), errors[i] = e, NaN where the original is not finite.
-/// @pre originals.size() == rowEnergies.size() × columnEnergies.size(); quantized and errors as long as originals
-ErrorSums errorProfiles(std::span<const float> originals, std::span<const float> quantized,
-    std::span<float> rowEnergies, std::span<double> columnEnergies, std::span<float> errors);
+/// The same for a run within one row, with its profile: columnEnergies[i] += e² (in float), errors[i] = e, NaN where
+/// the original is not finite. @pre all as long as originals
+ErrorSums errorProfile(std::span<const float> originals, std::span<const float> quantized,
+    std::span<float> columnEnergies, std::span<float> errors);
 
 }  // namespace quantloupe::kernels

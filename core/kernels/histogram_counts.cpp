@@ -17,22 +17,45 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 constexpr float largestFloat = std::numeric_limits<float>::max();
 
+// What the slots are made from, spread over the lanes.
+template<class D>
+struct Edges {
+    using V = hn::Vec<D>;
+    V low, high, density, last;
+    std::int32_t bins;
+
+    Edges(D d, const HistogramBins& of)
+        : low(hn::Set(d, of.low))
+        , high(hn::Set(d, of.high))
+        , density(hn::Set(d, of.density()))
+        , last(hn::Set(d, static_cast<float>(of.bins - 1)))
+        , bins(static_cast<std::int32_t>(of.bins))
+    {
+    }
+};
+
+// Slots of values that all lie inside the range.
 template<class D, class V = hn::Vec<D>>
-auto slotsOf(D d, V x, const HistogramBins& bins, float density)
+auto insideSlots(D /*d*/, V x, const Edges<D>& edges)
 {
     const hn::RebindToSigned<D> di;
-    const auto count = static_cast<std::int32_t>(bins.bins);
-    const V low = hn::Set(d, bins.low);
-    const V high = hn::Set(d, bins.high);
+    const V position = hn::Min(hn::Mul(hn::Sub(x, edges.low), edges.density), edges.last);
+    return hn::Add(hn::ConvertTo(di, position), hn::Set(di, 1));
+}
+
+template<class D, class V = hn::Vec<D>>
+auto slotsOf(D d, V x, const Edges<D>& edges)
+{
+    const hn::RebindToSigned<D> di;
+    const auto inside = hn::And(hn::Ge(x, edges.low), hn::Le(x, edges.high));
+    if (HWY_LIKELY(hn::AllTrue(d, inside)))
+        return insideSlots(d, x, edges);
     // Clamped first so that the conversion is defined; lanes outside are replaced below.
-    const V inside = hn::Min(hn::Max(x, low), high);
-    const V position =
-        hn::Min(hn::Mul(hn::Sub(inside, low), hn::Set(d, density)), hn::Set(d, static_cast<float>(count)));
-    auto slot = hn::Add(hn::Min(hn::ConvertTo(di, position), hn::Set(di, count - 1)), hn::Set(di, 1));
-    slot = hn::IfThenElse(hn::RebindMask(di, hn::Lt(x, low)), hn::Zero(di), slot);
-    slot = hn::IfThenElse(hn::RebindMask(di, hn::Gt(x, high)), hn::Set(di, count + 1), slot);
+    auto slot = insideSlots(d, hn::Min(hn::Max(x, edges.low), edges.high), edges);
+    slot = hn::IfThenElse(hn::RebindMask(di, hn::Lt(x, edges.low)), hn::Zero(di), slot);
+    slot = hn::IfThenElse(hn::RebindMask(di, hn::Gt(x, edges.high)), hn::Set(di, edges.bins + 1), slot);
     const auto finite = hn::Le(hn::Abs(x), hn::Set(d, largestFloat));
-    return hn::IfThenElse(hn::RebindMask(di, finite), slot, hn::Set(di, count + 2));
+    return hn::IfThenElse(hn::RebindMask(di, finite), slot, hn::Set(di, edges.bins + 2));
 }
 
 template<class D, class V = hn::Vec<D>>
@@ -50,39 +73,45 @@ auto distancesOf(D d, V x, float mean, float step, std::uint32_t distances)
     return hn::IfThenElse(hn::RebindMask(di, finite), slot, hn::Set(di, last + 1));
 }
 
-// One more in the table of each lane. Slots leave the vector two at a time: extracting them singly costs more than
-// counting does.
-template<class D, class V>
-void countSlots(D di, V slots, HistogramTables& counters)
+// One more in the table of each lane, from `lane` on. Slots leave the vector two at a time: extracting them singly
+// costs more than counting does. Unrolled, so that tables and lanes are constants of the instructions.
+template<std::size_t lane, std::size_t lanes>
+HWY_INLINE void countPairs(const std::int32_t* HWY_RESTRICT slots, HistogramTables& counters)
 {
-    HWY_ALIGN std::int32_t stored[hn::MaxLanes(di)];
-    hn::Store(slots, di, stored);
-    if constexpr (hn::MaxLanes(di) == 1) {
-        ++counters.tables[0][static_cast<std::size_t>(stored[0])];
-    } else {
-        for (std::size_t lane = 0; lane < hn::Lanes(di); lane += 2) {
-            std::uint64_t pair = 0;
-            std::memcpy(&pair, stored + lane, sizeof pair);
-            ++counters.tables[lane % HistogramTables::count][pair & 0xFFFFFFFFU];
-            ++counters.tables[(lane + 1) % HistogramTables::count][pair >> 32U];
-        }
-    }
+    std::uint64_t pair = 0;
+    std::memcpy(&pair, slots + lane, sizeof pair);
+    ++counters.tables[lane % HistogramTables::count][pair & 0xFFFFFFFFU];
+    ++counters.tables[(lane + 1) % HistogramTables::count][pair >> 32U];
+    if constexpr (lane + 2 < lanes)
+        countPairs<lane + 2, lanes>(slots, counters);
 }
 
-void Fill(const float* values, std::size_t count, const HistogramBins& sharedBins, HistogramTables& counters)
+template<class D, class V>
+HWY_INLINE void countSlots(D di, V slots, HistogramTables& counters)
+{
+    constexpr std::size_t lanes = hn::MaxLanes(di);
+    HWY_ALIGN std::int32_t stored[lanes];
+    hn::Store(slots, di, stored);
+    if constexpr (lanes == 1)
+        ++counters.tables[0][static_cast<std::size_t>(stored[0])];
+    else
+        countPairs<0, lanes>(stored, counters);
+}
+
+void Fill(const float* values, std::size_t count, const HistogramBins& bins, HistogramTables& counters)
 {
     const hn::ScalableTag<float> d;
     const hn::RebindToSigned<decltype(d)> di;
     const hn::CappedTag<float, 1> one;
     const hn::RebindToSigned<decltype(one)> oneInt;
-    // A copy of our own: counters might alias the caller's, and everything would be loaded anew after each increment.
-    const HistogramBins bins = sharedBins;
-    const float density = bins.density();
+    // Copies of our own: counters might alias the caller's, and everything would be loaded anew after each increment.
+    const Edges edges(d, bins);
+    const Edges edgesOfOne(one, bins);
     std::size_t i = 0;
     for (; i + hn::Lanes(d) <= count; i += hn::Lanes(d))
-        countSlots(di, slotsOf(d, hn::LoadU(d, values + i), bins, density), counters);
+        countSlots(di, slotsOf(d, hn::LoadU(d, values + i), edges), counters);
     for (; i < count; ++i)
-        countSlots(oneInt, slotsOf(one, hn::LoadU(one, values + i), bins, density), counters);
+        countSlots(oneInt, slotsOf(one, hn::LoadU(one, values + i), edgesOfOne), counters);
 }
 
 void FillDistances(

@@ -13,41 +13,51 @@ HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-template<class D>
-void widen(D d, const float* HWY_RESTRICT values, hn::Vec<D>& low, hn::Vec<D>& high)
-{
-    const auto x = hn::LoadU(d, values);
-    // False for NaN as well as for the infinities.
-    const auto finite = hn::Le(hn::Abs(x), hn::Set(d, std::numeric_limits<float>::max()));
-    low = hn::Min(low, hn::IfThenElse(finite, x, low));
-    high = hn::Max(high, hn::IfThenElse(finite, x, high));
-}
-
-FiniteRange RangeOf(const float* HWY_RESTRICT values, std::size_t count)
+// Range of one unit or run, where all is finite; else false.
+bool RangeOfFinite(const float* HWY_RESTRICT values, std::size_t count, FiniteRange& range)
 {
     const hn::ScalableTag<float> d;
     const hn::CappedTag<float, 1> one;
     const std::size_t lanes = hn::Lanes(d);
-    constexpr float infinity = std::numeric_limits<float>::infinity();
-    auto low0 = hn::Set(d, infinity);
-    auto high0 = hn::Set(d, -infinity);
+    const auto none = hn::Zero(d);
+    auto low0 = hn::Set(d, std::numeric_limits<float>::infinity());
+    auto high0 = hn::Set(d, -std::numeric_limits<float>::infinity());
     auto low1 = low0;
     auto high1 = high0;
+    auto broken = none;  // 0, or NaN from the first value on that is not finite
+    const auto widen = [&](std::size_t at, auto& low, auto& high) {
+        const auto x = hn::LoadU(d, values + at);
+        low = hn::Min(low, x);
+        high = hn::Max(high, x);
+        broken = hn::MulAdd(x, none, broken);
+    };
     std::size_t i = 0;
     for (; i + 2 * lanes <= count; i += 2 * lanes) {
-        widen(d, values + i, low0, high0);
-        widen(d, values + i + lanes, low1, high1);
+        widen(i, low0, high0);
+        widen(i + lanes, low1, high1);
     }
     if (i + lanes <= count) {
-        widen(d, values + i, low0, high0);
+        widen(i, low0, high0);
         i += lanes;
     }
-    auto low = hn::Set(one, hn::GetLane(hn::MinOfLanes(d, hn::Min(low0, low1))));
-    auto high = hn::Set(one, hn::GetLane(hn::MaxOfLanes(d, hn::Max(high0, high1))));
-    for (; i < count; ++i)
-        widen(one, values + i, low, high);
+    float low = hn::GetLane(hn::MinOfLanes(d, hn::Min(low0, low1)));
+    float high = hn::GetLane(hn::MaxOfLanes(d, hn::Max(high0, high1)));
+    auto brokenTail = hn::Set(one, hn::AllTrue(d, hn::Eq(broken, broken)) ? 0.0F : std::nanf(""));
+    for (; i < count; ++i) {
+        low = HWY_MIN(low, values[i]);
+        high = HWY_MAX(high, values[i]);
+        brokenTail = hn::MulAdd(hn::LoadU(one, values + i), hn::Zero(one), brokenTail);
+    }
     // Which of −0 and +0 a vector minimum returns differs between targets; adding +0 makes both +0.
-    return {hn::GetLane(low) + 0.0F, hn::GetLane(high) + 0.0F};
+    range = {low + 0.0F, high + 0.0F};
+    const float check = hn::GetLane(brokenTail);
+    return check == check;
+}
+
+FiniteRange RangeOf(const float* HWY_RESTRICT values, std::size_t count)
+{
+    FiniteRange range;
+    return RangeOfFinite(values, count, range) ? range : rangeOfReference({values, count});
 }
 
 void RangesOfUnits(const float* HWY_RESTRICT rows, std::size_t rowCount, const UnitShape& shape, FiniteRange* ranges)

@@ -14,48 +14,68 @@ HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// One vector of doubles: half as many weights as a vector of floats holds.
-template<class DW, class DF>
+// Weights at a time: they stay in the first-level cache for the second look.
+constexpr std::size_t runLength = 1'024;
+
+// Range and zeros of a run. False where a weight is not finite: nothing of it is added then.
+bool AddRange(const float* weights, std::size_t count, WeightSums& sums)
+{
+    const hn::ScalableTag<float> d;
+    const hn::RebindToSigned<decltype(d)> di;
+    const auto none = hn::Zero(d);
+    auto low = hn::Set(d, std::numeric_limits<float>::infinity());
+    auto high = hn::Set(d, -std::numeric_limits<float>::infinity());
+    auto broken = none;  // 0, or NaN from the first weight on that is not finite
+    auto zeros = hn::Zero(di);
+    std::size_t i = 0;
+    for (; i + hn::Lanes(d) <= count; i += hn::Lanes(d)) {
+        const auto w = hn::LoadU(d, weights + i);
+        low = hn::Min(low, w);
+        high = hn::Max(high, w);
+        broken = hn::MulAdd(w, none, broken);
+        zeros = hn::Sub(zeros, hn::BitCast(di, hn::VecFromMask(d, hn::Eq(w, none))));
+    }
+    // −1 in each lane of a mask: subtracting counts up.
+    auto zeroCount = static_cast<std::int64_t>(hn::GetLane(hn::SumOfLanes(di, zeros)));
+    float brokenTail = hn::GetLane(hn::SumOfLanes(d, broken));
+    FiniteRange range {hn::GetLane(hn::MinOfLanes(d, low)), hn::GetLane(hn::MaxOfLanes(d, high))};
+    for (; i < count; ++i) {
+        range.minimum = HWY_MIN(range.minimum, weights[i]);
+        range.maximum = HWY_MAX(range.maximum, weights[i]);
+        brokenTail += weights[i] * 0.0F;
+        zeroCount += weights[i] == 0.0F;
+    }
+    if (brokenTail != brokenTail)
+        return false;
+    sums.count += count;
+    sums.zeros += static_cast<std::uint64_t>(zeroCount);
+    // Adding +0 makes −0 and +0 one, whichever the target's minimum returned.
+    sums.range.minimum = HWY_MIN(sums.range.minimum, range.minimum) + 0.0F;
+    sums.range.maximum = HWY_MAX(sums.range.maximum, range.maximum) + 0.0F;
+    return true;
+}
+
+// Powers of the distance to the pivot, one vector of doubles at a time: half as many weights as a vector of floats
+// holds.
+template<class DW>
 struct Powers {
     DW wide;
-    DF narrow;
-    hn::Vec<DW> pivot;
-    hn::Vec<DW> sum1, sum2, sum3, sum4;
-    hn::Vec<DF> zeros, finite, low, high;
+    hn::Vec<DW> pivot, sum1, sum2, sum3, sum4;
 
-    Powers(DW w, DF f, double at)
+    Powers(DW w, double at)
         : wide(w)
-        , narrow(f)
         , pivot(hn::Set(w, at))
         , sum1(hn::Zero(w))
         , sum2(hn::Zero(w))
         , sum3(hn::Zero(w))
         , sum4(hn::Zero(w))
-        , zeros(hn::Zero(f))
-        , finite(hn::Zero(f))
-        , low(hn::Set(f, std::numeric_limits<float>::infinity()))
-        , high(hn::Set(f, -std::numeric_limits<float>::infinity()))
     {
     }
 
-    void add(const float* weights, float* columnAbsMax)
+    void add(const float* weights)
     {
-        const auto w = hn::LoadU(narrow, weights);
-        const auto size = hn::Abs(w);
-        const auto isFinite = hn::Le(size, hn::Set(narrow, std::numeric_limits<float>::max()));
-        const auto ones = hn::Set(narrow, 1.0F);
-        low = hn::Min(low, hn::IfThenElse(isFinite, w, low));
-        high = hn::Max(high, hn::IfThenElse(isFinite, w, high));
-        finite = hn::Add(finite, hn::IfThenElseZero(isFinite, ones));
-        zeros = hn::Add(zeros, hn::IfThenElseZero(hn::Eq(size, hn::Zero(narrow)), ones));
-        if (columnAbsMax) {
-            const auto largest = hn::LoadU(narrow, columnAbsMax);
-            hn::StoreU(hn::Max(largest, hn::IfThenElseZero(isFinite, size)), narrow, columnAbsMax);
-        }
-        // A mask of floats chooses before promotion: a weight left out lies on the pivot. Subtracting zero for it and
-        // then masking the distance would need the mask in double.
-        const auto mask = hn::PromoteTo(wide, hn::IfThenElseZero(isFinite, ones));
-        const auto x = hn::Mul(hn::Sub(hn::PromoteTo(wide, hn::IfThenElseZero(isFinite, w)), pivot), mask);
+        const hn::Rebind<float, DW> narrow;
+        const auto x = hn::Sub(hn::PromoteTo(wide, hn::LoadU(narrow, weights)), pivot);
         const auto square = hn::Mul(x, x);
         sum1 = hn::Add(sum1, x);
         sum2 = hn::Add(sum2, square);
@@ -65,40 +85,59 @@ struct Powers {
 
     void addTo(WeightSums& sums) const
     {
-        sums.count += static_cast<std::uint64_t>(hn::GetLane(hn::SumOfLanes(narrow, finite)));
-        sums.zeros += static_cast<std::uint64_t>(hn::GetLane(hn::SumOfLanes(narrow, zeros)));
         sums.sum1 += hn::GetLane(hn::SumOfLanes(wide, sum1));
         sums.sum2 += hn::GetLane(hn::SumOfLanes(wide, sum2));
         sums.sum3 += hn::GetLane(hn::SumOfLanes(wide, sum3));
         sums.sum4 += hn::GetLane(hn::SumOfLanes(wide, sum4));
-        // Adding +0 makes −0 and +0 one, whichever the target's minimum returned.
-        sums.range.minimum = HWY_MIN(sums.range.minimum, hn::GetLane(hn::MinOfLanes(narrow, low))) + 0.0F;
-        sums.range.maximum = HWY_MAX(sums.range.maximum, hn::GetLane(hn::MaxOfLanes(narrow, high))) + 0.0F;
     }
 };
 
-WeightSums Sums(const float* row, std::size_t count, double pivot, float* columnAbsMax)
+// Of a run whose weights are all finite.
+void AddPowers(const float* weights, std::size_t count, double pivot, WeightSums& sums)
 {
-    // Counts are kept in float lanes: exact up to 2²⁴, hence the blocks.
-    constexpr std::size_t blockLength = 1U << 20U;
     const hn::ScalableTag<double> wide;
-    const hn::Rebind<float, decltype(wide)> narrow;
-    const hn::CappedTag<double, 1> oneWide;
-    const hn::CappedTag<float, 1> one;
-    WeightSums sums;
+    const hn::CappedTag<double, 1> one;
+    // Two sets, so that no addition waits for the one before it.
+    Powers<hn::Simd<double, hn::MaxLanes(wide), 0>> even(wide, pivot), odd(wide, pivot);
     std::size_t i = 0;
-    while (i + hn::Lanes(wide) <= count) {
-        const std::size_t end = HWY_MIN(count, i + blockLength);
-        Powers block(wide, narrow, pivot);
-        for (; i + hn::Lanes(wide) <= end; i += hn::Lanes(wide))
-            block.add(row + i, columnAbsMax ? columnAbsMax + i : nullptr);
-        block.addTo(sums);
+    for (; i + 2 * hn::Lanes(wide) <= count; i += 2 * hn::Lanes(wide)) {
+        even.add(weights + i);
+        odd.add(weights + i + hn::Lanes(wide));
     }
-    Powers tail(oneWide, one, pivot);
+    even.addTo(sums);
+    odd.addTo(sums);
+    Powers<hn::Simd<double, 1, 0>> tail(one, pivot);
     for (; i < count; ++i)
-        tail.add(row + i, columnAbsMax ? columnAbsMax + i : nullptr);
+        tail.add(weights + i);
     tail.addTo(sums);
-    return sums;
+}
+
+void WidenColumns(const float* HWY_RESTRICT weights, std::size_t count, float* HWY_RESTRICT columnAbsMax)
+{
+    const hn::ScalableTag<float> d;
+    std::size_t i = 0;
+    for (; i + hn::Lanes(d) <= count; i += hn::Lanes(d)) {
+        const auto size = hn::Abs(hn::LoadU(d, weights + i));
+        hn::StoreU(hn::Max(hn::LoadU(d, columnAbsMax + i), size), d, columnAbsMax + i);
+    }
+    for (; i < count; ++i)
+        columnAbsMax[i] = HWY_MAX(columnAbsMax[i], weights[i] < 0.0F ? -weights[i] : weights[i]);
+}
+
+// columnAbsMax may be null.
+void Sums(const float* row, std::size_t count, double pivot, float* columnAbsMax, WeightSums& sums)
+{
+    for (std::size_t start = 0; start < count; start += runLength) {
+        const std::size_t length = HWY_MIN(runLength, count - start);
+        float* columns = columnAbsMax ? columnAbsMax + start : nullptr;
+        if (AddRange(row + start, length, sums)) {
+            AddPowers(row + start, length, pivot, sums);
+            if (columns)
+                WidenColumns(row + start, length, columns);
+        } else {
+            sums += weightSumsReference({row + start, length}, pivot, {columns, columns ? length : 0});
+        }
+    }
 }
 
 }  // namespace quantloupe::kernels::HWY_NAMESPACE
@@ -109,10 +148,25 @@ namespace quantloupe::kernels {
 
 HWY_EXPORT(Sums);
 
+WeightSums& WeightSums::operator+=(const WeightSums& other)
+{
+    count += other.count;
+    zeros += other.zeros;
+    sum1 += other.sum1;
+    sum2 += other.sum2;
+    sum3 += other.sum3;
+    sum4 += other.sum4;
+    range.minimum = std::min(range.minimum, other.range.minimum);
+    range.maximum = std::max(range.maximum, other.range.maximum);
+    return *this;
+}
+
 WeightSums weightSums(std::span<const float> row, double pivot, std::span<float> columnAbsMax)
 {
-    return HWY_DYNAMIC_DISPATCH(Sums)(
-        row.data(), row.size(), pivot, columnAbsMax.empty() ? nullptr : columnAbsMax.data());
+    WeightSums sums;
+    HWY_DYNAMIC_DISPATCH(Sums)
+    (row.data(), row.size(), pivot, columnAbsMax.empty() ? nullptr : columnAbsMax.data(), sums);
+    return sums;
 }
 
 WeightSums weightSumsReference(std::span<const float> row, double pivot, std::span<float> columnAbsMax)

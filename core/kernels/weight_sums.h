@@ -14,6 +14,8 @@ struct WeightSums {
     std::uint64_t zeros = 0;
     double sum1 = 0.0, sum2 = 0.0, sum3 = 0.0, sum4 = 0.0;
     FiniteRange range {};
+
+    WeightSums& operator+=(const WeightSums& other);
 };
 
 /// One row, or one run of weights; columnAbsMax[i] becomes max(columnAbsMax[i], |w|) where w is finite.

@@ -4,30 +4,63 @@
 #include "core/kernels/error_sums.h"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
-#include <functional>
+#include <utility>
 
 namespace quantloupe {
+
+namespace {
+
+/// Columns are summed in float over so many rows, then in double.
+constexpr std::size_t settledRows = 32;
+
+/// Weights at a time: their errors stay in the first-level cache between the kernels.
+constexpr std::size_t runLength = 1'024;
+
+}  // namespace
 
 ErrorAccumulator::ErrorAccumulator(std::size_t columns, double range, std::size_t bins)
     : m_histogram({.low = -range, .high = range, .counts = std::vector<std::uint64_t>(bins)})
     , m_columns(columns)
+    , m_recentColumns(columns)
 {
 }
 
-void ErrorAccumulator::add(std::span<const float> originals, std::span<const float> quantized,
-    std::span<float> rowErrorEnergy, std::span<float> errors)
+void ErrorAccumulator::add(
+    std::span<const float> originals, std::span<const float> quantized, std::span<float> rowErrorEnergy)
 {
-    const auto sums = kernels::errorProfiles(originals, quantized, rowErrorEnergy, m_columns, errors);
-    m_error += {.count = sums.count,
-        .nonFinite = originals.size() - sums.count,
-        .signalEnergy = sums.signalEnergy,
-        .quantizedEnergy = sums.quantizedEnergy,
-        .errorEnergy = sums.errorEnergy,
-        .dotProduct = sums.dotProduct,
-        .errorSum = sums.errorSum,
-        .maxAbsError = sums.maxAbsError};
-    m_histogram.add(errors);
+    const auto columns = m_columns.size();
+    std::array<float, runLength> errors;  // written before it is read
+    for (std::size_t row = 0; row < rowErrorEnergy.size(); ++row) {
+        kernels::ErrorSums sums;
+        for (std::size_t first = 0; first < columns; first += runLength) {
+            const auto count = std::min(runLength, columns - first);
+            const auto at = row * columns + first;
+            const auto run = std::span(errors).first(count);
+            sums += kernels::errorProfile(originals.subspan(at, count), quantized.subspan(at, count),
+                std::span(m_recentColumns).subspan(first, count), run);
+            m_histogram.add(run);
+        }
+        rowErrorEnergy[row] = static_cast<float>(sums.errorEnergy);
+        m_error += {.count = sums.count,
+            .nonFinite = columns - sums.count,
+            .signalEnergy = sums.signalEnergy,
+            .quantizedEnergy = sums.quantizedEnergy,
+            .errorEnergy = sums.errorEnergy,
+            .dotProduct = sums.dotProduct,
+            .errorSum = sums.errorSum,
+            .maxAbsError = sums.maxAbsError};
+        if (++m_recentRows == settledRows)
+            settleColumns();
+    }
+}
+
+void ErrorAccumulator::settleColumns()
+{
+    for (std::size_t i = 0; i < m_columns.size(); ++i)
+        m_columns[i] += static_cast<double>(std::exchange(m_recentColumns[i], 0.0F));
+    m_recentRows = 0;
 }
 
 ErrorAccumulator& ErrorAccumulator::operator+=(const ErrorAccumulator& other)
@@ -35,7 +68,8 @@ ErrorAccumulator& ErrorAccumulator::operator+=(const ErrorAccumulator& other)
     assert(m_columns.size() == other.m_columns.size());
     m_error += other.m_error;
     m_histogram += other.m_histogram;
-    std::transform(m_columns.begin(), m_columns.end(), other.m_columns.begin(), m_columns.begin(), std::plus<> {});
+    for (std::size_t i = 0; i < m_columns.size(); ++i)
+        m_columns[i] += other.m_columns[i] + static_cast<double>(other.m_recentColumns[i]);
     return *this;
 }
 
@@ -52,8 +86,8 @@ Histogram ErrorAccumulator::histogram() const
 std::vector<float> ErrorAccumulator::columnErrorEnergy() const
 {
     std::vector<float> energies(m_columns.size());
-    std::transform(
-        m_columns.begin(), m_columns.end(), energies.begin(), [](double energy) { return static_cast<float>(energy); });
+    for (std::size_t i = 0; i < energies.size(); ++i)
+        energies[i] = static_cast<float>(m_columns[i] + static_cast<double>(m_recentColumns[i]));
     return energies;
 }
 

@@ -18,10 +18,8 @@ public:
     /// `range`: R of the error histogram over −R … R, a value of a float; 0 where every error is expected to be zero.
     ErrorAccumulator(std::size_t columns, double range, std::size_t bins = 256);
 
-    /// Adds whole rows. rowErrorEnergy takes one value per row; errors, as long as originals, takes w − ŵ, NaN where
-    /// the original is not finite. Non-finite originals are counted and else passed over.
-    void add(std::span<const float> originals, std::span<const float> quantized, std::span<float> rowErrorEnergy,
-        std::span<float> errors);
+    /// Adds whole rows; rowErrorEnergy takes one value per row. Non-finite originals are counted and else passed over.
+    void add(std::span<const float> originals, std::span<const float> quantized, std::span<float> rowErrorEnergy);
     void addClipped(std::uint64_t count) { m_error.clipped += count; }
     ErrorAccumulator& operator+=(const ErrorAccumulator& other);
 
@@ -32,9 +30,13 @@ public:
     std::vector<float> columnErrorEnergy() const;
 
 private:
+    void settleColumns();
+
     ErrorStatistics m_error {};
     HistogramFiller m_histogram;
     std::vector<double> m_columns;
+    std::vector<float> m_recentColumns;  ///< of the last m_recentRows rows, not in m_columns yet
+    std::size_t m_recentRows = 0;
 };
 
 }  // namespace quantloupe

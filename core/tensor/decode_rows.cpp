@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "core/tensor/float_bits.h"
+#include "core/kernels/half_floats.h"
+#include "core/kernels/float_bits.h"
 #include "core/tensor/tensor_view.h"
 
 #include <array>
@@ -71,8 +72,14 @@ void decodeElements(
         else
             decodeNumbers<float>(source, stride, count, out);
         return;
-    case DType::F16: return decodeRun<std::uint16_t>(source, stride, count, out, halfToFloat);
-    case DType::BF16: return decodeRun<std::uint16_t>(source, stride, count, out, bfloat16ToFloat);
+    case DType::F16:
+        if (stride == 1)
+            return kernels::widenHalves({source, 2 * count}, {out, count});
+        return decodeRun<std::uint16_t>(source, stride, count, out, halfToFloat);
+    case DType::BF16:
+        if (stride == 1)
+            return kernels::widenBrainHalves({source, 2 * count}, {out, count});
+        return decodeRun<std::uint16_t>(source, stride, count, out, bfloat16ToFloat);
     case DType::F64: return decodeNumbers<double>(source, stride, count, out);
     case DType::F8_E4M3: return decodeByTable<float8E4M3ToFloat>(source, stride, count, out);
     case DType::F8_E5M2: return decodeByTable<float8E5M2ToFloat>(source, stride, count, out);
@@ -104,6 +111,19 @@ void decodeRows(const TensorView& view, std::uint64_t firstRow, std::uint64_t ro
     }
     for (std::uint64_t row = 0; row < rowCount; ++row)
         decodeElements(view.dtype, view.bytes.data(), firstRow + row, rows, columns, out.data() + row * columns);
+}
+
+std::span<const float> rowsOf(
+    const TensorView& view, std::uint64_t firstRow, std::uint64_t rowCount, std::vector<float>& buffer)
+{
+    const auto columns = matrixShape(view).columns;
+    const auto count = static_cast<std::size_t>(rowCount * columns);
+    const auto* stored = view.bytes.data() + firstRow * columns * sizeof(float);
+    if (view.dtype == DType::F32 && !view.transposed && reinterpret_cast<std::uintptr_t>(stored) % alignof(float) == 0)
+        return {reinterpret_cast<const float*>(stored), count};
+    buffer.resize(count);
+    decodeRows(view, firstRow, rowCount, buffer);
+    return buffer;
 }
 
 }  // namespace quantloupe

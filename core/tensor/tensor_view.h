@@ -46,4 +46,8 @@ MatrixShape matrixShape(const TensorView& view);
 /// F64 rounds to nearest even; integers above 2²⁴ likewise. NaN and infinities pass through.
 void decodeRows(const TensorView& view, std::uint64_t firstRow, std::uint64_t rowCount, std::span<float> out);
 
+/// The same rows where they lie if they are float32 already and aligned as such, otherwise decoded into `buffer`.
+std::span<const float> rowsOf(
+    const TensorView& view, std::uint64_t firstRow, std::uint64_t rowCount, std::vector<float>& buffer);
+
 }  // namespace quantloupe

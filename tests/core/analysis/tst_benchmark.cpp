@@ -2,6 +2,7 @@
 #include "core/analysis/analyze.h"
 #include "core/analysis/benchmark.h"
 #include "core/analysis/benchmark_weights.h"
+#include "core/kernels/memory_read.h"
 
 #include <QTest>
 
@@ -82,13 +83,13 @@ private Q_SLOTS:
     {
         std::vector<std::uint64_t> words(64, 1);
         const auto bytes = std::as_bytes(std::span(words));
-        const auto before = readMemory(bytes);
+        const auto before = kernels::readMemory(bytes);
         for (std::size_t i = 0; i < words.size(); ++i) {
             words[i] = 1000;
-            QVERIFY(readMemory(bytes) != before);
+            QVERIFY(kernels::readMemory(bytes) != before);
             words[i] = 1;
         }
-        QCOMPARE(readMemory(bytes), before);
+        QCOMPARE(kernels::readMemory(bytes), before);
     }
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "core/tensor/float_bits.h"
+#include "core/kernels/float_bits.h"
 #include "core/tensor/tensor_view.h"
 
 #include <QTest>
@@ -95,6 +95,43 @@ private Q_SLOTS:
         std::vector<float> out(2);
         decodeRows(view, 0, 1, out);
         QCOMPARE(out, (std::vector<float> {1.5F, -2.5F}));
+    }
+
+    // Every code at once, at an odd address and with a ragged tail: vectors must do as the scalar functions do.
+    void everyHalfInOneRow()
+    {
+        std::vector<std::byte> bytes(1 + 2 * 65'535);
+        for (std::uint32_t code = 0; code < 65'535; ++code)
+            std::memcpy(bytes.data() + 1 + 2 * code, &code, 2);
+        std::vector<float> out(65'535);
+        for (const auto dtype : {DType::F16, DType::BF16}) {
+            decodeRows({dtype, {65'535}, Bytes(bytes).subspan(1), nullptr, false}, 0, 1, out);
+            for (std::uint32_t code = 0; code < 65'535; ++code) {
+                const auto half = static_cast<std::uint16_t>(code);
+                const float expected = dtype == DType::F16 ? halfToFloat(half) : bfloat16ToFloat(half);
+                QVERIFY2(std::bit_cast<quint32>(out[code]) == std::bit_cast<quint32>(expected),
+                    qPrintable(QString::number(code, 16)));
+            }
+        }
+    }
+
+    void rowsLieWhereTheyAreOrAreDecoded()
+    {
+        std::vector<float> values(6), buffer;
+        std::iota(values.begin(), values.end(), 0.0F);
+        auto view = viewOf(values, DType::F32, {3, 2});
+        QCOMPARE(rowsOf(view, 1, 2, buffer).data(), values.data() + 2);
+        QCOMPARE(rowsOf(view, 1, 2, buffer).size(), std::size_t(4));
+        QVERIFY(buffer.empty());
+        view.transposed = true;
+        const auto decoded = rowsOf(view, 1, 1, buffer);
+        QCOMPARE(decoded.data(), static_cast<const float*>(buffer.data()));
+        QCOMPARE(buffer, (std::vector<float> {1, 3, 5}));
+        std::vector<std::byte> bytes(1 + 4);
+        std::memcpy(bytes.data() + 1, values.data() + 3, 4);
+        const auto odd = rowsOf({DType::F32, {1}, Bytes(bytes).subspan(1), nullptr, false}, 0, 1, buffer);
+        QCOMPARE(odd.data(), static_cast<const float*>(buffer.data()));
+        QCOMPARE(odd[0], 3.0F);
     }
 
     void packedPairs()
