@@ -28,6 +28,7 @@
 #include <QToolButton>
 #include <QVBoxLayout>
 
+#include <algorithm>
 #include <map>
 
 namespace {
@@ -141,6 +142,7 @@ void MainWindow::createPages()
         page->setObjectName(entry.name);
         m_pages->addTab(page, themeIcon(entry.icon), entry.title());
     }
+    connect(m_pages, &QTabWidget::currentChanged, this, &MainWindow::onPageChanged);
     m_stack = new QStackedWidget;
     m_stack->addWidget(m_start);
     m_stack->addWidget(m_pages);
@@ -221,6 +223,20 @@ bool MainWindow::showPage(const QString& name)
     return true;
 }
 
+void MainWindow::onPageChanged()
+{
+    // Who turns to the Layer page wants to see a layer: the first one, until another is chosen.
+    const auto* page = m_pages->currentWidget();
+    if (!m_workbench->hasModel() || page == nullptr || page->objectName() != QLatin1String("layer")
+        || !m_workbench->selection().isEmpty())
+        return;
+    const auto& tensors = m_workbench->catalog().tensors;
+    const auto first = std::find_if(tensors.begin(), tensors.end(),
+        [](const auto& tensor) { return tensor.quantizable && tensor.parts.block.has_value(); });
+    if (first != tensors.end())
+        m_workbench->select({QString::fromStdString(first->name)});
+}
+
 void MainWindow::open(const QString& path)
 {
     if (!mayClose())
@@ -243,6 +259,7 @@ void MainWindow::onModelChanged()
     updateEnabled();
     updateTitle();
     updateStatus();
+    onPageChanged();
 }
 
 void MainWindow::rememberFile()

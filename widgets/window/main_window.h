@@ -69,6 +69,7 @@ private:
         QMenu* menu, const QString& icon, const QString& text, const QKeySequence& shortcut, const QString& tip);
 
     void onModelChanged();
+    void onPageChanged();
     void updateEnabled();
     void updateTitle();
     void updateStatus();
