@@ -7,6 +7,7 @@
 #include "widgets/workbench/workbench.h"
 
 #include <QComboBox>
+#include <QCoreApplication>
 #include <QHBoxLayout>
 #include <QHeaderView>
 #include <QLabel>
