@@ -3,6 +3,7 @@
 
 #include "app/cli/text_table.h"
 
+#include <cmath>
 #include <algorithm>
 #include <condition_variable>
 #include <cstdio>
@@ -73,7 +74,7 @@ std::string progressLine(const Progress& progress, std::chrono::duration<double>
     if (share <= 0.0 || seconds <= 0.0)
         return line;
     const auto rate = static_cast<double>(progress.doneBytes.load()) / seconds;
-    const auto left = static_cast<long>(seconds * (1.0 - share) / share + 0.5);
+    const auto left = std::lround(seconds * (1.0 - share) / share);
     line += ", " + byteText(rate) + "/s, ";
     line += left >= 120 ? std::to_string((left + 30) / 60) + " min left" : std::to_string(left) + " s left";
     return line;

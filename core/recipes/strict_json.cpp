@@ -80,7 +80,7 @@ StrictObject::StrictObject(const nlohmann::json& value, std::string path, std::s
 Result<StrictObject> StrictObject::of(
     const nlohmann::json& value, std::string path, std::string where, std::initializer_list<std::string_view> allowed)
 {
-    const StrictObject object(value, std::move(path), std::move(where));
+    StrictObject object(value, std::move(path), std::move(where));
     if (!value.is_object()) {
         const auto place = object.m_path.empty() ? std::string("the document") : object.m_path;
         return failure(ErrorCode::InvalidArgument, object.m_where,

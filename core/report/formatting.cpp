@@ -24,7 +24,7 @@ std::string significant(double value, int digits)
         return "0";
     digits = std::max(digits, 1);
     // The exponent after rounding: 9.9996 with four digits is 10.00, not 10.000.
-    const std::string rounded = print(value, std::chars_format::scientific, digits - 1);
+    std::string rounded = print(value, std::chars_format::scientific, digits - 1);
     int exponent = 0;
     const std::size_t mark = rounded.find('e');
     const char* first = rounded.data() + mark + (rounded[mark + 1] == '+' ? 2 : 1);

@@ -126,9 +126,9 @@ void ModelDock::onModelChanged()
     m_filter->clear();
     m_model->setContents(m_workbench->catalog(), m_workbench->plan(), m_workbench->study());
     m_following = false;
-    const auto width = [this](const QString& sample) { return m_view->fontMetrics().horizontalAdvance(sample) + 16; };
+    const auto width = [this](const QString& sample) { return m_view->fontMetrics().horizontalAdvance(sample) + 12; };
     m_view->resizeColumnToContents(TensorTreeModel::Name);
-    m_view->setColumnWidth(TensorTreeModel::Name, std::clamp(m_view->columnWidth(TensorTreeModel::Name), 130, 170));
+    m_view->setColumnWidth(TensorTreeModel::Name, std::clamp(m_view->columnWidth(TensorTreeModel::Name), 130, 154));
     m_view->setColumnWidth(TensorTreeModel::Scheme, width(QStringLiteral("int4:g32")));
     m_view->setColumnWidth(TensorTreeModel::Sqnr, width(QStringLiteral("00.00 dB")));
     m_view->setColumnWidth(TensorTreeModel::Size, width(QStringLiteral("0000 KiB")));

@@ -270,7 +270,7 @@ QVariant TensorTreeModel::data(const QModelIndex& index, int role) const
     const auto& node = nodeOf(index);
     const auto* tensor = tensorOf(index);
     const auto column = index.column();
-    const auto value = tensor ? valueOf(*tensor, column) : valueOf(node, column);
+    auto value = tensor ? valueOf(*tensor, column) : valueOf(node, column);
     switch (role) {
     case ValueRole: return value;
     case Qt::TextAlignmentRole:

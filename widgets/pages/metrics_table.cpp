@@ -138,8 +138,9 @@ MetricsTable::MetricsTable(QWidget* parent)
 void MetricsTable::setFigures(const Figures& figures)
 {
     const auto scheme = figures.current ? QString::fromStdString(figures.current->scheme.toString()) : tr("Quantized");
-    setHorizontalHeaderLabels({tr("Figure"), tr("As stored"), scheme,
-        figures.pinned ? tr("Minus %1").arg(figures.pinnedName) : tr("Difference")});
+    setHorizontalHeaderLabels(
+        {tr("Figure"), tr("As stored"), scheme, figures.pinned ? tr("Minus %1").arg(figures.pinnedName) : QString()});
+    setColumnHidden(Difference, !figures.pinned);
     for (int column = 0; column < ColumnCount; ++column)
         horizontalHeaderItem(column)->setTextAlignment(
             Qt::AlignVCenter | (column == Metric ? Qt::AlignLeft : Qt::AlignRight));

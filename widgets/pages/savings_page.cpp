@@ -83,7 +83,7 @@ SavingsPage::SavingsPage(Workbench* workbench, QWidget* parent)
     , m_memory(new MemoryStackPlot)
     , m_latency(new LatencyPlot)
     , m_roofline(new RooflinePlot)
-    , m_figures(makeTable({tr("Projected figure"), tr("As stored"), tr("Recipe"), tr("Recipe / stored")}))
+    , m_figures(makeTable({tr("Projected figure"), tr("As stored"), tr("Recipe"), tr("Ratio")}))
     , m_sources(makeTable({tr("Figure of the device"), tr("Value"), tr("Source")}))
 {
     m_verdict->setObjectName(QStringLiteral("verdict"));

@@ -62,7 +62,7 @@ TradeOffPage::TradeOffPage(Workbench* workbench, QWidget* parent)
     splitter->addWidget(makeChanges());
     splitter->setStretchFactor(0, 3);
     splitter->setStretchFactor(1, 1);
-    splitter->setSizes({640, 400});
+    splitter->setSizes({560, 480});
     splitter->setChildrenCollapsible(false);
     auto* layout = new QVBoxLayout(this);
     layout->addWidget(splitter);
@@ -152,11 +152,11 @@ QWidget* TradeOffPage::makeChanges()
     for (const int column : {PlanChangesModel::Before, PlanChangesModel::After, PlanChangesModel::Change})
         m_changesView->horizontalHeader()->setSectionResizeMode(column, QHeaderView::Interactive);
     m_changesView->setColumnWidth(
-        PlanChangesModel::Before, fontMetrics().horizontalAdvance(QStringLiteral("int4:g128 00")));
+        PlanChangesModel::Before, fontMetrics().horizontalAdvance(QStringLiteral("int4:g32 0")));
     m_changesView->setColumnWidth(
-        PlanChangesModel::After, fontMetrics().horizontalAdvance(QStringLiteral("int4:g128 00")));
+        PlanChangesModel::After, fontMetrics().horizontalAdvance(QStringLiteral("int4:g32 0")));
     m_changesView->setColumnWidth(
-        PlanChangesModel::Change, fontMetrics().horizontalAdvance(QStringLiteral("↓ −123.4 MiB 0")));
+        PlanChangesModel::Change, fontMetrics().horizontalAdvance(QStringLiteral("↓ −123 MiB 0")));
     connect(m_changesView, &QTableView::clicked, this,
         [this](const QModelIndex& index) { m_workbench->select({index.data(PlanChangesModel::NameRole).toString()}); });
     connect(m_changesView, &QTableView::doubleClicked, this, [this](const QModelIndex& index) {

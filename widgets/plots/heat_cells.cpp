@@ -124,7 +124,9 @@ void HeatCells::drawPooled(QCPPainter* painter, int first, int last) const
                 if (worst < 0 || (higher ? at(row) < at(worst) : at(row) > at(worst)))
                     worst = row;
             }
-            const QColor color = worst < 0 ? QColor() : colors[static_cast<std::size_t>(worst * columns + column)];
+            const QColor color = worst < 0 ? QColor()
+                                           : colors[static_cast<std::size_t>(worst) * static_cast<std::size_t>(columns)
+                                               + static_cast<std::size_t>(column)];
             const QRectF line =
                 QRectF(left, pixel, right - left, 1.0).intersected(QRectF(mParentPlot->axisRect()->rect()));
             painter->fillRect(line, color.isValid() ? color : theme.grid);

@@ -28,6 +28,8 @@ LatencyPlot::LatencyPlot(QWidget* parent)
     }
     const std::array labels {tr("Prefill\n(tokens/s),\nprojected"), tr("Decode\n(tokens/s),\nprojected"),
         tr("Energy\n(J/token),\nprojected")};
+    // The first panel's share includes the names of the bars.
+    canvas()->plotLayout()->setColumnStretchFactors({1.5, 1.0, 1.0});
     auto* margins = new QCPMarginGroup(canvas());
     for (std::size_t i = 0; i < m_panels.size(); ++i) {
         QCPAxisRect* panel = m_panels[i];
@@ -157,7 +159,7 @@ void LatencyPlot::resetView()
         for (std::size_t i = 0; i < m_data.entries.size(); ++i)
             highest = std::max(highest, value(panel, i));
         // Room for the text at the end of the longest bar.
-        m_panels[panel]->axis(QCPAxis::atBottom)->setRange(0.0, highest > 0.0 ? highest * 2.6 : 1.0);
+        m_panels[panel]->axis(QCPAxis::atBottom)->setRange(0.0, highest > 0.0 ? highest * 3.2 : 1.0);
         m_panels[panel]
             ->axis(QCPAxis::atLeft)
             ->setRange(-0.6, std::max<double>(1.0, static_cast<double>(m_data.entries.size())) - 0.4);

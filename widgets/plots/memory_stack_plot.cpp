@@ -53,7 +53,7 @@ double MemoryStackPlot::shownUpTo() const
     double largest = 0.0;
     for (const auto& bar : m_data.bars)
         largest = std::max(largest, bar.total());
-    double shown = largest * 1.42;  // room for the text after the longest bar
+    double shown = largest * 1.6;  // room for the text after the longest bar
     // A limit far beyond the bars would shrink them to nothing; its name then points out of the picture.
     for (const auto& limit : m_data.limits) {
         if (limit.bytes <= 3.0 * largest)
@@ -120,7 +120,7 @@ void MemoryStackPlot::rebuild()
         const double row = -0.5 - limitRow * (static_cast<double>(m_data.limits.size() - i) - 0.5);
         const bool inside = limit.bytes <= shown;
         const QString name = inside ? tr("%1: %2").arg(limit.label, bytesText(limit.bytes))
-                                    : tr("%1: %2, beyond the right edge").arg(limit.label, bytesText(limit.bytes));
+                                    : tr("%1: %2 →").arg(limit.label, bytesText(limit.bytes));
         if (inside) {
             auto* line = new QCPItemLine(canvas());
             line->setClipToAxisRect(true);

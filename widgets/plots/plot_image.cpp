@@ -21,9 +21,9 @@ constexpr int pixelsPerInch = 96;
 class MarginCover final : public QCPAbstractItem
 {
 public:
-    MarginCover(QCustomPlot* canvas, QBrush brush)
+    MarginCover(QCustomPlot* canvas, const QBrush& brush)
         : QCPAbstractItem(canvas)
-        , m_brush(std::move(brush))
+        , m_brush(brush)
     {
         setClipToAxisRect(false);
     }

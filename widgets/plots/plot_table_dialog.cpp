@@ -57,7 +57,7 @@ public:
     {
         if (!checkIndex(index, CheckIndexOption::IndexIsValid | CheckIndexOption::ParentIsInvalid))
             return {};
-        const auto value = m_table.rows[index.row()].value(index.column());
+        auto value = m_table.rows[index.row()].value(index.column());
         if (role == valueRole)
             return value;
         if (role == Qt::DisplayRole)
@@ -125,7 +125,7 @@ QString toCommaSeparated(const PlotTable& table)
     });
 }
 
-PlotTableDialog::PlotTableDialog(const QString& title, PlotTable table, QWidget* parent)
+PlotTableDialog::PlotTableDialog(const QString& title, const PlotTable& table, QWidget* parent)
     : QDialog(parent)
 {
     setWindowTitle(title);

@@ -10,7 +10,7 @@ class PlotTableDialog final : public QDialog
 {
     Q_OBJECT
 public:
-    PlotTableDialog(const QString& title, PlotTable table, QWidget* parent = nullptr);
+    PlotTableDialog(const QString& title, const PlotTable& table, QWidget* parent = nullptr);
 };
 
 /// A cell as the interface shows it: numbers with six significant digits.

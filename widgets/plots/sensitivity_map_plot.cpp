@@ -245,6 +245,10 @@ void SensitivityMapPlot::applyTheme()
     canvas()->yAxis->setBasePen(Qt::NoPen);
     canvas()->xAxis2->setBasePen(Qt::NoPen);
     canvas()->xAxis2->setTickLength(0, 0);
+    // Ticks without length still leave a dot.
+    canvas()->yAxis->setTickPen(Qt::NoPen);
+    canvas()->xAxis2->setTickPen(Qt::NoPen);
+    canvas()->xAxis2->setTickLabelPadding(4);
     canvas()->xAxis2->setTickLabelColor(theme().text);
     canvas()->yAxis->grid()->setVisible(false);
 }

@@ -63,7 +63,7 @@ MainWindow::MainWindow(QWidget* parent)
     m_workbench->setInitialScheme(m_settings->initialScheme());
     m_workbench->jobs()->setThreads(m_settings->threads());
     if (auto sweep = m_settings->sweep())
-        m_workbench->setSweep(std::move(*sweep));
+        m_workbench->setSweep(*sweep);
 
     createPages();
     createDocks();
@@ -107,7 +107,7 @@ MainWindow::MainWindow(QWidget* parent)
     });
 
     resize(1360, 860);
-    resizeDocks({m_modelDock, m_recipeDock}, {350, 270}, Qt::Horizontal);
+    resizeDocks({m_modelDock, m_recipeDock}, {370, 290}, Qt::Horizontal);
     resizeDocks({m_jobsDock}, {110}, Qt::Vertical);
     m_defaultState = saveState();
     restoreGeometry(m_settings->geometry());

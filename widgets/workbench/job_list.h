@@ -102,7 +102,7 @@ Job* JobList::compute(QObject* receiver, const JobRequest& request,
         return quantloupe::Result<void>();
     });
     connect(job, &Job::finished, receiver, [box, deliver] { deliver(quantloupe::Result<T>(std::move(**box))); });
-    connect(job, &Job::failed, receiver, [deliver](const quantloupe::Error& error) {
+    connect(job, &Job::failed, receiver, [deliver = std::move(deliver)](const quantloupe::Error& error) {
         deliver(quantloupe::Result<T>(tl::unexpected<quantloupe::Error>(error)));
     });
     return job;

@@ -61,7 +61,7 @@ public:
 
     /// Schemes the whole model is swept with, shown as columns of the heat map.
     const std::vector<quantloupe::Scheme>& sweep() const;
-    void setSweep(std::vector<quantloupe::Scheme> schemes);
+    void setSweep(const std::vector<quantloupe::Scheme>& schemes);
     /// Measures what is not yet in the study, most interesting tensors first; a running sweep is replaced.
     void analyze();
     void analyze(const QStringList& tensors, const std::vector<quantloupe::Scheme>& schemes);

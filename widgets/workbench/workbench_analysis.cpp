@@ -30,7 +30,7 @@ bool Workbench::isAnalyzing() const
     return m_state->analyzing;
 }
 
-void Workbench::setSweep(std::vector<Scheme> schemes)
+void Workbench::setSweep(const std::vector<Scheme>& schemes)
 {
     QStringList refused;
     auto built = builtOnes(schemes, refused);
