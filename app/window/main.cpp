@@ -9,7 +9,10 @@
 #include <QApplication>
 #include <QCommandLineParser>
 
+#include <algorithm>
 #include <cstdio>
+#include <string_view>
+#include <vector>
 
 namespace {
 
@@ -22,10 +25,30 @@ int complain(const QString& text, int status)
     return status;
 }
 
+/// Without a display Qt ends the program with a message of its own, even where only the help is asked for. Returns
+/// whether to go on: what needs no window is done off screen.
+bool haveSomewhereToDraw(const std::vector<std::string_view>& arguments)
+{
+    const auto given = [&](std::initializer_list<std::string_view> options) {
+        return std::any_of(arguments.begin(), arguments.end(), [&](std::string_view argument) {
+            return std::any_of(options.begin(), options.end(), [&](std::string_view option) {
+                return argument == option || (argument.starts_with(option) && argument[option.size()] == '=');
+            });
+        });
+    };
+    if (!qEnvironmentVariableIsEmpty("DISPLAY") || !qEnvironmentVariableIsEmpty("WAYLAND_DISPLAY")
+        || !qEnvironmentVariableIsEmpty("QT_QPA_PLATFORM") || given({"-platform", "--platform"}))
+        return true;
+    qputenv("QT_QPA_PLATFORM", "offscreen");
+    return given({"-h", "--help", "--help-all", "-v", "--version", "--screenshot"});
+}
+
 }  // namespace
 
 int main(int argc, char** argv)
 {
+    if (!haveSomewhereToDraw({argv, argv + argc}))
+        return complain(QStringLiteral("no display; quantloupe-cli does the same work without one"), failed);
     QApplication application(argc, argv);
     QApplication::setApplicationName(QStringLiteral("quantloupe"));
     QApplication::setApplicationDisplayName(QStringLiteral("Quantloupe"));

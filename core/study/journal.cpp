@@ -155,14 +155,14 @@ Result<Journal> Journal::open(const std::filesystem::path& path, JournalContent&
     for (;;) {
         const int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
         if (file < 0)
-            return systemFailure(ErrorCode::CannotOpen, path);
+            return systemFailure(ErrorCode::CannotWrite, path);
         Journal journal(path, file);
         if (::flock(file, LOCK_EX | LOCK_NB) != 0) {
             if (errno == EWOULDBLOCK)
                 return failure(ErrorCode::Conflict, path.string(), "the study is open in another program");
             // No locks on this file system: one user with one program is the common case, so go on.
             if (errno != ENOLCK && errno != ENOTSUP && errno != EINVAL)
-                return systemFailure(ErrorCode::CannotOpen, path);
+                return systemFailure(ErrorCode::CannotWrite, path);
         }
         struct stat mine {
         };

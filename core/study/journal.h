@@ -40,7 +40,7 @@ class Journal
 {
 public:
     /// Opens or creates the file and locks it, with the sound part of its content in `content`; a damaged tail is cut
-    /// off at the next append. Errors: Conflict (open in another program), Malformed (not a journal), CannotOpen.
+    /// off at the next append. Errors: Conflict (open in another program), Malformed (not a journal), CannotWrite.
     static Result<Journal> open(const std::filesystem::path& path, JournalContent& content);
     /// Reads without locking; an absent file is an empty journal. Errors: Malformed, CannotOpen.
     static Result<JournalContent> read(const std::filesystem::path& path);

@@ -115,7 +115,7 @@ Result<std::unique_ptr<Study>> Study::open(const std::filesystem::path& path, Mo
     // One study must have one journal, whatever link it is reached by.
     state->path = std::filesystem::weakly_canonical(path, problem);
     if (problem)
-        return failure(ErrorCode::CannotOpen, path.string(), problem.message());
+        return failure(ErrorCode::CannotWrite, path.string(), problem.message());
 
     const auto journalPath = journalOf(state->path);
     const bool journalExisted = std::filesystem::exists(journalPath, problem);

@@ -307,13 +307,19 @@ void Plot::renderInColors(PlotColors colors, const std::function<void()>& render
 QByteArray Plot::toSvg(QSize size, PlotColors colors)
 {
     QByteArray svg;
-    renderInColors(colors, [&] { svg = drawSvg(*m_canvas, size, m_extras->title); });
+    renderInColors(colors, [&] {
+        layOut(size);
+        svg = drawSvg(*m_canvas, size, m_extras->title);
+    });
     return svg;
 }
 
 void Plot::writePdf(QIODevice* device, QSize size, PlotColors colors)
 {
-    renderInColors(colors, [&] { drawPdf(*m_canvas, device, size, m_extras->title); });
+    renderInColors(colors, [&] {
+        layOut(size);
+        drawPdf(*m_canvas, device, size, m_extras->title);
+    });
 }
 
 bool Plot::savePdf(const QString& path, QSize size, PlotColors colors)
@@ -324,9 +330,14 @@ bool Plot::savePdf(const QString& path, QSize size, PlotColors colors)
 QPixmap Plot::toPixmap(QSize size, double scale, PlotColors colors)
 {
     QPixmap pixmap;
-    renderInColors(colors, [&] { pixmap = m_canvas->toPixmap(size.width(), size.height(), scale); });
+    renderInColors(colors, [&] {
+        layOut(size);
+        pixmap = m_canvas->toPixmap(size.width(), size.height(), scale);
+    });
     return pixmap;
 }
+
+void Plot::layOut(QSize /*size*/) { }
 
 QSize Plot::sizeHint() const
 {

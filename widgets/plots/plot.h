@@ -89,6 +89,8 @@ protected:
     virtual void applyTheme();
     /// Axes back to the full data.
     virtual void resetView();
+    /// Called before drawing a picture of this size off screen, for what depends on the room there is.
+    virtual void layOut(QSize size);
     void setHasData(bool hasData);
     void changeEvent(QEvent* event) override;
     void showEvent(QShowEvent* event) override;

@@ -104,6 +104,16 @@ void SensitivityMapPlot::setData(SensitivityMapData content)
     replot();
 }
 
+void SensitivityMapPlot::layOut(QSize size)
+{
+    const QRect onScreen = canvas()->viewport();
+    canvas()->setViewport(QRect(QPoint(), size));
+    for (const auto phase : {QCPLayoutElement::upPreparation, QCPLayoutElement::upMargins, QCPLayoutElement::upLayout})
+        canvas()->plotLayout()->update(phase);
+    fitTitles();
+    canvas()->setViewport(onScreen);
+}
+
 void SensitivityMapPlot::fitTitles()
 {
     const QCPAxis* axis = canvas()->xAxis2;

@@ -55,6 +55,7 @@ protected:
     void extendMenu(QMenu* menu) override;
     void applyTheme() override;
     void resetView() override;
+    void layOut(QSize size) override;
 
 private:
     std::optional<std::pair<int, int>> cellAt(QPointF position) const;

@@ -55,10 +55,6 @@ SizeByRolePlot::SizeByRolePlot(QWidget* parent)
     auto* canvas = this->canvas();
     canvas->xAxis->setTicker(QSharedPointer<ByteTicker>::create());
     canvas->xAxis->setLabel(tr("Size"));
-    auto names = QSharedPointer<QCPAxisTickerText>::create();
-    names->addTick(storedPlace, tr("As stored"));
-    names->addTick(recipePlace, tr("Recipe"));
-    canvas->yAxis->setTicker(names);
     canvas->yAxis->setSubTicks(false);
     canvas->yAxis->grid()->setVisible(false);
     canvas->axisRect()->setRangeZoom(Qt::Horizontal);
@@ -66,10 +62,16 @@ SizeByRolePlot::SizeByRolePlot(QWidget* parent)
     placeLegendAbove(canvas, 6);
 }
 
-void SizeByRolePlot::setSizes(std::vector<RoleSize> sizes)
+void SizeByRolePlot::setSizes(std::vector<RoleSize> sizes, bool withRecipe)
 {
     m_sizes = std::move(sizes);
+    m_withRecipe = withRecipe;
     auto* canvas = this->canvas();
+    auto names = QSharedPointer<QCPAxisTickerText>::create();
+    names->addTick(storedPlace, tr("As stored"));
+    if (withRecipe)
+        names->addTick(recipePlace, tr("Recipe"));
+    canvas->yAxis->setTicker(names);
     canvas->clearPlottables();
     for (int i = canvas->itemCount() - 1; i >= 0; --i)
         if (canvas->item(i)->objectName() == QLatin1String("total"))
@@ -80,14 +82,17 @@ void SizeByRolePlot::setSizes(std::vector<RoleSize> sizes)
         bars->setWidth(barWidth);
         bars->setName(roleText(size.role));
         bars->setStackingGap(1);
-        bars->setData(
-            {recipePlace, storedPlace}, {static_cast<double>(size.recipeBytes), static_cast<double>(size.storedBytes)});
+        if (withRecipe)
+            bars->addData(recipePlace, static_cast<double>(size.recipeBytes));
+        bars->addData(storedPlace, static_cast<double>(size.storedBytes));
         if (below)
             bars->moveAbove(below);
         below = bars;
         bars->addToLegend();
     }
     for (const bool stored : {true, false}) {
+        if (!stored && !withRecipe)
+            continue;
         const auto bytes = total(m_sizes, stored ? &RoleSize::storedBytes : &RoleSize::recipeBytes);
         auto* label = new QCPItemText(canvas);
         label->setObjectName(QStringLiteral("total"));
@@ -109,10 +114,16 @@ double SizeByRolePlot::largestTotal() const
 
 PlotTable SizeByRolePlot::table() const
 {
-    PlotTable table {{tr("Role"), tr("Tensors"), tr("As stored (bytes)"), tr("Recipe (bytes)")}, {}};
-    for (const auto& size : m_sizes)
-        table.rows.append({roleText(size.role), static_cast<qulonglong>(size.tensors),
-            static_cast<qulonglong>(size.storedBytes), static_cast<qulonglong>(size.recipeBytes)});
+    PlotTable table {{tr("Role"), tr("Tensors"), tr("As stored (bytes)")}, {}};
+    if (m_withRecipe)
+        table.header << tr("Recipe (bytes)");
+    for (const auto& size : m_sizes) {
+        QVariantList row {
+            roleText(size.role), static_cast<qulonglong>(size.tensors), static_cast<qulonglong>(size.storedBytes)};
+        if (m_withRecipe)
+            row << static_cast<qulonglong>(size.recipeBytes);
+        table.rows << row;
+    }
     return table;
 }
 
@@ -158,7 +169,7 @@ void SizeByRolePlot::resetView()
 {
     // Room at the right for the totals.
     canvas()->xAxis->setRange(0.0, std::max(1.0, largestTotal()) * 1.16);
-    canvas()->yAxis->setRange(-0.55, 1.55);
+    canvas()->yAxis->setRange(m_withRecipe ? -0.55 : 0.45, 1.55);
 }
 
 void SizeByRolePlot::applyTheme()

@@ -26,7 +26,8 @@ class SizeByRolePlot final : public Plot
 public:
     explicit SizeByRolePlot(QWidget* parent = nullptr);
 
-    void setSizes(std::vector<RoleSize> sizes);
+    /// Without a recipe there is one bar alone, and recipeBytes are not looked at.
+    void setSizes(std::vector<RoleSize> sizes, bool withRecipe = true);
     PlotTable table() const override;
 
 Q_SIGNALS:
@@ -43,4 +44,5 @@ private:
     double largestTotal() const;
 
     std::vector<RoleSize> m_sizes;
+    bool m_withRecipe = true;
 };

@@ -44,6 +44,7 @@ TradeOffPlot::TradeOffPlot(QWidget* parent)
     setEmptyText(tr("Analyze the model under two schemes or more to see the trade-off"));
     canvas()->xAxis->setLabel(tr("Size of the weights"));
     canvas()->xAxis->setTicker(QSharedPointer<QCPAxisTicker>(new ByteTicker));
+    canvas()->xAxis->ticker()->setTickCount(4);
     canvas()->xAxis2->setVisible(true);
     canvas()->xAxis2->setLabel(tr("Bits per weight"));
     canvas()->xAxis2->setTicker(QSharedPointer<QCPAxisTicker>(new SiTicker));
@@ -95,8 +96,8 @@ void TradeOffPlot::setData(TradeOffData content)
     const bool any = std::any_of(m_data.uniform.begin(), m_data.uniform.end(), drawable)
         || std::any_of(m_data.frontier.begin(), m_data.frontier.end(), drawable);
     setHasData(any);
-    // A zoomed picture stays where it is while figures fill in.
-    if (!same)
+    // A picture that somebody zoomed stays where it is while figures fill in.
+    if (!same || m_fitted == shownEdges())
         resetView();
     replot();
 }
@@ -107,6 +108,10 @@ void TradeOffPlot::setCurrent(const std::optional<TradeOffData::Place>& current)
     m_ring->data()->clear();
     if (current && drawable(*current))
         m_ring->addData(current->bytes, current->error);
+    // A recipe beyond the edge widens a view that nobody has zoomed, once the mouse lets go of the budget.
+    if (!m_dragging && m_ring->dataCount() > 0 && m_fitted == shownEdges()
+        && !(canvas()->xAxis->range().contains(current->bytes) && canvas()->yAxis->range().contains(current->error)))
+        resetView();
     replot();
 }
 
@@ -298,4 +303,11 @@ void TradeOffPlot::resetView()
     }
     canvas()->xAxis->setRange(sizes);
     canvas()->yAxis->setRange(lowest / 1.8, highest * 1.8);
+    m_fitted = shownEdges();
+}
+
+std::array<double, 4> TradeOffPlot::shownEdges() const
+{
+    const QCPRange sizes = canvas()->xAxis->range(), errors = canvas()->yAxis->range();
+    return {sizes.lower, sizes.upper, errors.lower, errors.upper};
 }

@@ -3,6 +3,7 @@
 
 #include "widgets/plots/plot.h"
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -55,8 +56,11 @@ private:
     void drag(QPointF position);
     void release();
     void rebuild();
+    /// Left, right, bottom and top of what is in view, in units of the axes.
+    std::array<double, 4> shownEdges() const;
 
     TradeOffData m_data;
+    std::array<double, 4> m_fitted {};  ///< shownEdges() after the last reset: unchanged, nobody has zoomed since
     QPointF m_pressed;
     bool m_mayDrag = false, m_dragging = false;
     QCPGraph *m_frontier, *m_uniform, *m_ring;  // owned by the canvas

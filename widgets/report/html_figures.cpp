@@ -66,9 +66,10 @@ QByteArray drawSizes(const ReportDocument& document, const StudySnapshot& study)
 {
     SizeByRolePlot plot;
     plot.setPalette(lightPalette());
-    plot.setSizes(sizesByRole(
-        study.model, document.recipe ? resolve(*document.recipe, study.model) : unquantizedPlan(study.model)));
-    return draw(plot, 220);
+    plot.setSizes(sizesByRole(study.model,
+                      document.recipe ? resolve(*document.recipe, study.model) : unquantizedPlan(study.model)),
+        document.recipe.has_value());
+    return draw(plot, document.recipe ? 220 : 170);
 }
 
 QByteArray drawRanges(const StudySnapshot& study)

@@ -4,6 +4,7 @@
 #include "tests/support/screenshots.h"
 #include "tests/support/synthetic_study.h"
 #include "widgets/plots/study_figures.h"
+#include "widgets/support/qcustomplot.h"
 #include "widgets/theme/theme.h"
 
 #include <QSvgRenderer>
@@ -11,6 +12,7 @@
 #include <QXmlStreamReader>
 
 #include <functional>
+#include <limits>
 #include <memory>
 
 using namespace quantloupe;
@@ -159,6 +161,50 @@ private Q_SLOTS:
                     .arg(QLatin1String(entry.name), dark ? QStringLiteral("dark") : QStringLiteral("light")));
         }
         Theme::instance().setMode(ThemeMode::Light);
+    }
+
+    // The titles depend on the room there is, which only the drawing itself knows.
+    void sensitivityMapNamesItsSchemesOffScreen()
+    {
+        const auto plot = cases().front().make(true);
+        QCOMPARE(plot->metaObject()->className(), "SensitivityMapPlot");
+        for (const int width : {900, 300}) {
+            const auto svg = QString::fromUtf8(plot->toSvg({width, 500}, PlotColors::Light));
+            for (const QString& scheme : plot->table().header.mid(1))
+                QVERIFY2(svg.contains(u'>' + scheme.section(u':', 0, 0)), qPrintable(scheme));
+        }
+    }
+
+    // Figures of small schemes come after those of large ones: the view must take them in, unless somebody zoomed.
+    void tradeOffFollowsFiguresThatFillIn()
+    {
+        constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
+        TradeOffData early {
+            .uniform = {{QStringLiteral("int8"), 8e6, 8.0, 1e-4}, {QStringLiteral("int4"), 4e6, 4.0, unknown}},
+            .frontier = {},
+            .current = {}};
+        auto late = early;
+        late.uniform[1].error = 1e-2;
+        const auto inView = [](const TradeOffPlot& plot, const TradeOffData::Place& place) {
+            return plot.findChild<QCustomPlot*>()->axisRect()->rect().contains(plot.pixelOf(place).toPoint());
+        };
+        TradeOffPlot plot;
+        plot.resize(600, 400);
+        plot.show();
+        QVERIFY(QTest::qWaitForWindowExposed(&plot));
+        plot.setData(early);
+        QVERIFY(!inView(plot, late.uniform[1]));
+        plot.setData(late);
+        QVERIFY(inView(plot, late.uniform[0]) && inView(plot, late.uniform[1]));
+
+        TradeOffPlot zoomed;
+        zoomed.resize(600, 400);
+        zoomed.show();
+        QVERIFY(QTest::qWaitForWindowExposed(&zoomed));
+        zoomed.setData(early);
+        zoomed.findChild<QCustomPlot*>()->xAxis->setRange(7.9e6, 8.1e6);
+        zoomed.setData(late);
+        QVERIFY(!inView(zoomed, late.uniform[1]));
     }
 };
 
