@@ -4,6 +4,7 @@
 // read".
 #include "core/analysis/benchmark.h"
 #include "core/analysis/benchmark_weights.h"
+#include "core/analysis/inspect.h"
 #include "core/analysis/measure.h"
 #include "core/kernels/memory_read.h"
 #include "core/statistics/error_accumulator.h"
@@ -137,6 +138,19 @@ void measureWeightsAlone(benchmark::State& state)
     countBytes(state, rows * columns);
 }
 
+/// What the Layer page waits for after a change of scheme: on all cores, and by the clock on the wall.
+void inspectAll(benchmark::State& state, const PreparedScheme& scheme)
+{
+    Progress unseen;
+    const auto& tensor = tensorOf(DType::BF16);
+    const auto weights = measureWeights(tensor, {}, unseen);
+    for (auto _ : state) {
+        auto inspection = inspectLayer(tensor, *weights, scheme.quantizer.scheme(), {}, unseen);
+        benchmark::DoNotOptimize(inspection);
+    }
+    countBytes(state, rows * columns);
+}
+
 void registerAll(const std::vector<PreparedScheme>& schemes)
 {
     benchmark::RegisterBenchmark("memory read", readAll);
@@ -157,6 +171,10 @@ void registerAll(const std::vector<PreparedScheme>& schemes)
         add("all", [](benchmark::State& state, const PreparedScheme& each) { measureAll(state, each, 256); });
         add("all but the histogram",
             [](benchmark::State& state, const PreparedScheme& each) { measureAll(state, each, 0); });
+        benchmark::RegisterBenchmark((scheme.quantizer.scheme().toString() + " inspection, all cores").c_str(),
+            [&scheme](benchmark::State& state) { inspectAll(state, scheme); })
+            ->UseRealTime()
+            ->Unit(benchmark::kMillisecond);
     }
 }
 

@@ -59,12 +59,14 @@ void Widen(const std::byte* source, std::size_t count, float* out, const Values&
 
 void WidenHalves(const std::byte* source, std::size_t count, float* out)
 {
-    Widen(source, count, out, [](auto du, auto half) { return valuesOfHalves(du, half); }, halfToFloat);
+    Widen(
+        source, count, out, [](auto du, auto half) { return valuesOfHalves(du, half); }, halfToFloat);
 }
 
 void WidenBrainHalves(const std::byte* source, std::size_t count, float* out)
 {
-    Widen(source, count, out, [](auto du, auto half) { return valuesOfBrainHalves(du, half); }, bfloat16ToFloat);
+    Widen(
+        source, count, out, [](auto du, auto half) { return valuesOfBrainHalves(du, half); }, bfloat16ToFloat);
 }
 
 }  // namespace quantloupe::kernels::HWY_NAMESPACE

@@ -65,7 +65,7 @@ private Q_SLOTS:
         row("inspect with such a study", {"inspect", model, "--study", at("other.h5")}, 3, "another model");
         row("no study", {"analyze", model, "--scheme", "int8", "--study", at("not a study.h5")}, 3,
             "not a Quantloupe study");
-        row("study in no folder", {"analyze", model, "--scheme", "int8", "--study", at("no/where.h5")}, 3, "where.h5");
+        row("study in no folder", {"analyze", model, "--scheme", "int8", "--study", at("no/where.h5")}, 1, "where.h5");
         row("unknown device", {"project", model, "--device", "abacus"}, 2, "rtx-4090");
         row("recipe and scheme", {"project", model, "--recipe", at("bad.recipe.json"), "--scheme", "int8"}, 2,
             "excludes");
