@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What a person does with a real model, from opening it to the report, by mouse and keyboard.
+#include "tests/support/screenshots.h"
+#include "tests/support/shared_data.h"
+#include "tests/widgets/window/window_fixture.h"
+#include "widgets/dialogs/export_dialog.h"
+#include "widgets/dialogs/report_dialog.h"
+#include "widgets/docks/scheme_editor.h"
+#include "widgets/plots/sensitivity_map_plot.h"
+#include "widgets/support/qcustomplot.h"
+#include "widgets/window/budget_slider.h"
+
+#include <QComboBox>
+#include <QFile>
+#include <QJsonArray>
+#include <QJsonDocument>
+#include <QJsonObject>
+#include <QSlider>
+#include <QTabWidget>
+
+using quantloupe::tests::corpus;
+using quantloupe::tests::patience;
+using quantloupe::tests::WindowFixture;
+
+class TestJourney : public QObject
+{
+    Q_OBJECT
+private Q_SLOTS:
+    void fromModelToReport()
+    {
+        const auto model = corpus() / "llm/stories260K/hf/model.safetensors";
+        QUANTLOUPE_NEED(model);
+        WindowFixture fixture;
+        QVERIFY(fixture.start());
+        QVERIFY(fixture.open(QString::fromStdString(model.string())));
+        auto& window = *fixture.window;
+        auto* workbench = window.workbench();
+        QCOMPARE(workbench->catalog().parameters(), std::uint64_t(260'032));
+        const auto opened = workbench->recipe();
+
+        // A click in the heat map selects the layer, everywhere.
+        QVERIFY(window.showPage(QStringLiteral("sensitivity")));
+        QVERIFY(fixture.rest());
+        auto* map = window.findChild<SensitivityMapPlot*>();
+        QVERIFY(map && map->hasData());
+        constexpr int row = 7;
+        const auto tensor = map->data().rows[row].tensor;
+        QTest::mouseClick(map->findChild<QCustomPlot*>(), Qt::LeftButton, {}, map->cellCenter(row, 1).toPoint());
+        QCOMPARE(workbench->selection(), QStringList {tensor});
+        QCOMPARE(fixture.tree()->selectionModel()->selectedRows(), QModelIndexList {fixture.row(tensor)});
+
+        // Another scheme for it, chosen on the Layer page with the keyboard: two bits more.
+        QVERIFY(window.showPage(QStringLiteral("layer")));
+        QVERIFY(fixture.rest());
+        const auto before = workbench->schemeOf(tensor);
+        QVERIFY(before);
+        auto* layer = window.findChild<QWidget*>(QStringLiteral("layer"));
+        auto* format = layer->findChild<SchemeEditor*>()->findChild<QComboBox*>();
+        format->setFocus();
+        QTest::keyClick(format, Qt::Key_Down);
+        QTest::keyClick(format, Qt::Key_Down);
+        QVERIFY(fixture.rest());
+        QCOMPARE(before->toString(), std::string("int4"));
+        QCOMPARE(workbench->schemeOf(tensor)->toString(), std::string("int6:g128"));
+        const auto measured = workbench->study()->find(tensor.toStdString(), "int6:g128");
+        QVERIFY2(measured, "the new scheme was not measured");
+        QVERIFY(measured->error.sqnrDb() > 30.0);  // int4 has 19 dB, and each bit brings about 6
+        quantloupe::tests::saveScreenshot(window.grab(), QStringLiteral("journey_layer"));
+
+        // The budget, by a hand on the slider.
+        auto* budget = window.budget();
+        QTRY_VERIFY_WITH_TIMEOUT(budget->isReady(), patience);
+        const auto edited = workbench->recipe();
+        const auto bits = workbench->plan().bitsPerWeight;
+        budget->slider()->setSliderDown(true);
+        for (const int share : {5, 2, 0}) {
+            budget->slider()->setValue(budget->slider()->maximum() * share / 10);
+            QVERIFY(fixture.rest());
+        }
+        budget->slider()->setSliderDown(false);
+        QVERIFY(fixture.rest());
+        QVERIFY(workbench->plan().bitsPerWeight < bits);
+
+        // One step back for the whole drag, one for each key.
+        QTest::keySequence(&window, QKeySequence::Undo);
+        QVERIFY(workbench->recipe() == edited);
+        for (int key = 0; key < 2; ++key)
+            QTest::keySequence(&window, QKeySequence::Undo);
+        QVERIFY(workbench->recipe() == opened);
+        for (int key = 0; key < 2; ++key)
+            QTest::keySequence(&window, QKeySequence::Redo);
+        QVERIFY(workbench->recipe() == edited);
+
+        fixture.action(QStringLiteral("Export…"))->trigger();
+        auto* dialog = window.findChild<ExportDialog*>();
+        QVERIFY(dialog);
+        dialog->setTarget(QStringLiteral("quantloupe"));
+        QVERIFY(fixture.rest());
+        const auto recipe = fixture.file(QStringLiteral("stories.recipe.json"));
+        QCOMPARE(dialog->saveTo(recipe, false), QString());
+        QFile written(recipe);
+        QVERIFY(written.open(QIODevice::ReadOnly));
+        const auto root = QJsonDocument::fromJson(written.readAll()).object();
+        QCOMPARE(root[QStringLiteral("quantloupe_recipe")].toInt(), 1);
+        QCOMPARE(root[QStringLiteral("rules")].toArray().size(), 1);
+        dialog->close();
+
+        fixture.action(QStringLiteral("Report…"))->trigger();
+        auto* report = window.findChild<ReportDialog*>();
+        QVERIFY(report);
+        const auto page = fixture.file(QStringLiteral("stories.html"));
+        QTRY_VERIFY_WITH_TIMEOUT(!report->preview().isEmpty(), patience);
+        QCOMPARE(report->saveTo(page), QString());
+        QFile html(page);
+        QVERIFY(html.open(QIODevice::ReadOnly));
+        const auto text = html.readAll();
+        QVERIFY(text.count("<svg") >= 10);
+        QVERIFY(text.contains(tensor.toUtf8()));
+    }
+};
+
+QTEST_MAIN(TestJourney)
+#include "tst_journey.moc"
