@@ -35,11 +35,17 @@ bool writeTextAttribute(hid_t object, const char* name, const std::string& text)
     return attribute && H5Awrite(attribute.id(), type.id(), padded.data()) >= 0;
 }
 
+hid_t createGroup(hid_t parent, const char* path)
+{
+    const PropertyList creation(H5Pcreate(H5P_GROUP_CREATE));
+    H5Pset_obj_track_times(creation.id(), false);  // the same results make the same file
+    return H5Gcreate2(parent, path, H5P_DEFAULT, creation.id(), H5P_DEFAULT);
+}
+
 }  // namespace
 
 GroupWriter::GroupWriter(hid_t parent, const char* path)
-    : m_group(std::string_view(path) == "/" ? H5Gopen2(parent, path, H5P_DEFAULT)
-                                            : H5Gcreate2(parent, path, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT))
+    : m_group(std::string_view(path) == "/" ? H5Gopen2(parent, path, H5P_DEFAULT) : createGroup(parent, path))
     , m_good(bool(m_group))
 {
 }
@@ -77,7 +83,7 @@ void GroupWriter::write(const char* name, hid_t type, const void* data, std::vec
     const Space space(H5Screate_simple(static_cast<int>(extents.size()), extents.data(), nullptr));
     const PropertyList creation(H5Pcreate(H5P_DATASET_CREATE));
     H5Pset_fill_time(creation.id(), H5D_FILL_TIME_NEVER);  // every byte is written anyway
-    H5Pset_obj_track_times(creation.id(), false);          // the same results make the same file
+    H5Pset_obj_track_times(creation.id(), false);          // as for groups
     const Dataset dataset(H5Dcreate2(m_group.id(), name, type, space.id(), H5P_DEFAULT, creation.id(), H5P_DEFAULT));
     const bool empty = std::find(extents.begin(), extents.end(), hsize_t {0}) != extents.end();
     m_good = dataset && (empty || H5Dwrite(dataset.id(), type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0)

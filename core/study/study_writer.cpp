@@ -258,7 +258,7 @@ Result<void> seal(const std::filesystem::path& path)
     file << kSeal << hasher.hex() << '\n' << std::flush;
     file.close();
     if (!file)
-        return failure(ErrorCode::CannotWrite, path.string(), std::strerror(errno));
+        return systemFailure(ErrorCode::CannotWrite, path);
     return {};
 }
 
@@ -272,8 +272,12 @@ Result<void> writeStudyFile(const std::filesystem::path& path, const StudySnapsh
     const hdf5::QuietErrors quiet;
     const hdf5::PropertyList creation(H5Pcreate(H5P_FILE_CREATE));
     H5Pset_userblock(creation.id(), kUserBlock);
+    H5Pset_obj_track_times(creation.id(), false);  // the same results make the same file
+    // The newer layout, whose every header carries a checksum: the library then notices damage before it follows it.
+    const hdf5::PropertyList access(H5Pcreate(H5P_FILE_ACCESS));
+    H5Pset_libver_bounds(access.id(), H5F_LIBVER_V110, H5F_LIBVER_V110);
     errno = 0;
-    hdf5::File file(H5Fcreate(path.c_str(), H5F_ACC_EXCL, creation.id(), H5P_DEFAULT));
+    hdf5::File file(H5Fcreate(path.c_str(), H5F_ACC_EXCL, creation.id(), access.id()));
     const bool written = file && writeContent(file.id(), study);
     const int problem = errno;
     // Closing writes what is still in the library's cache: only now is it known whether the disk had room.

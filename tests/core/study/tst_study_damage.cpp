@@ -2,6 +2,7 @@
 // Studies and journals that were cut, flipped or made by somebody else: refused or cut back, never trusted.
 #include "core/study/study_file.h"
 #include "core/base/hash.h"
+#include "core/study/hdf5_handles.h"
 #include "study_fixture.h"
 #include "tests/support/shared_data.h"
 
@@ -134,12 +135,15 @@ private Q_SLOTS:
 
     void newerVersionIsNamed()
     {
-        auto file = soundStudy();
-        // The attribute's value follows its name and the type and space descriptions in the root's object header.
-        const auto name = file.indexOf("quantloupe_study", qsizetype(study_schema::kUserBlock));
-        const auto value = file.indexOf(QByteArray("\1\0\0\0\0\0\0\0", 8), name + 48);
-        QVERIFY(name > 0 && value > 0);
-        file[value] = 2;
+        overwrite(at("newer.h5"), soundStudy());
+        {
+            const hdf5::File file(H5Fopen(at("newer.h5").c_str(), H5F_ACC_RDWR, H5P_DEFAULT));
+            const hdf5::Attribute version(
+                H5Aopen_by_name(file.id(), "/", "quantloupe_study", H5P_DEFAULT, H5P_DEFAULT));
+            const std::uint64_t two = 2;
+            QVERIFY(H5Awrite(version.id(), H5T_NATIVE_UINT64, &two) >= 0);
+        }
+        auto file = contentOf(at("newer.h5"));
         reseal(file);
         overwrite(at("newer.h5"), file);
         const auto result = readStudyFile(at("newer.h5"));
