@@ -54,6 +54,12 @@ AttentionShapes attentionShapes(const ModelCatalog& model)
     return shapes;
 }
 
+bool isMixture(const ModelCatalog& model)
+{
+    return std::any_of(model.tensors.begin(), model.tensors.end(),
+        [](const auto& tensor) { return tensor.parts.expert || tensor.parts.expertStack; });
+}
+
 std::uint64_t expertsIn(const ModelCatalog& model)
 {
     std::uint64_t experts = 0;
@@ -63,7 +69,8 @@ std::uint64_t expertsIn(const ModelCatalog& model)
         else if (tensor.parts.expertStack && tensor.shape.size() == 3)
             experts = std::max(experts, tensor.shape.front());
     }
-    return experts;
+    // Stacks of other ranks do not say how many they are.
+    return experts == 0 && isMixture(model) ? model.config.experts.value_or(0) : experts;
 }
 
 void takeAttention(ModelFigures& figures, const ModelCatalog& model)
@@ -72,7 +79,7 @@ void takeAttention(ModelFigures& figures, const ModelCatalog& model)
     const auto shapes = attentionShapes(model);
     figures.layers = config.layers.value_or(shapes.blocks);
     const bool known = config.heads && (config.headDimension || (config.hiddenSize && *config.heads > 0));
-    const auto headSize = config.headDimension.value_or(known ? *config.hiddenSize / *config.heads : 0);
+    const auto headSize = config.headDimension ? *config.headDimension : known ? *config.hiddenSize / *config.heads : 0;
     figures.queryWidth = known ? *config.heads * headSize : shapes.query;
     if (shapes.latent > 0) {
         figures.cachedPerToken = shapes.latent;
@@ -101,20 +108,25 @@ ModelFigures figuresOf(const ModelCatalog& model)
 {
     ModelFigures figures;
     takeAttention(figures, model);
-    std::uint64_t embeddingRows = 0, embeddingColumns = 0, downColumns = 0;
+    std::uint64_t embeddingRows = 0, embeddingColumns = 0, denseColumns = 0, expertColumns = 0;
     for (const auto& tensor : model.tensors) {
         if (tensor.parts.role == TensorRole::Embedding && tensor.shape.size() == 2) {
             embeddingRows = tensor.matrix.rows;
             embeddingColumns = tensor.matrix.columns;
-        } else if (tensor.parts.role == TensorRole::Down && !tensor.parts.sharedExpert) {
-            downColumns = std::max(downColumns, tensor.matrix.columns);
+        } else if (tensor.parts.role == TensorRole::Down && !tensor.parts.sharedExpert && tensor.shape.size() <= 3) {
+            auto& widest = tensor.parts.expert || tensor.parts.expertStack ? expertColumns : denseColumns;
+            widest = std::max(widest, tensor.matrix.columns);
         }
     }
     figures.hidden = model.config.hiddenSize.value_or(embeddingColumns);
     figures.vocabulary = model.config.vocabulary.value_or(embeddingRows);
-    // The matrices first: in a mixture the configuration's figure may be that of the dense blocks.
-    figures.intermediate = downColumns > 0 ? downColumns : model.config.intermediateSize.value_or(0);
     figures.experts = expertsIn(model);
+    // The matrices first: in a mixture the configuration's figure may be that of the dense blocks.
+    figures.intermediate = denseColumns;
+    figures.expertIntermediate = expertColumns;
+    if (denseColumns == 0 && expertColumns == 0)
+        (figures.experts > 0 ? figures.expertIntermediate : figures.intermediate) =
+            model.config.intermediateSize.value_or(0);
     if (figures.experts > 0) {
         figures.expertsPerToken = model.config.expertsPerToken.value_or(0);
         if (figures.expertsPerToken == 0) {
@@ -123,6 +135,9 @@ ModelFigures figuresOf(const ModelCatalog& model)
                 "Experts per token are not given: " + std::to_string(figures.expertsPerToken) + " are assumed.");
         }
         figures.expertsPerToken = std::min(figures.expertsPerToken, figures.experts);
+    } else if (isMixture(model)) {
+        figures.assumptions.emplace_back(
+            "The number of experts is not given: every step is taken to read and compute all of them.");
     }
     if (figures.hidden == 0)
         figures.assumptions.emplace_back("The hidden size is unknown: activations are left out.");

@@ -13,7 +13,8 @@ namespace quantloupe {
 struct ModelFigures {
     std::uint64_t layers = 0;
     std::uint64_t hidden = 0;
-    std::uint64_t intermediate = 0;  ///< of one expert in a mixture
+    std::uint64_t intermediate = 0;        ///< of the widest MLP that is always run whole; 0 where all are mixtures
+    std::uint64_t expertIntermediate = 0;  ///< of one expert in a mixture
     std::uint64_t vocabulary = 0;
     std::uint64_t queryWidth = 0;      ///< heads × head size
     std::uint64_t cachedPerToken = 0;  ///< values cached per token, all layers; 0 when unknown

@@ -103,7 +103,7 @@ std::vector<OperationCost> operationCosts(
 
     const double experts = double(figures.experts), perToken = double(figures.expertsPerToken);
     // Independent uniform choices: an expert is left out by one token with probability 1 − k/E.
-    const double readShare = figures.experts > 0 ? 1.0 - std::pow(1.0 - perToken / experts, pass.tokens) : 0.0;
+    const double readShare = figures.experts > 0 ? 1.0 - std::pow(1.0 - perToken / experts, pass.tokens) : 1.0;
     const PlannedTensor* embedding = nullptr;
     bool head = false;
     for (const auto& planned : plan.tensors) {

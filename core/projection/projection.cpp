@@ -52,7 +52,7 @@ double activationBytes(const ModelFigures& figures, const Workload& workload)
 {
     const double experts = double(std::max<std::uint64_t>(1, figures.expertsPerToken));
     const double attention = double(figures.queryWidth) + 2.0 * double(figures.keyValueWidth);
-    const double mlp = 2.0 * double(figures.intermediate) * experts;
+    const double mlp = 2.0 * std::max(double(figures.intermediate), double(figures.expertIntermediate) * experts);
     const double tokens = double(workload.context) * double(workload.batch);
     const double block = figures.hidden > 0
         ? kActivationBytes * tokens * (2.0 * double(figures.hidden) + std::max(attention, mlp))
@@ -73,6 +73,16 @@ std::uint64_t wholeBytes(double bytes)
 }
 
 }  // namespace
+
+Workload workloadUnder(const Recipe& recipe, const ModelCatalog& model, Workload workload)
+{
+    if (recipe.keyValueCache) {
+        const auto width = std::max<std::uint64_t>(figuresOf(model).keyValueWidth, 1);
+        workload.keyValueBits =
+            recipe.keyValueCache->bitsPerWeight({std::max<std::uint64_t>(workload.context, 1), width});
+    }
+    return workload;
+}
 
 Projection project(const ModelCatalog& model, const Plan& plan, const DeviceProfile& device, const Workload& workload)
 {

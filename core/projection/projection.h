@@ -19,6 +19,10 @@ struct Workload {
     bool operator==(const Workload&) const = default;
 };
 
+/// The workload with the KV cache as the recipe stores it, where it says so: bits per cached value under a scheme whose
+/// groups run along one token's keys or values.
+Workload workloadUnder(const Recipe& recipe, const ModelCatalog& model, Workload workload);
+
 /// One operation of the decode step on the roofline.
 struct RooflinePoint {
     std::string name;         ///< "attention weights", "mlp weights", "lm_head", "kv cache", …
@@ -49,8 +53,8 @@ struct Projection {
 /// window. Models that cache one compressed vector per token and layer (multi-head latent attention) are counted so.
 /// Activation bytes: the larger working set of one block while a whole prompt of `context` tokens runs through at two
 /// bytes a value, plus the logits in FP32:
-///     2 · tokens · (2 · hidden + max(query + 2 · key/value, 2 · intermediate · experts per token)) + 4 · batch ·
-///     vocabulary
+///     2 · tokens · (2 · hidden + max(query + 2 · key/value, 2 · mlp)) + 4 · batch · vocabulary
+/// with mlp = max(intermediate, expert intermediate · experts per token)
 /// (attention scores are never stored whole, as in FlashAttention, Dao et al., NeurIPS 2022).
 ///
 /// Roofline: seconds of an operation = max(bytes / bandwidth, operations / rate), both derated by the profile's

@@ -57,6 +57,9 @@ void addRow(QTableWidget* table, const QStringList& texts, int firstNumber, int 
         table->setItem(row, column, cell(texts[column], column >= firstNumber && column <= lastNumber));
 }
 
+/// In place of bits per cached value.
+constexpr double asTheRecipeSays = -1.0;
+
 /// Like the bars beside the table.
 QString rate(double perSecond)
 {
@@ -193,8 +196,27 @@ void SavingsPage::showEvent(QShowEvent* event)
 
 Workload SavingsPage::workload() const
 {
-    return {static_cast<std::uint64_t>(m_context->value()), static_cast<std::uint64_t>(m_batch->value()),
-        m_keyValue->currentData().toDouble()};
+    const Workload chosen {.context = static_cast<std::uint64_t>(m_context->value()),
+        .batch = static_cast<std::uint64_t>(m_batch->value())};
+    const double bits = m_keyValue->currentData().toDouble();
+    if (bits == asTheRecipeSays)
+        return workloadUnder(m_workbench->recipe(), m_workbench->catalog(), chosen);
+    return {chosen.context, chosen.batch, bits};
+}
+
+void SavingsPage::showKeyValue()
+{
+    const auto& cache = m_workbench->recipe().keyValueCache;
+    const QString wanted = cache ? tr("Recipe: %1").arg(QString::fromStdString(cache->toString())) : QString();
+    const int own = m_keyValue->findData(asTheRecipeSays);
+    if (own < 0 ? wanted.isEmpty() : m_keyValue->itemText(own) == wanted)
+        return;
+    const QSignalBlocker blocker(m_keyValue);
+    if (own >= 0)
+        m_keyValue->removeItem(own);
+    if (!wanted.isEmpty())
+        m_keyValue->insertItem(0, wanted, asTheRecipeSays);
+    m_keyValue->setCurrentIndex(0);
 }
 
 const DeviceProfile* SavingsPage::device() const
@@ -223,6 +245,7 @@ void SavingsPage::refresh()
     if (m_stale)
         return;
     showDevices();
+    showKeyValue();
     const DeviceProfile* profile = device();
     if (!m_workbench->hasModel() || !profile) {
         m_verdict->setText(m_workbench->hasModel() ? tr("No device profiles were found") : QString());

@@ -29,6 +29,7 @@ protected:
 private:
     QWidget* makeControls();
     void showDevices();
+    void showKeyValue();
     void refresh();
     void fillFigures(const quantloupe::Projection& base, const quantloupe::Projection& recipe);
     void fillSources(const quantloupe::DeviceProfile& device);

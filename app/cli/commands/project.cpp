@@ -70,13 +70,6 @@ Cell shown(const Figure& figure, const std::optional<Projection>& projection)
     return {value.is_null() ? std::numeric_limits<double>::quiet_NaN() : value.get<double>(), 4};
 }
 
-/// Bits per cached value under a scheme whose groups run along one token's keys or values.
-double keyValueBits(const Scheme& scheme, const ModelCatalog& model, std::uint64_t context)
-{
-    const auto width = std::max<std::uint64_t>(figuresOf(model).keyValueWidth, 1);
-    return scheme.bitsPerWeight({std::max<std::uint64_t>(context, 1), width});
-}
-
 Findings findingsOf(const DeviceProfile& device, const Workload& workload, const Projection& base,
     const std::optional<Projection>& quantized, const std::optional<Plan>& plan)
 {
@@ -123,16 +116,14 @@ Result<void> projectModel(const Session& session, const ProjectOptions& options)
     std::optional<Plan> plan;
     std::optional<Projection> quantized;
     if (*recipe) {
-        auto workload = options.workload;
-        if ((*recipe)->keyValueCache)
-            workload.keyValueBits = keyValueBits(*(*recipe)->keyValueCache, catalog, workload.context);
+        const auto workload = workloadUnder(**recipe, catalog, options.workload);
         plan = resolve(**recipe, catalog);
         quantized = project(catalog, *plan, *device, workload);
     }
     return present(session, findingsOf(*device, options.workload, base, quantized, plan));
 }
 
-Action setUp(CLI::App& command)
+Action setUpProject(CLI::App& command)
 {
     auto options = std::make_shared<ProjectOptions>();
     command.add_option("MODEL", options->model, "Checkpoint to project")->required();
@@ -151,6 +142,6 @@ Action setUp(CLI::App& command)
 
 extern const Command projectCommand;
 const Command projectCommand {
-    "project", "Projects memory, latency and energy on a device", StudyOption | OutOption, setUp};
+    "project", "Projects memory, latency and energy on a device", StudyOption | OutOption, setUpProject};
 
 }  // namespace quantloupe::cli
