@@ -86,6 +86,10 @@ Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStat
 {
     if (auto readable = requireReadable(tensor); !readable)
         return tl::unexpected(readable.error());
+    // Statistics may come from a study, which keeps whatever was written to it.
+    if (!isFillable(weights.histogram))
+        return failure(ErrorCode::Malformed, tensor.name,
+            "its weight histogram in the study has more bins than can be counted, or ends that no weight can have");
     ProgressShare share(progress, tensor.bytes());
     const auto prepared = prepareSchemes(tensor, weights, {&scheme, 1}, stop, share);
     if (!prepared)

@@ -21,7 +21,8 @@ struct LayerInspection {
     double entropyBits = 0.0;  ///< of the codes: bits per weight actually used
 };
 
-/// @pre `weights` are the tensor's statistics. Errors: Cancelled, Unsupported.
+/// @pre `weights` are the tensor's statistics. Errors: Cancelled, Unsupported, Truncated, Malformed (a histogram that
+/// cannot be filled).
 Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStatistics& weights, const Scheme& scheme,
     std::stop_token stop, Progress& progress);
 

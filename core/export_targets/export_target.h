@@ -42,6 +42,10 @@ const ExportTarget* findExportTarget(std::string_view name);
 /// The name that a main file gets where the user gives none: the model's own, without its suffix, and the target's.
 std::string defaultExportName(const ExportTarget& target, const ModelCatalog& model);
 
+/// The result with the name of the main file, wherever its command gives it, changed from the default one.
+ExportResult renamed(
+    ExportResult result, const ExportTarget& target, const ModelCatalog& model, const std::filesystem::path& path);
+
 /// Writes every file of a result atomically, `path` being the main file. Errors: CannotWrite; Conflict when a file
 /// exists and `overwrite` is false.
 Result<std::vector<std::filesystem::path>> writeExport(

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/base/atomic_file.h"
+#include "core/export_targets/emission.h"
 #include "core/export_targets/export_target.h"
 
 namespace quantloupe {
@@ -15,6 +16,24 @@ std::string defaultExportName(const ExportTarget& target, const ModelCatalog& mo
         if (stem.ends_with(suffix))
             stem.resize(stem.size() - suffix.size());
     return (stem.empty() ? std::string("model") : stem) + std::string(target.suffix);
+}
+
+ExportResult renamed(
+    ExportResult result, const ExportTarget& target, const ModelCatalog& model, const std::filesystem::path& path)
+{
+    const auto replace = [](std::string& text, const std::string& from, const std::string& to) {
+        for (auto at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size()))
+            text.replace(at, from.size(), to);
+    };
+    if (result.command.empty())
+        return result;
+    auto command = result.command;
+    replace(command, shellQuoted(defaultExportName(target, model)), shellQuoted(path.filename().string()));
+    // The main file is what the command reads; the others may tell of it.
+    for (std::size_t i = 1; i < result.files.size(); ++i)
+        replace(result.files[i].content, result.command, command);
+    result.command = std::move(command);
+    return result;
 }
 
 Result<std::vector<std::filesystem::path>> writeExport(

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/report/error_metric.h"
 
+#include "core/base/not_a_number.h"
+
 #include <algorithm>
 #include <array>
 #include <limits>
@@ -9,8 +11,6 @@
 namespace quantloupe {
 
 namespace {
-
-constexpr double notANumber = std::numeric_limits<double>::quiet_NaN();
 
 }  // namespace
 
@@ -36,17 +36,6 @@ std::string_view nameOf(ErrorMetric metric)
 bool higherIsBetter(ErrorMetric metric)
 {
     return metric == ErrorMetric::Sqnr;
-}
-
-double measuredSignalEnergy(const StudySnapshot& study)
-{
-    // In catalog order: the measurements lie in a hash map, whose order would change the last bits of the sum.
-    double sum = 0.0;
-    for (const CatalogTensor& tensor : study.model.tensors) {
-        if (const SchemeMeasurements& schemes = study.of(tensor.name); !schemes.empty())
-            sum += schemes.begin()->second->error.signalEnergy;
-    }
-    return sum;
 }
 
 double valueOf(ErrorMetric metric, const ErrorStatistics& error, double signalEnergy)

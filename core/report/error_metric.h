@@ -24,10 +24,7 @@ std::span<const ErrorMetric> allErrorMetrics();
 std::string_view nameOf(ErrorMetric metric);
 bool higherIsBetter(ErrorMetric metric);
 
-/// Σw² over every tensor of the study that was measured under at least one scheme.
-double measuredSignalEnergy(const StudySnapshot& study);
-
-/// NaN where it is not defined. `signalEnergy` is measuredSignalEnergy(); used by ModelError only.
+/// NaN where it is not defined. `signalEnergy` is signalEnergy(study) of core/allocation; used by ModelError only.
 double valueOf(ErrorMetric metric, const ErrorStatistics& error, double signalEnergy);
 
 /// The scheme that rankings and small figures refer to when none is chosen: measured on most tensors, and among those

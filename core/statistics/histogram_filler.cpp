@@ -2,8 +2,20 @@
 #include "core/statistics/histogram_filler.h"
 
 #include <cassert>
+#include <cmath>
+#include <limits>
 
 namespace quantloupe {
+
+bool isFillable(const Histogram& shape)
+{
+    const auto isFloat = [](double edge) {
+        return std::abs(edge) <= static_cast<double>(std::numeric_limits<float>::max())
+            && static_cast<double>(static_cast<float>(edge)) == edge;
+    };
+    return shape.counts.size() <= kernels::maxHistogramBins && isFloat(shape.low) && isFloat(shape.high)
+        && shape.low <= shape.high;
+}
 
 HistogramFiller::HistogramFiller(const Histogram& shape)
     : m_histogram {.low = shape.low, .high = shape.high, .counts = std::vector<std::uint64_t>(shape.counts.size())}
@@ -11,8 +23,7 @@ HistogramFiller::HistogramFiller(const Histogram& shape)
           .high = static_cast<float>(shape.high),
           .bins = static_cast<std::uint32_t>(shape.counts.size())}
 {
-    assert(shape.counts.size() <= kernels::maxHistogramBins);
-    assert(static_cast<double>(m_bins.low) == shape.low && static_cast<double>(m_bins.high) == shape.high);
+    assert(isFillable(shape));
 }
 
 void HistogramFiller::add(std::span<const float> values)

@@ -8,12 +8,15 @@
 
 namespace quantloupe {
 
+/// Whether a HistogramFiller can take this shape: few enough bins, ends that are finite values of floats and in order.
+bool isFillable(const Histogram& shape);
+
 /// A histogram while it is being filled with many values: counts in small tables first, which is several times faster.
 class HistogramFiller
 {
 public:
     /// Takes range and bins of `shape`, not its counts. Without bins nothing is counted.
-    /// @pre low and high are values of floats, at most kernels::maxHistogramBins bins
+    /// @pre isFillable(shape)
     explicit HistogramFiller(const Histogram& shape);
 
     /// Non-finite values are passed over.

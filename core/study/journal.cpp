@@ -25,11 +25,6 @@ constexpr std::size_t kHeader = sizeof(kHeaderMagic) + kFingerprint + sizeof(std
 constexpr std::size_t kRecordHead = 16;
 constexpr std::size_t kRecordTail = 8;
 
-tl::unexpected<Error> systemFailure(ErrorCode code, const std::filesystem::path& path, int problem = errno)
-{
-    return failure(code, path.string(), std::strerror(problem));
-}
-
 template<class T>
 T numberAt(std::span<const std::byte> bytes, std::size_t offset)
 {
@@ -186,7 +181,8 @@ Result<Journal> Journal::open(const std::filesystem::path& path, JournalContent&
 
 Result<JournalContent> Journal::read(const std::filesystem::path& path)
 {
-    const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    // Not to wait for whoever would write to a pipe: what is no regular file is refused below.
+    const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (file < 0 && errno == ENOENT)
         return JournalContent {};
     if (file < 0)

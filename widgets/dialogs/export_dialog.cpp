@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "widgets/dialogs/export_dialog.h"
 
+#include "widgets/dialogs/preview_text.h"
 #include "widgets/theme/icons.h"
 #include "widgets/workbench/workbench.h"
 
@@ -22,7 +23,6 @@
 
 namespace {
 
-constexpr qsizetype previewLimit = 200'000;  // characters: a text widget with millions is slow
 constexpr int nameRole = Qt::UserRole;
 
 QString text(std::string_view view)
@@ -167,11 +167,7 @@ void ExportDialog::show(const quantloupe::Result<quantloupe::ExportResult>& resu
             view->setReadOnly(true);
             view->setLineWrapMode(QPlainTextEdit::NoWrap);
             view->setFont(QFontDatabase::systemFont(QFontDatabase::FixedFont));
-            auto content = QString::fromStdString(exported.content);
-            if (content.size() > previewLimit)
-                content =
-                    content.left(previewLimit) + tr("\n… (%1 more characters)").arg(content.size() - previewLimit);
-            view->setPlainText(content);
+            view->setPlainText(previewText(exported.content));
             m_files->addTab(view, exported.name.empty() ? tr("Main file") : QString::fromStdString(exported.name));
         }
         m_files->setCurrentIndex(std::max(0, std::min(file, m_files->count() - 1)));
@@ -192,12 +188,16 @@ QString ExportDialog::saveTo(const QString& path, bool overwrite)
 {
     if (!m_result)
         return tr("There is nothing to save.");
-    const auto written = quantloupe::writeExport(*m_result, std::filesystem::path(path.toStdU16String()), overwrite);
+    const std::filesystem::path file(path.toStdU16String());
+    const auto* row = quantloupe::findExportTarget(target().toStdString());
+    const auto result = quantloupe::renamed(*m_result, *row, m_workbench->catalog(), file);
+    const auto written = quantloupe::writeExport(result, file, overwrite);
     if (!written)
         return QString::fromStdString(describe(written.error()));
+    m_command->setText(QString::fromStdString(result.command));
     QStringList names;
-    for (const auto& file : *written)
-        names << QString::fromStdString(file.string());
+    for (const auto& each : *written)
+        names << QString::fromStdString(each.string());
     m_saved->setText(tr("Saved %1").arg(names.join(QStringLiteral(", "))));
     m_workbench->jobs()->addLog(m_saved->text());
     return {};

@@ -2,6 +2,7 @@
 #include "widgets/dialogs/report_dialog.h"
 
 #include "core/base/atomic_file.h"
+#include "widgets/dialogs/preview_text.h"
 #include "widgets/report/html_report.h"
 #include "widgets/theme/icons.h"
 #include "widgets/workbench/workbench.h"
@@ -26,8 +27,6 @@
 #include <chrono>
 
 namespace {
-
-constexpr qsizetype previewLimit = 200'000;  // characters
 
 /// The study as the window has it now: its recipe may be younger than the last snapshot.
 std::shared_ptr<const quantloupe::StudySnapshot> currentStudy(const Workbench& workbench)
@@ -155,11 +154,7 @@ void ReportDialog::refresh()
             if (!text)
                 return;
             const auto position = m_preview->verticalScrollBar()->value();
-            auto preview = QString::fromStdString(*text);
-            if (preview.size() > previewLimit)
-                preview =
-                    preview.left(previewLimit) + tr("\n… (%1 more characters)").arg(preview.size() - previewLimit);
-            m_preview->setPlainText(preview);
+            m_preview->setPlainText(previewText(*text));
             m_preview->verticalScrollBar()->setValue(position);
         });
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "widgets/plots/study_figures.h"
+#include "core/allocation/signal_energy.h"
 
 #include "widgets/theme/plot_theme.h"
 
@@ -63,7 +64,7 @@ SensitivityMapData sensitivityMap(const StudySnapshot& study, ErrorMetric metric
             return rankOf(tensors[left].parts.role) < rankOf(tensors[right].parts.role);
         });
     }
-    const double signal = measuredSignalEnergy(study);
+    const double signal = signalEnergy(study);
     for (const std::size_t index : rows) {
         const CatalogTensor& tensor = tensors[index];
         SensitivityMapData::Row row;
@@ -94,7 +95,7 @@ RankingData ranking(const StudySnapshot& study, ErrorMetric metric, const std::s
     RankingData data;
     data.metric = metric;
     data.scheme = text(scheme);
-    const double signal = measuredSignalEnergy(study);
+    const double signal = signalEnergy(study);
     for (const std::size_t index : measuredInDepthOrder(study)) {
         const CatalogTensor& tensor = study.model.tensors[index];
         if (const SchemeMeasurement* measurement = study.find(tensor.name, scheme)) {
@@ -116,7 +117,7 @@ RoleBoxData roleBoxes(const StudySnapshot& study, ErrorMetric metric, const std:
     RoleBoxData data;
     data.metric = metric;
     data.scheme = text(scheme);
-    const double signal = measuredSignalEnergy(study);
+    const double signal = signalEnergy(study);
     std::map<int, RoleBoxData::Box> boxes;
     for (const std::size_t index : measuredInDepthOrder(study)) {
         const CatalogTensor& tensor = study.model.tensors[index];
@@ -139,7 +140,7 @@ DepthLinesData depthLines(const StudySnapshot& study, ErrorMetric metric, const 
     DepthLinesData data;
     data.metric = metric;
     data.scheme = text(scheme);
-    const double signal = measuredSignalEnergy(study);
+    const double signal = signalEnergy(study);
     std::map<int, DepthLinesData::Line> lines;
     for (const std::size_t index : measuredInDepthOrder(study)) {
         const CatalogTensor& tensor = study.model.tensors[index];

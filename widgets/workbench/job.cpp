@@ -27,7 +27,8 @@ Job::~Job() noexcept
 
 void Job::start(unsigned threads, bool background)
 {
-    if (m_state != State::Waiting)
+    // A cancelled one is concluded by the event that cancel() has sent.
+    if (m_state != State::Waiting || m_stop.stop_requested())
         return;
     m_state = State::Running;
     m_clock.start();

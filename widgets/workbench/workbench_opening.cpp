@@ -58,7 +58,8 @@ Workbench::~Workbench()
         return;
     // What cannot be written now stays in the journal and is folded in next time.
     if (m_state->autosave.isActive())
-        (void)m_state->writer->setRecipe(m_state->recipe);
+        m_state->kept->set(m_state->recipe);
+    (void)m_state->kept->write(*m_state->writer);
     (void)m_state->store->close(m_state->writer);
 }
 
@@ -110,6 +111,7 @@ void Workbench::openModel(const QString& path)
         opened.model = *model;
         opened.catalog = quantloupe::catalogOf(**model);
         opened.writer = study->writer;
+        opened.unclaimed = std::make_shared<UnclaimedStudy>(store, study->writer);
         opened.writer->publish();
         opened.study = opened.writer->published();
         opened.warning = study->warning;
@@ -132,6 +134,8 @@ void Workbench::adopt(Opened opened, const QString& path)
     state.path = path;
     state.model = std::move(opened.model);
     state.writer = std::move(opened.writer);
+    if (opened.unclaimed)
+        opened.unclaimed->claim();
     state.catalog = std::move(opened.catalog);
     state.study = std::move(opened.study);
     for (std::size_t i = 0; i < state.catalog.tensors.size(); ++i)
@@ -156,12 +160,21 @@ void Workbench::release()
     auto& state = *m_state;
     state.jobs->cancel(jobviews::analysis);
     if (state.autosave.isActive())
-        autosaveRecipe();
+        state.kept->set(state.recipe);
+    state.autosave.stop();
     state.measureRecipe.stop();
     state.analyzing = false;
-    if (state.writer)
-        state.jobs->start({tr("Save study"), {}, false},
-            [store = state.store, writer = state.writer](std::stop_token, Progress&) { return store->close(writer); });
+    if (state.writer) {
+        auto* job = state.jobs->start({tr("Save study"), {}, false},
+            [store = state.store, writer = state.writer, kept = state.kept](std::stop_token, Progress&) {
+                const auto written = kept->write(*writer);
+                const auto closed = store->close(writer);
+                return written ? closed : written;
+            });
+        connect(job, &Job::failed, this,
+            [this](const quantloupe::Error& error) { reportFailure(tr("The study was not saved"), toText(error)); });
+    }
+    state.kept = std::make_shared<KeptRecipe>();
     state.path.clear();
     state.model.reset();
     state.writer.reset();
@@ -193,9 +206,9 @@ void Workbench::autosaveRecipe()
     m_state->autosave.stop();
     if (!m_state->writer)
         return;
+    m_state->kept->set(m_state->recipe);
     auto* job = m_state->jobs->start({tr("Keep recipe"), jobviews::autosave, false},
-        [writer = m_state->writer, recipe = m_state->recipe](
-            std::stop_token, Progress&) { return writer->setRecipe(recipe); });
+        [writer = m_state->writer, kept = m_state->kept](std::stop_token, Progress&) { return kept->write(*writer); });
     connect(job, &Job::failed, this, [this](const quantloupe::Error& error) {
         reportFailure(tr("The recipe could not be kept in the study"), toText(error));
     });

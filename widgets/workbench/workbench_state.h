@@ -8,8 +8,55 @@
 
 #include <QTimer>
 
+#include <mutex>
+#include <optional>
 #include <set>
 #include <unordered_map>
+
+/// The recipe as last edited. Jobs write what stands here when they come to it, not what stood there when they were
+/// asked for: whichever of them is last, the study keeps the newest.
+class KeptRecipe
+{
+public:
+    void set(const quantloupe::Recipe& recipe)
+    {
+        const std::lock_guard lock(m_mutex);
+        m_recipe = recipe;
+    }
+    /// Nothing where nothing was edited.
+    quantloupe::Result<void> write(StudyWriter& writer) const
+    {
+        const std::lock_guard lock(m_mutex);
+        return m_recipe ? writer.setRecipe(*m_recipe) : quantloupe::Result<void>();
+    }
+
+private:
+    mutable std::mutex m_mutex;
+    std::optional<quantloupe::Recipe> m_recipe;
+};
+
+/// Closes a study again that nobody came for, e.g. because another model was opened meanwhile.
+class UnclaimedStudy
+{
+public:
+    UnclaimedStudy(std::shared_ptr<StudyStore> store, std::shared_ptr<StudyWriter> writer)
+        : m_store(std::move(store))
+        , m_writer(std::move(writer))
+    {
+    }
+    ~UnclaimedStudy()
+    {
+        if (m_writer)
+            (void)m_store->close(m_writer);
+    }
+    UnclaimedStudy(const UnclaimedStudy&) = delete;
+    UnclaimedStudy& operator=(const UnclaimedStudy&) = delete;
+    void claim() { m_writer.reset(); }
+
+private:
+    std::shared_ptr<StudyStore> m_store;
+    std::shared_ptr<StudyWriter> m_writer;
+};
 
 /// What opening delivers, made off the window's thread.
 struct Workbench::Opened {
@@ -18,6 +65,7 @@ struct Workbench::Opened {
     quantloupe::StudyPointer study;
     quantloupe::ModelCatalog catalog;
     std::string warning;
+    std::shared_ptr<UnclaimedStudy> unclaimed;
 };
 
 struct Workbench::State {
@@ -33,6 +81,7 @@ struct Workbench::State {
     std::unordered_map<std::string, std::size_t> index;  // tensor name → catalog
     quantloupe::StudyPointer study = std::make_shared<const quantloupe::StudySnapshot>();
     quantloupe::Recipe recipe;
+    std::shared_ptr<KeptRecipe> kept = std::make_shared<KeptRecipe>();
     quantloupe::Plan plan;
     QStringList selection;
 

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <map>
 
 namespace quantloupe::cli {
 namespace {
@@ -49,6 +50,21 @@ Assignment assign(
             assignment.work.push_back(std::move(unit));
     }
     return assignment;
+}
+
+/// A sentence per stored type that cannot be decoded: such matrices count as stored in every total.
+std::vector<std::string> leftOut(const Session& session, const Model& model)
+{
+    std::map<std::string_view, std::size_t> counts;
+    for (const auto& tensor : model.tensors)
+        if (session.wants(tensor.name) && tensor.view.shape.size() > 1 && !traitsOf(tensor.view.dtype).decodable)
+            ++counts[nameOf(tensor.view.dtype)];
+    std::vector<std::string> sentences;
+    for (const auto& [type, count] : counts)
+        sentences.push_back(std::to_string(count) + (count == 1 ? " matrix" : " matrices") + " of type "
+            + std::string(type) + (count == 1 ? " is" : " are")
+            + " left out and counted as stored: the type is not decoded yet");
+    return sentences;
 }
 
 Json resultOf(const std::string& tensor, const std::string& scheme, const SchemeMeasurement& measurement)
@@ -182,6 +198,9 @@ Result<void> analyzeModel(const Session& session, const AnalyzeOptions& options)
     if (assignment.tensors.empty())
         session.warn(
             "no tensor to quantize" + std::string(session.options.tensors.empty() ? "" : " matches --tensors"));
+    const auto left = leftOut(session, **model);
+    for (const auto& warning : left)
+        session.warn(printable(warning));
     auto measured = measure(session, **model, assignment, study->get(), found);
     if (*study) {
         found = *(*study)->snapshot();
@@ -198,11 +217,12 @@ Result<void> analyzeModel(const Session& session, const AnalyzeOptions& options)
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
     findings.json["elapsed_s"] = elapsed.count();
     findings.json["threads"] = session.threads();
+    findings.json["warnings"] = left;
     findings.json["from_study"] = assignment.already;
     return present(session, findings);
 }
 
-Action setUp(CLI::App& command)
+Action setUpAnalyze(CLI::App& command)
 {
     auto options = std::make_shared<AnalyzeOptions>();
     command.add_option("MODEL", options->model, "Checkpoint to analyze")->required();
@@ -224,6 +244,6 @@ Action setUp(CLI::App& command)
 
 extern const Command analyzeCommand;
 const Command analyzeCommand {"analyze", "Quantizes by every scheme given, with error figures per tensor",
-    StudyOption | OutOption | TensorsOption | ThreadsOption, setUp};
+    StudyOption | OutOption | TensorsOption | ThreadsOption, setUpAnalyze};
 
 }  // namespace quantloupe::cli

@@ -52,9 +52,10 @@ Result<void> exportRecipe(const Session& session, const ExportOptions& options)
     if (!*recipe)
         return usageError("export", "needs --recipe, --scheme or a --study that holds a recipe");
     const auto plan = resolve(**recipe, catalog);
-    const auto result = (*target)->write(**recipe, plan, catalog);
+    auto result = (*target)->write(**recipe, plan, catalog);
     if (!result)
         return tl::unexpected(result.error());
+    *result = renamed(std::move(*result), **target, catalog, session.options.out);
     auto files = writeExport(*result, session.options.out, session.options.force);
     if (!files && files.error().code == ErrorCode::Conflict)
         return usageError("--out " + files.error().where, "the file exists; --force overwrites it");
@@ -77,7 +78,7 @@ Result<void> exportRecipe(const Session& session, const ExportOptions& options)
     return print(session, json, textOf(*result, *files));
 }
 
-Action setUp(CLI::App& command)
+Action setUpExport(CLI::App& command)
 {
     auto options = std::make_shared<ExportOptions>();
     command.add_option("MODEL", options->model, "Checkpoint that the recipe is for")->required();
@@ -91,6 +92,6 @@ Action setUp(CLI::App& command)
 }  // namespace
 
 extern const Command exportCommand;
-const Command exportCommand {"export", "Writes a recipe for another tool", StudyOption | OutOption, setUp};
+const Command exportCommand {"export", "Writes a recipe for another tool", StudyOption | OutOption, setUpExport};
 
 }  // namespace quantloupe::cli

@@ -173,6 +173,29 @@ private Q_SLOTS:
         QVERIFY(!map && map.error().code == ErrorCode::Cancelled);
     }
 
+    // A study is a file, and says of its histograms what it likes.
+    void refusesAHistogramThatCannotBeFilled()
+    {
+        const SyntheticTensor synthetic(20, 20, tests::llmWeights(20, 20, 3));
+        const auto good = weightsOf(synthetic.tensor());
+        const auto inspected = [&](const Histogram& histogram) {
+            auto weights = good;
+            weights.histogram = histogram;
+            Progress progress;
+            return inspectLayer(synthetic.tensor(), weights, Scheme::parse("int4").value(), {}, progress);
+        };
+        QVERIFY(inspected(good.histogram).has_value());
+        const std::vector<std::uint64_t> few(4), many(100'000);
+        for (const auto& bad :
+            {Histogram {.low = -1.0, .high = 1.0, .counts = many}, Histogram {.low = 1.0, .high = -1.0, .counts = few},
+                Histogram {.low = -1.0, .high = 0.1, .counts = few},
+                Histogram {.low = -HUGE_VAL, .high = 1.0, .counts = few},
+                Histogram {.low = std::nan(""), .high = 1.0, .counts = few}}) {
+            const auto refused = inspected(bad);
+            QVERIFY(!refused && refused.error().code == ErrorCode::Malformed);
+        }
+    }
+
     void oddTensors_data()
     {
         QTest::addColumn<std::size_t>("rows");

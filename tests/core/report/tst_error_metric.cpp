@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/allocation/signal_energy.h"
 #include "core/report/error_metric.h"
 #include "core/report/five_numbers.h"
 #include "tests/support/synthetic_study.h"
@@ -40,7 +41,7 @@ private Q_SLOTS:
     void modelErrorsAddUp()
     {
         const StudySnapshot study = tests::syntheticStudy(3);
-        const double signal = measuredSignalEnergy(study);
+        const double signal = signalEnergy(study);
         double expectedSignal = 0.0, error = 0.0, sum = 0.0;
         for (const CatalogTensor& tensor : study.model.tensors) {
             if (const auto* measurement = study.find(tensor.name, "int4:g32")) {
