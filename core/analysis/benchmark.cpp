@@ -6,6 +6,7 @@
 #include "core/analysis/measure.h"
 #include "core/analysis/prepared_scheme.h"
 #include "core/kernels/memory_read.h"
+#include "core/statistics/median.h"
 
 #include <tbb/task_arena.h>
 
@@ -30,13 +31,6 @@ double threadSeconds()
 double wallSeconds()
 {
     return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-double median(std::vector<double> values)
-{
-    const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-    std::nth_element(values.begin(), middle, values.end());
-    return *middle;
 }
 
 /// One thing to time, with its times so far.

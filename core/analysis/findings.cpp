@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/analysis/findings.h"
 
+#include "core/statistics/median.h"
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -46,13 +48,6 @@ std::string percent(double share)
 std::string plural(std::uint64_t count, const std::string& one, const std::string& many)
 {
     return std::to_string(count) + " " + (count == 1 ? one : many);
-}
-
-double median(std::vector<double> values)
-{
-    std::sort(values.begin(), values.end());
-    const auto middle = values.size() / 2;
-    return values.size() % 2 == 1 ? values[middle] : 0.5 * (values[middle - 1] + values[middle]);
 }
 
 /// Worst first; equals by name, so that the order never depends on a hash table.
@@ -135,7 +130,8 @@ LoudChannels loudChannels(std::span<const float> energies)
     loud.share = total > 0.0 ? sum / total : 0.0;
     std::stable_sort(
         loud.indices.begin(), loud.indices.end(), [&](std::size_t a, std::size_t b) { return values[a] > values[b]; });
-    if (loud.indices.size() * 10 > values.size() || loud.share < channelShare)
+    if (loud.indices.size() * 10 > values.size()
+        || !(loud.share >= channelShare))  // not a number where energies overflow
         loud.indices.clear();
     return loud;
 }
@@ -242,7 +238,7 @@ std::string describeGain(
 void findBetterSchemes(const StudySnapshot& study, std::vector<Finding>& findings)
 {
     std::map<std::pair<std::string, std::string>, std::vector<BetterScheme>> gains;
-    std::map<std::pair<std::string, std::string>, std::size_t> comparable;
+    std::map<std::pair<std::string, std::string>, std::size_t> comparable, notable;
     for (const auto& tensor : study.model.tensors) {
         const auto& measurements = study.of(tensor.name);
         for (const auto& [from, measured] : measurements) {
@@ -255,6 +251,7 @@ void findBetterSchemes(const StudySnapshot& study, std::vector<Finding>& finding
                 // A lossless scheme has an infinite gain, which is no figure to print.
                 if (!std::isfinite(gain) || gain < notableDecibels || static_cast<double>(other->storedBytes) > limit)
                     continue;
+                ++notable[{from, to}];
                 if (gain > best.gain) {
                     best = {.tensor = &tensor, .gain = gain, .from = measured.get(), .to = other.get()};
                     bestName = to;
@@ -268,7 +265,7 @@ void findBetterSchemes(const StudySnapshot& study, std::vector<Finding>& finding
         const auto& best = *std::max_element(tensors.begin(), tensors.end(),
             [](const BetterScheme& a, const BetterScheme& b) { return a.gain < b.gain; });
         findings.push_back({.tensor = best.tensor->name,
-            .text = describeGain(pair.first, pair.second, best, tensors.size(), comparable[pair]),
+            .text = describeGain(pair.first, pair.second, best, notable[pair], comparable[pair]),
             .severity = best.gain,
             .scheme = pair.first});
     }

@@ -16,8 +16,6 @@ namespace quantloupe {
 
 namespace {
 
-constexpr float notANumber = std::numeric_limits<float>::quiet_NaN();
-
 struct PoolScratch {
     std::vector<float> rows {};
     QuantizerScratch quantizer {};
@@ -63,7 +61,8 @@ public:
                 if (std::isnan(m_cells[cell]) || magnitude <= m_sizes[cell])
                     continue;
                 m_sizes[cell] = magnitude;
-                m_cells[cell] = std::isfinite(magnitude) ? value(static_cast<std::size_t>(column)) : notANumber;
+                m_cells[cell] = std::isfinite(magnitude) ? value(static_cast<std::size_t>(column))
+                                                         : std::numeric_limits<float>::quiet_NaN();
             }
         }
     }

@@ -2,7 +2,6 @@
 #include "core/base/atomic_file.h"
 
 #include <cerrno>
-#include <cstring>
 #include <random>
 #include <string>
 
@@ -12,11 +11,6 @@
 
 namespace quantloupe {
 namespace {
-
-tl::unexpected<Error> systemFailure(const std::filesystem::path& path)
-{
-    return failure(ErrorCode::CannotWrite, path.string(), std::strerror(errno));
-}
 
 std::filesystem::path temporaryBeside(const std::filesystem::path& path)
 {
@@ -30,14 +24,14 @@ Result<void> synchronise(const std::filesystem::path& path, int flags)
 {
     const int file = ::open(path.c_str(), flags | O_CLOEXEC);
     if (file < 0)
-        return systemFailure(path);
+        return systemFailure(ErrorCode::CannotWrite, path);
     const int status = ::fsync(file);
     const int problem = errno;
     ::close(file);
     // Some network file systems cannot synchronise a folder and say EINVAL: nothing is lost by going on.
     if (status != 0 && !((flags & O_DIRECTORY) && problem == EINVAL)) {
         errno = problem;
-        return systemFailure(path);
+        return systemFailure(ErrorCode::CannotWrite, path);
     }
     return {};
 }
@@ -46,7 +40,7 @@ Result<void> writeAll(const std::filesystem::path& path, std::string_view conten
 {
     const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (file < 0)
-        return systemFailure(path);
+        return systemFailure(ErrorCode::CannotWrite, path);
     while (!content.empty()) {
         const auto written = ::write(file, content.data(), content.size());
         if (written < 0 && errno == EINTR)
@@ -55,12 +49,12 @@ Result<void> writeAll(const std::filesystem::path& path, std::string_view conten
             const int problem = errno;
             ::close(file);
             errno = problem;
-            return systemFailure(path);
+            return systemFailure(ErrorCode::CannotWrite, path);
         }
         content.remove_prefix(static_cast<std::size_t>(written));
     }
     if (::close(file) != 0)
-        return systemFailure(path);
+        return systemFailure(ErrorCode::CannotWrite, path);
     return {};
 }
 
@@ -94,7 +88,7 @@ Result<void> replaceFileAtomically(
         if (::stat(target.c_str(), &old) == 0)
             ::chmod(temporary.c_str(), old.st_mode & 07777U);  // best effort: the permissions someone chose
         if (::rename(temporary.c_str(), target.c_str()) != 0)
-            return systemFailure(target);
+            return systemFailure(ErrorCode::CannotWrite, target);
         const auto folder = target.parent_path();
         return synchronise(folder.empty() ? std::filesystem::path(".") : folder, O_RDONLY | O_DIRECTORY);
     };

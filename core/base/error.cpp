@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/base/error.h"
 
+#include <cstring>
+
 namespace quantloupe {
 namespace {
 
@@ -24,6 +26,11 @@ std::string escaped(std::string_view text)
 }
 
 }  // namespace
+
+tl::unexpected<Error> systemFailure(ErrorCode code, const std::filesystem::path& path, int problem)
+{
+    return failure(code, path.string(), std::strerror(problem));
+}
 
 std::string describe(const Error& error)
 {

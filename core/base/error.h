@@ -4,7 +4,9 @@
 
 #include <tl/expected.hpp>
 
+#include <cerrno>
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -45,6 +47,9 @@ inline tl::unexpected<Error> failure(
 {
     return tl::unexpected<Error>(Error {code, std::move(where), offset, std::move(reason)});
 }
+
+/// What the operating system says of `path`; `problem` is a number of errno.
+tl::unexpected<Error> systemFailure(ErrorCode code, const std::filesystem::path& path, int problem = errno);
 
 /// "model.safetensors, byte 8: header is not a JSON object". Control characters in names are escaped.
 std::string describe(const Error& error);

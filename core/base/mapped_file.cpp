@@ -2,7 +2,6 @@
 #include "core/base/mapped_file.h"
 
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include <fcntl.h>
@@ -23,11 +22,6 @@ struct Descriptor {
     }
 };
 
-tl::unexpected<Error> systemFailure(const std::filesystem::path& path)
-{
-    return failure(ErrorCode::CannotOpen, path.string(), std::strerror(errno));
-}
-
 }  // namespace
 
 Result<std::shared_ptr<const MappedFile>> MappedFile::open(const std::filesystem::path& path)
@@ -35,11 +29,11 @@ Result<std::shared_ptr<const MappedFile>> MappedFile::open(const std::filesystem
     // O_NONBLOCK: opening a FIFO must not hang before fstat() can refuse it.
     const Descriptor file {::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
     if (file.number < 0)
-        return systemFailure(path);
+        return systemFailure(ErrorCode::CannotOpen, path);
     struct stat status {
     };
     if (::fstat(file.number, &status) != 0)
-        return systemFailure(path);
+        return systemFailure(ErrorCode::CannotOpen, path);
     if (!S_ISREG(status.st_mode))
         return failure(ErrorCode::CannotOpen, path.string(), "not a regular file");
 
@@ -48,7 +42,7 @@ Result<std::shared_ptr<const MappedFile>> MappedFile::open(const std::filesystem
     if (size > 0) {  // mmap() refuses a length of zero
         address = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file.number, 0);
         if (address == MAP_FAILED)
-            return systemFailure(path);
+            return systemFailure(ErrorCode::CannotOpen, path);
     }
     const Bytes bytes(static_cast<const std::byte*>(address), size);
     return std::shared_ptr<const MappedFile>(new MappedFile(path, bytes, status.st_dev, status.st_ino));

@@ -20,19 +20,19 @@ constexpr std::uint64_t kMinEntry = 8 + 1 + 4 + 1;
 constexpr std::uint64_t kMinTensor = 8 + 1 + 4 + 4 + 8;
 
 /// Tensor types by their numbers in the file; F32 doubles as "removed or never used" except for number 0.
-constexpr std::array kTypes {DType::F32, DType::F16, DType::Q4_0, DType::Q4_1, DType::F32, DType::F32, DType::Q5_0,
-    DType::Q5_1, DType::Q8_0, DType::Q8_1, DType::Q2_K, DType::Q3_K, DType::Q4_K, DType::Q5_K, DType::Q6_K, DType::Q8_K,
-    DType::IQ2_XXS, DType::IQ2_XS, DType::IQ3_XXS, DType::IQ1_S, DType::IQ4_NL, DType::IQ3_S, DType::IQ2_S,
+constexpr std::array kTensorTypes {DType::F32, DType::F16, DType::Q4_0, DType::Q4_1, DType::F32, DType::F32,
+    DType::Q5_0, DType::Q5_1, DType::Q8_0, DType::Q8_1, DType::Q2_K, DType::Q3_K, DType::Q4_K, DType::Q5_K, DType::Q6_K,
+    DType::Q8_K, DType::IQ2_XXS, DType::IQ2_XS, DType::IQ3_XXS, DType::IQ1_S, DType::IQ4_NL, DType::IQ3_S, DType::IQ2_S,
     DType::IQ4_XS, DType::I8, DType::I16, DType::I32, DType::I64, DType::F64, DType::IQ1_M, DType::BF16, DType::F32,
     DType::F32, DType::F32, DType::TQ1_0, DType::TQ2_0, DType::F32, DType::F32, DType::F32, DType::MXFP4, DType::NVFP4,
     DType::Q1_0, DType::Q2_0};
-static_assert(kTypes.size() == 43);
+static_assert(kTensorTypes.size() == 43);
 
 std::optional<DType> typeOf(std::uint32_t number)
 {
-    if (number >= kTypes.size() || (number != 0 && kTypes[number] == DType::F32))
+    if (number >= kTensorTypes.size() || (number != 0 && kTensorTypes[number] == DType::F32))
         return std::nullopt;
-    return kTypes[number];
+    return kTensorTypes[number];
 }
 
 /// Rounds up to a multiple; nullopt on overflow.

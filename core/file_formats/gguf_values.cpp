@@ -19,12 +19,12 @@ struct TypeRow {
     std::string_view name;
     unsigned bytes;  ///< of a value; 0 where the length varies
 };
-constexpr std::array<TypeRow, 13> kTypes {{{"u8", 1}, {"i8", 1}, {"u16", 2}, {"i16", 2}, {"u32", 4}, {"i32", 4},
+constexpr std::array<TypeRow, 13> kValueTypes {{{"u8", 1}, {"i8", 1}, {"u16", 2}, {"i16", 2}, {"u32", 4}, {"i32", 4},
     {"f32", 4}, {"bool", 1}, {"text", 0}, {"array", 0}, {"u64", 8}, {"i64", 8}, {"f64", 8}}};
 
 const TypeRow& rowOf(GgufType type)
 {
-    return kTypes[static_cast<std::size_t>(type)];
+    return kValueTypes[static_cast<std::size_t>(type)];
 }
 
 /// Collects what every failure here has in common.
@@ -48,7 +48,7 @@ Result<GgufType> readType(ByteCursor& cursor, const Refusal& refuse)
     const auto number = cursor.read<std::uint32_t>();
     if (!number)
         return refuse.truncated(offset);
-    if (*number >= kTypes.size())
+    if (*number >= kValueTypes.size())
         return refuse(ErrorCode::Malformed, offset, "value type " + std::to_string(*number) + " does not exist");
     return static_cast<GgufType>(*number);
 }

@@ -20,13 +20,13 @@ constexpr std::size_t kMaxTensors = 1'000'000;
 constexpr std::size_t kMaxRank = 8;
 constexpr std::size_t kMaxName = 65'535;
 
-constexpr std::array kTypes {DType::F64, DType::F32, DType::F16, DType::BF16, DType::F8_E4M3, DType::F8_E5M2,
+constexpr std::array kSafetensorsTypes {DType::F64, DType::F32, DType::F16, DType::BF16, DType::F8_E4M3, DType::F8_E5M2,
     DType::F8_E8M0, DType::F6_E2M3, DType::F6_E3M2, DType::F4, DType::Bool, DType::U8, DType::I8, DType::U16,
     DType::I16, DType::U32, DType::I32, DType::U64, DType::I64, DType::C64};
 
 std::optional<DType> findType(std::string_view name)
 {
-    for (const auto type : kTypes)
+    for (const auto type : kSafetensorsTypes)
         if (nameOf(type) == name)
             return type;
     return std::nullopt;

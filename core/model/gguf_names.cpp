@@ -59,7 +59,7 @@ Role lookUp(const std::pair<std::string_view, Role> (&table)[size], std::string_
 }
 
 /// Where the block number stands: 1 for "blk.N", 2 for "enc.blk.N"; nothing outside blocks.
-std::optional<std::size_t> findBlock(const std::vector<std::string_view>& name)
+std::optional<std::size_t> findGgufBlock(const std::vector<std::string_view>& name)
 {
     for (const std::size_t i : {std::size_t {0}, std::size_t {1}})
         if (name.size() > i + 2 && name[i] == "blk" && indexIn(name[i + 1]))
@@ -89,7 +89,7 @@ std::string groupOf(std::string_view module, const NameParts& parts, const std::
 
 bool isGgufName(const std::vector<std::string_view>& name)
 {
-    if (findBlock(name))
+    if (findGgufBlock(name))
         return true;
     const auto known = [&](const auto& row) { return row.first == name[0]; };
     return name.size() <= 2 && std::any_of(std::begin(kTopLevel), std::end(kTopLevel), known);
@@ -98,7 +98,7 @@ bool isGgufName(const std::vector<std::string_view>& name)
 NameParts readGgufName(const std::vector<std::string_view>& name)
 {
     NameParts parts;
-    const auto block = findBlock(name);
+    const auto block = findGgufBlock(name);
     auto module = name[block ? *block + 1 : 0];
     std::string label;
     if (block) {

@@ -9,12 +9,12 @@
 namespace quantloupe {
 namespace {
 
-struct Row {
+struct Pair {
     std::string_view path;  ///< module path below the block, or of the whole name outside blocks
     std::string_view gguf;
 };
 
-constexpr Row kTopLevel[] = {
+constexpr Pair kTopLevelPairs[] = {
     {"embed_tokens", "token_embd"},
     {"wte", "token_embd"},
     {"word_embeddings", "token_embd"},
@@ -28,7 +28,7 @@ constexpr Row kTopLevel[] = {
     {"final_layernorm", "output_norm"},
 };
 
-constexpr Row kInBlock[] = {
+constexpr Pair kBlockPairs[] = {
     {"input_layernorm", "attn_norm"},
     {"ln_1", "attn_norm"},
     {"ln_mlp", "attn_norm"},
@@ -88,7 +88,7 @@ bool hasPostAttentionNorm(std::string_view architecture)
 }
 
 template<std::size_t size>
-std::optional<std::string> lookUp(const Row (&table)[size], std::string_view path)
+std::optional<std::string> lookUp(const Pair (&table)[size], std::string_view path)
 {
     for (const auto& row : table)
         if (row.path == path)
@@ -140,7 +140,7 @@ std::optional<std::string> ggufName(std::string_view tensorName, std::string_vie
         ++first;
 
     if (first + 2 >= name.size() || (name[first] != "layers" && name[first] != "h")) {
-        auto gguf = lookUp(kTopLevel, join(name, first, name.size()));
+        auto gguf = lookUp(kTopLevelPairs, join(name, first, name.size()));
         return gguf ? std::optional(*gguf + "." + std::string(suffix)) : std::nullopt;
     }
     const auto block = indexIn(name[first + 1]);
@@ -155,7 +155,7 @@ std::optional<std::string> ggufName(std::string_view tensorName, std::string_vie
     else if (parts.expert || parts.expertStack || (parts.sharedExpert && parts.role != TensorRole::Router))
         gguf = expertName(parts);
     else
-        gguf = lookUp(kInBlock, path);
+        gguf = lookUp(kBlockPairs, path);
     if (!gguf)
         return std::nullopt;
     return "blk." + std::to_string(*block) + "." + *gguf + "." + std::string(suffix);

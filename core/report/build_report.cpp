@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/allocation/signal_energy.h"
 #include "core/report/report_context.h"
 
 #include "core/report/error_metric.h"
@@ -79,13 +80,15 @@ ReportFinding reportFinding(std::string tensor, std::string text, double severit
 
 ReportDocument buildReport(const StudySnapshot& study, const ReportOptions& options)
 {
-    ReportContext context {study, options, nullptr, std::nullopt, measuredSignalEnergy(study), {}};
+    ReportContext context {study, options, nullptr, std::nullopt, options.workload, signalEnergy(study), {}};
     if (options.recipe)
         context.recipe = &*options.recipe;
     else if (study.recipe)
         context.recipe = &*study.recipe;
-    if (context.recipe)
+    if (context.recipe) {
         context.plan = resolve(*context.recipe, study.model);
+        context.workload = workloadUnder(*context.recipe, study.model, options.workload);
+    }
     if (wanted(options, "trade_off") || wanted(options, "summary"))
         context.tradeOff = tradeOffPicture(study, context.recipe);
 
@@ -95,7 +98,7 @@ ReportDocument buildReport(const StudySnapshot& study, const ReportOptions& opti
     document.notes = options.notes;
     document.date = options.date;
     document.devices = options.devices;
-    document.workload = options.workload;
+    document.workload = context.workload;
     if (context.recipe)
         document.recipe = *context.recipe;
     for (const SectionRow& row : sectionTable) {

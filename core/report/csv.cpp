@@ -32,7 +32,7 @@ std::string field(const ReportCell& cell)
     return field(std::string_view(std::get<std::string>(cell)));
 }
 
-void write(std::string& out, const ReportTable& table)
+void writeTable(std::string& out, const ReportTable& table)
 {
     if (table.header.empty())
         return;
@@ -63,9 +63,9 @@ std::string renderCsv(const ReportDocument& document)
     for (const ReportSection& section : document.sections) {
         for (const ReportBlock& block : section.blocks) {
             if (const auto* table = std::get_if<ReportTable>(&block))
-                write(out, *table);
+                writeTable(out, *table);
             else if (const auto* figure = std::get_if<ReportFigure>(&block))
-                write(out, figure->data);
+                writeTable(out, figure->data);
         }
     }
     return out;

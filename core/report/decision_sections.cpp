@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/base/not_a_number.h"
 #include "core/report/report_context.h"
 
 #include <algorithm>
-#include <limits>
 
 namespace quantloupe {
 
 namespace {
 
-constexpr double notANumber = std::numeric_limits<double>::quiet_NaN();
 /// Rows of the frontier's table; the figure draws every point.
 constexpr std::size_t frontierRows = 24;
 
@@ -27,7 +26,7 @@ std::vector<ReportCell> placeRow(
 
 ReportTable deviceTable(const ReportContext& context)
 {
-    Workload baseWorkload = context.options.workload;
+    Workload baseWorkload = context.workload;
     baseWorkload.keyValueBits = 16.0;
     const Plan base = unquantizedPlan(context.study.model);
     struct Row {
@@ -40,8 +39,7 @@ ReportTable deviceTable(const ReportContext& context)
     for (const DeviceProfile& device : context.options.devices) {
         rows.push_back({&device, "base", project(context.study.model, base, device, baseWorkload)});
         if (context.plan)
-            rows.push_back(
-                {&device, "recipe", project(context.study.model, *context.plan, device, context.options.workload)});
+            rows.push_back({&device, "recipe", project(context.study.model, *context.plan, device, context.workload)});
     }
     for (const Row& row : rows)
         largest = std::max(largest, row.cost.totalBytes());
@@ -153,7 +151,7 @@ std::vector<ReportBlock> savingsBlocks(const ReportContext& context)
     if (options.devices.empty())
         return {};
     std::vector<ReportBlock> blocks;
-    const Workload& workload = options.workload;
+    const Workload& workload = context.workload;
     blocks.push_back(ReportParagraph {
         "All figures here are projected from device data sheets by a roofline model; none was measured. Context "
         + std::to_string(workload.context) + " tokens, batch " + std::to_string(workload.batch)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "core/report/report_context.h"
-
+#include "core/base/not_a_number.h"
 #include "core/report/error_metric.h"
+#include "core/report/report_context.h"
 
 #include <algorithm>
 #include <cmath>
@@ -11,7 +11,6 @@ namespace quantloupe {
 
 namespace {
 
-constexpr double notANumber = std::numeric_limits<double>::quiet_NaN();
 constexpr std::size_t rankingLength = 20;
 
 /// Tensors under one scheme, largest relative error first; equal ones by name, so that the order never wavers.
@@ -45,9 +44,12 @@ ReportTable rankingTable(const ReportContext& context, const std::string& scheme
         "The " + std::to_string(rankingLength) + " tensors that " + scheme + " hurts most, by relative weight error",
         {"Rank", "Tensor", "Relative error", "SQNR (dB)", "Largest error", "Part of the model's error (%)"}, {}};
     const auto order = ranked(context, scheme);
+    // A tied output head is the embedding once more.
+    const auto tied = tiedHead(context.study.model);
     double total = 0.0;
     for (const std::size_t i : order)
-        total += context.study.find(context.study.model.tensors[i].name, scheme)->error.errorEnergy;
+        if (tied != i)
+            total += context.study.find(context.study.model.tensors[i].name, scheme)->error.errorEnergy;
     for (std::size_t rank = 0; rank < std::min(order.size(), rankingLength); ++rank) {
         const std::string& name = context.study.model.tensors[order[rank]].name;
         const ErrorStatistics& error = context.study.find(name, scheme)->error;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "core/report/report_context.h"
-
+#include "core/base/not_a_number.h"
 #include "core/report/error_metric.h"
+#include "core/report/report_context.h"
 
 #include <algorithm>
 #include <cmath>
@@ -11,8 +11,6 @@
 namespace quantloupe {
 
 namespace {
-
-constexpr double notANumber = std::numeric_limits<double>::quiet_NaN();
 
 void addRow(ReportTable& table, const char* what, std::string value)
 {

@@ -17,7 +17,8 @@ struct ReportContext {
     const ReportOptions& options;
     const Recipe* recipe = nullptr;  ///< null when there is none
     std::optional<Plan> plan;        ///< the recipe resolved
-    double signalEnergy = 0.0;       ///< measuredSignalEnergy()
+    Workload workload {};            ///< with the KV cache as the recipe says
+    double signalEnergy = 0.0;       ///< of the study: signalEnergy(study)
     TradeOffPicture tradeOff;
 
     /// The tensor under its scheme in the recipe; null when kept or not measured.

@@ -7,14 +7,14 @@
 namespace quantloupe {
 namespace {
 
-using Kind = Granularity::Kind;
+using GranularityKind = Granularity::Kind;
 using enum FormatFamily;
 
-constexpr Granularity g128 {Kind::Group, 0, 128};
-constexpr Granularity g64 {Kind::Group, 0, 64};
-constexpr Granularity channel {Kind::Channel, 0, 0};
-constexpr Granularity tensor {Kind::Tensor, 0, 0};
-constexpr Granularity own {Kind::Own, 0, 0};
+constexpr Granularity g128 {GranularityKind::Group, 0, 128};
+constexpr Granularity g64 {GranularityKind::Group, 0, 64};
+constexpr Granularity channel {GranularityKind::Channel, 0, 0};
+constexpr Granularity tensor {GranularityKind::Tensor, 0, 0};
+constexpr Granularity own {GranularityKind::Own, 0, 0};
 
 // In the order of the enumeration, so that a format is its own index. Block sizes: OCP MX 1.0 (32 elements and one E8M0
 // byte), NVFP4 (16 elements and one E4M3 byte, FP32 per tensor), ggml's block structures.
@@ -74,7 +74,7 @@ constexpr bool tableFollowsEnumeration()
 }
 static_assert(tableFollowsEnumeration());
 
-constexpr auto formats = [] {
+constexpr auto everyFormat = [] {
     std::array<Format, table.size()> result {};
     for (std::size_t i = 0; i < table.size(); ++i)
         result[i] = table[i].format;
@@ -97,7 +97,7 @@ std::string_view nameOf(Format format)
 }
 std::span<const Format> allFormats()
 {
-    return formats;
+    return everyFormat;
 }
 bool isInteger(Format format)
 {
@@ -148,16 +148,16 @@ std::string_view wordOf(ScaleStorage storage)
 std::string wordOf(const Granularity& granularity)
 {
     switch (granularity.kind) {
-    case Kind::Tensor: return "tensor";
-    case Kind::Channel: return "channel";
-    case Kind::Group: return std::string("g").append(std::to_string(granularity.columns));
-    case Kind::Block:
+    case GranularityKind::Tensor: return "tensor";
+    case GranularityKind::Channel: return "channel";
+    case GranularityKind::Group: return std::string("g").append(std::to_string(granularity.columns));
+    case GranularityKind::Block:
         return std::string("b")
             .append(std::to_string(granularity.rows))
             .append("x")
             .append(std::to_string(granularity.columns));
-    case Kind::Token: return "token";
-    case Kind::Own: return {};
+    case GranularityKind::Token: return "token";
+    case GranularityKind::Own: return {};
     }
     return {};
 }

@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/statistics/weight_statistics.h"
 
+#include "core/base/not_a_number.h"
 #include "core/kernels/weight_sums.h"
+#include "core/statistics/median.h"
 
 #include <algorithm>
 #include <cassert>
 #include <cmath>
 #include <functional>
-#include <limits>
 #include <utility>
 
 namespace quantloupe {
 
 namespace {
-
-constexpr double notANumber = std::numeric_limits<double>::quiet_NaN();
 
 /// One slot for the mean itself, then one per point of the curve.
 constexpr std::uint32_t distanceSlots = survivalPoints + 1;
@@ -79,15 +78,10 @@ std::vector<std::uint32_t> outliersAmong(std::span<const float> maxima)
 {
     if (maxima.size() < 3)
         return {};
-    std::vector<float> sorted(maxima.begin(), maxima.end());
-    const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2);
-    std::nth_element(sorted.begin(), middle, sorted.end());
-    double median = *middle;
-    if (sorted.size() % 2 == 0)
-        median = 0.5 * (median + static_cast<double>(*std::max_element(sorted.begin(), middle)));
+    const double limit = 3.0 * median({maxima.begin(), maxima.end()});
     std::vector<std::uint32_t> outliers;
     for (std::size_t i = 0; i < maxima.size(); ++i)
-        if (static_cast<double>(maxima[i]) > 3.0 * median)
+        if (static_cast<double>(maxima[i]) > limit)
             outliers.push_back(static_cast<std::uint32_t>(i));
     return outliers;
 }

@@ -156,20 +156,20 @@ bool readModel(Source& source, ModelCatalog& model)
 }
 
 /// A measurement on its way from the tables to the snapshot.
-struct ResultRow {
+struct StoredRow {
     std::uint64_t tensor = 0;
     std::uint64_t bins = 0, rowLength = 0, columnLength = 0;
     SchemeMeasurement measurement;
 };
 
-bool readResults(Source& source, std::vector<ResultRow>& rows)
+bool readResults(Source& source, std::vector<StoredRow>& rows)
 {
     GroupReader group(source.file, "/results", source.bytes);
-    static constexpr Column<ResultRow> kOwnColumns[] = {
-        {"tensor", {}, &ResultRow::tensor},
-        {"error_histogram_bins", {}, &ResultRow::bins},
-        {"row_error_energy_length", {}, &ResultRow::rowLength},
-        {"column_error_energy_length", {}, &ResultRow::columnLength},
+    static constexpr Column<StoredRow> kOwnColumns[] = {
+        {"tensor", {}, &StoredRow::tensor},
+        {"error_histogram_bins", {}, &StoredRow::bins},
+        {"row_error_energy_length", {}, &StoredRow::rowLength},
+        {"column_error_energy_length", {}, &StoredRow::columnLength},
     };
     const auto schemes = group.texts("scheme");
     rows.resize(schemes.size());
@@ -194,7 +194,7 @@ bool readResults(Source& source, std::vector<ResultRow>& rows)
 /// Cuts a table filled up with zeros back into rows of their own length.
 template<class Number, class Length, class Target>
 void readTable(
-    GroupReader& group, const char* name, std::span<ResultRow> rows, const Length& length, const Target& target)
+    GroupReader& group, const char* name, std::span<StoredRow> rows, const Length& length, const Target& target)
 {
     std::size_t width = 0;
     const auto values = group.table<Number>(name, rows.size(), width);
@@ -206,7 +206,7 @@ void readTable(
     }
 }
 
-bool readArrays(Source& source, std::uint64_t index, WeightStatistics& weights, std::span<ResultRow> rows)
+bool readArrays(Source& source, std::uint64_t index, WeightStatistics& weights, std::span<StoredRow> rows)
 {
     GroupReader group(source.file, "/tensors/" + std::to_string(index), source.bytes);
     weights.histogram.counts = group.numbers<std::uint64_t>("weight_histogram");
@@ -238,7 +238,7 @@ bool readMeasurements(Source& source, StudySnapshot& study)
         group, weights, kWeightColumns, [](auto& w) -> auto& { return w; });
     readColumns(
         group, weights, kHistogramColumns, [](auto& w) -> auto& { return w.histogram; });
-    std::vector<ResultRow> rows;
+    std::vector<StoredRow> rows;
     if (!source.note(group) || !readResults(source, rows)
         || !source.note(GroupReader(source.file, "/tensors", source.bytes)))
         return false;

@@ -10,15 +10,6 @@
 #include <cmath>
 #include <limits>
 
-namespace {
-
-bool drawable(quantloupe::ErrorMetric metric, double value)
-{
-    return std::isfinite(value) && (!isLogarithmic(metric) || value > 0.0);
-}
-
-}  // namespace
-
 DepthLinesPlot::DepthLinesPlot(QWidget* parent)
     : Plot(parent)
 {

@@ -14,7 +14,7 @@
 
 namespace {
 
-const QLatin1String marker("quantile");
+const QLatin1String quantileMarker("quantile");
 constexpr std::array quantiles {0.01, 0.50, 0.99};
 
 }  // namespace
@@ -102,7 +102,7 @@ void ErrorHistogramPlot::drawQuantiles()
 {
     auto* canvas = this->canvas();
     for (int i = canvas->itemCount() - 1; i >= 0; --i)
-        if (canvas->item(i)->objectName() == marker)
+        if (canvas->item(i)->objectName() == quantileMarker)
             canvas->removeItem(i);
     const auto& histogram = m_current.histogram;
     QStringList parts;
@@ -111,7 +111,7 @@ void ErrorHistogramPlot::drawQuantiles()
         for (const double quantile : quantiles) {
             const double place = histogram.quantile(quantile);
             auto* line = new QCPItemLine(canvas);
-            line->setObjectName(marker);
+            line->setObjectName(quantileMarker);
             for (auto* end : {line->start, line->end}) {
                 end->setTypeX(QCPItemPosition::ptPlotCoords);
                 end->setTypeY(QCPItemPosition::ptAxisRectRatio);

@@ -91,3 +91,8 @@ bool isLogarithmic(ErrorMetric metric)
 {
     return metric != ErrorMetric::Sqnr;
 }
+
+bool drawable(ErrorMetric metric, double value)
+{
+    return std::isfinite(value) && (!isLogarithmic(metric) || value > 0.0);
+}

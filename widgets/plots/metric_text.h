@@ -17,3 +17,6 @@ QString metricValue(quantloupe::ErrorMetric metric, double value);
 QString metricCell(quantloupe::ErrorMetric metric, double value);
 /// Errors span decades and want a logarithmic scale; decibels are one already.
 bool isLogarithmic(quantloupe::ErrorMetric metric);
+
+/// Whether a figure has a place on that axis.
+bool drawable(quantloupe::ErrorMetric metric, double value);

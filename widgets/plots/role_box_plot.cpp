@@ -18,11 +18,6 @@ double spread(std::size_t index)
     return (golden - std::floor(golden) - 0.5) * 0.44;
 }
 
-bool drawable(quantloupe::ErrorMetric metric, double value)
-{
-    return std::isfinite(value) && (!isLogarithmic(metric) || value > 0.0);
-}
-
 }  // namespace
 
 RoleBoxPlot::RoleBoxPlot(QWidget* parent)

@@ -16,7 +16,7 @@
 
 namespace {
 
-bool drawable(const TradeOffData::Place& place)
+bool hasPlace(const TradeOffData::Place& place)
 {
     return std::isfinite(place.error) && place.error > 0.0;
 }
@@ -93,8 +93,8 @@ void TradeOffPlot::setData(TradeOffData content)
     const bool same = hasData() && outline(content) == outline(m_data);
     m_data = std::move(content);
     rebuild();
-    const bool any = std::any_of(m_data.uniform.begin(), m_data.uniform.end(), drawable)
-        || std::any_of(m_data.frontier.begin(), m_data.frontier.end(), drawable);
+    const bool any = std::any_of(m_data.uniform.begin(), m_data.uniform.end(), hasPlace)
+        || std::any_of(m_data.frontier.begin(), m_data.frontier.end(), hasPlace);
     setHasData(any);
     // A picture that somebody zoomed stays where it is while figures fill in.
     if (!same || m_fitted == shownEdges())
@@ -106,7 +106,7 @@ void TradeOffPlot::setCurrent(const std::optional<TradeOffData::Place>& current)
 {
     m_data.current = current;
     m_ring->data()->clear();
-    if (current && drawable(*current))
+    if (current && hasPlace(*current))
         m_ring->addData(current->bytes, current->error);
     // A recipe beyond the edge widens a view that nobody has zoomed, once the mouse lets go of the budget.
     if (!m_dragging && m_ring->dataCount() > 0 && m_fitted == shownEdges()
@@ -124,13 +124,13 @@ void TradeOffPlot::rebuild()
     m_frontier->data()->clear();
     m_uniform->data()->clear();
     for (const auto& place : m_data.frontier) {
-        if (!drawable(place))
+        if (!hasPlace(place))
             continue;
         m_frontier->addData(place.bytes, place.error);
         m_labels->obstacles.emplace_back(place.bytes, place.error);
     }
     for (const auto& place : m_data.uniform) {
-        if (!drawable(place))
+        if (!hasPlace(place))
             continue;
         m_uniform->addData(place.bytes, place.error);
         m_labels->labels.push_back({{place.bytes, place.error}, place.label, colors.text});
@@ -164,7 +164,7 @@ const TradeOffData::Place* TradeOffPlot::uniformAt(QPointF position) const
     const TradeOffData::Place* nearest = nullptr;
     double best = 9.0;  // pixels
     for (const auto& place : m_data.uniform) {
-        if (!drawable(place))
+        if (!hasPlace(place))
             continue;
         const QPointF away = pixelOf(place) - position;
         if (const double distance = std::hypot(away.x(), away.y()); distance < best) {
@@ -180,7 +180,7 @@ std::optional<std::size_t> TradeOffPlot::frontierAt(QPointF position, double tol
     std::optional<std::size_t> nearest;
     double best = tolerance;
     for (std::size_t i = 0; i < m_data.frontier.size(); ++i) {
-        if (!drawable(m_data.frontier[i]))
+        if (!hasPlace(m_data.frontier[i]))
             continue;
         const QPointF away = pixelOf(m_data.frontier[i]) - position;
         if (const double distance = std::hypot(away.x(), away.y()); distance < best) {
@@ -193,7 +193,7 @@ std::optional<std::size_t> TradeOffPlot::frontierAt(QPointF position, double tol
 
 QString TradeOffPlot::hoverText(QPointF position) const
 {
-    if (m_data.current && drawable(*m_data.current)) {
+    if (m_data.current && hasPlace(*m_data.current)) {
         const QPointF away = pixelOf(*m_data.current) - position;
         if (std::hypot(away.x(), away.y()) < 10.0)
             return described(*m_data.current, tr("Current recipe")) + tr("<br>Drag to change the budget");
@@ -210,7 +210,7 @@ void TradeOffPlot::press(QPointF position)
     m_pressed = position;
     m_dragging = false;
     const bool onRing =
-        m_data.current && drawable(*m_data.current) && QLineF(pixelOf(*m_data.current), position).length() < 12.0;
+        m_data.current && hasPlace(*m_data.current) && QLineF(pixelOf(*m_data.current), position).length() < 12.0;
     m_mayDrag = hasData() && !m_data.frontier.empty() && (onRing || frontierAt(position, 12.0));
     // What is taken hold of moves; the picture stays.
     canvas()->setInteraction(QCP::iRangeDrag, !m_mayDrag);
@@ -277,7 +277,7 @@ void TradeOffPlot::resetView()
     double smallest = std::numeric_limits<double>::infinity(), largest = 0.0;
     int points = 0;
     const auto include = [&](const TradeOffData::Place& place) {
-        if (!drawable(place))
+        if (!hasPlace(place))
             return;
         smallest = std::min(smallest, place.bytes);
         largest = std::max(largest, place.bytes);
@@ -295,7 +295,7 @@ void TradeOffPlot::resetView()
     double lowest = std::numeric_limits<double>::infinity(), highest = 0.0;
     for (const auto* places : {&m_data.uniform, &m_data.frontier}) {
         for (const auto& place : *places) {
-            if (drawable(place) && sizes.contains(place.bytes)) {
+            if (hasPlace(place) && sizes.contains(place.bytes)) {
                 lowest = std::min(lowest, place.error);
                 highest = std::max(highest, place.error);
             }

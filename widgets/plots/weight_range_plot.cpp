@@ -12,7 +12,7 @@
 
 namespace {
 
-const QLatin1String marker("selection");
+const QLatin1String selectionMarker("selection");
 
 /// Labels each block at its first tensor, as many blocks as there is room for.
 class BlockTicker final : public QCPAxisTicker
@@ -128,13 +128,13 @@ void WeightRangePlot::setSelection(const QStringList& tensors)
     m_selection = tensors;
     auto* canvas = this->canvas();
     for (int i = canvas->itemCount() - 1; i >= 0; --i)
-        if (canvas->item(i)->objectName() == marker)
+        if (canvas->item(i)->objectName() == selectionMarker)
             canvas->removeItem(i);
     for (std::size_t i = 0; i < m_ranges.size(); ++i) {
         if (!tensors.contains(m_ranges[i].tensor))
             continue;
         auto* band = new QCPItemRect(canvas);
-        band->setObjectName(marker);
+        band->setObjectName(selectionMarker);
         band->setLayer(QStringLiteral("grid"));
         band->topLeft->setTypeX(QCPItemPosition::ptPlotCoords);
         band->bottomRight->setTypeX(QCPItemPosition::ptPlotCoords);

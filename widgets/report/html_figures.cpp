@@ -5,9 +5,9 @@
 #include "widgets/plots/size_by_role_plot.h"
 #include "widgets/plots/study_figures.h"
 #include "widgets/plots/weight_range_plot.h"
+#include "widgets/report/html_text.h"
 #include "widgets/theme/theme.h"
 
-#include <QCoreApplication>
 #include <QRegularExpression>
 #include <QXmlStreamReader>
 #include <QXmlStreamWriter>
@@ -15,16 +15,12 @@
 #include <algorithm>
 
 using namespace quantloupe;
+using html_report_text::tr;
 
 namespace {
 
 constexpr int width = 860;
 constexpr std::size_t rankingLength = 20;
-
-QString tr(const char* text)
-{
-    return QCoreApplication::translate("HtmlReport", text);
-}
 
 /// Reports are drawn light, whatever the window wears.
 QByteArray draw(Plot& plot, int height)

@@ -4,20 +4,16 @@
 #include "core/report/formatting.h"
 #include "widgets/report/html_figures.h"
 #include "widgets/report/html_style.h"
+#include "widgets/report/html_text.h"
 
-#include <QCoreApplication>
 #include <QString>
 
 #include <algorithm>
 
 using namespace quantloupe;
+using html_report_text::tr;
 
 namespace {
-
-QString tr(const char* text)
-{
-    return QCoreApplication::translate("HtmlReport", text);
-}
 
 /// Names come from files that anyone may have made. Control characters have no place in HTML.
 QString escaped(const std::string& text)

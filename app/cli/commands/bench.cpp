@@ -53,7 +53,7 @@ Result<void> bench(const Session& session, BenchOptions options)
     return present(session, findingsOf(*result));
 }
 
-Action setUp(CLI::App& command)
+Action setUpBench(CLI::App& command)
 {
     auto options = std::make_shared<BenchOptions>();
     command.add_option("--scheme", options->schemes, "Scheme to measure (repeatable; default: one of each kind)")
@@ -75,6 +75,6 @@ Action setUp(CLI::App& command)
 }  // namespace
 
 extern const Command benchCommand;
-const Command benchCommand {"bench", "Throughput of the kernels on this machine", OutOption, setUp};
+const Command benchCommand {"bench", "Throughput of the kernels on this machine", OutOption, setUpBench};
 
 }  // namespace quantloupe::cli

@@ -48,7 +48,7 @@ Result<void> listDevices(const Session& session)
     return present(session, findings);
 }
 
-Action setUp(CLI::App& command)
+Action setUpDevices(CLI::App& command)
 {
     command.footer(
         "Each figure names its source in the JSON form. A profile of your own is a file in the same form as\n"
@@ -59,6 +59,6 @@ Action setUp(CLI::App& command)
 }  // namespace
 
 extern const Command devicesCommand;
-const Command devicesCommand {"devices", "Lists the device profiles that projections know", OutOption, setUp};
+const Command devicesCommand {"devices", "Lists the device profiles that projections know", OutOption, setUpDevices};
 
 }  // namespace quantloupe::cli

@@ -119,7 +119,7 @@ Result<void> inspect(const Session& session, const std::string& name)
     return present(session, findings);
 }
 
-Action setUp(CLI::App& command)
+Action setUpInspect(CLI::App& command)
 {
     auto name = std::make_shared<std::string>();
     command.add_option("MODEL", *name, "Checkpoint to list")->required();
@@ -130,6 +130,6 @@ Action setUp(CLI::App& command)
 
 extern const Command inspectCommand;
 const Command inspectCommand {"inspect", "Lists tensors: name, role, block, shape, dtype, parameters, bytes",
-    StudyOption | OutOption | TensorsOption, setUp};
+    StudyOption | OutOption | TensorsOption, setUpInspect};
 
 }  // namespace quantloupe::cli

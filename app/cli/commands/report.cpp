@@ -101,7 +101,7 @@ Result<void> report(const Session& session, ReportCommandOptions options)
     return print(session, json, "wrote " + out.string() + "\n");
 }
 
-Action setUp(CLI::App& command)
+Action setUpReport(CLI::App& command)
 {
     auto options = std::make_shared<ReportCommandOptions>();
     command.add_option("STUDY", options->study, "Study to report on")->required();
@@ -129,6 +129,6 @@ Action setUp(CLI::App& command)
 
 extern const Command reportCommand;
 const Command reportCommand {
-    "report", "Writes a study as HTML, Markdown or CSV, by the suffix of --out", OutOption, setUp};
+    "report", "Writes a study as HTML, Markdown or CSV, by the suffix of --out", OutOption, setUpReport};
 
 }  // namespace quantloupe::cli

@@ -143,7 +143,7 @@ Result<void> stats(const Session& session, const StatsOptions& options)
     return present(session, findings);
 }
 
-Action setUp(CLI::App& command)
+Action setUpStats(CLI::App& command)
 {
     auto options = std::make_shared<StatsOptions>();
     command.add_option("MODEL", options->model, "Checkpoint to measure")->required();
@@ -157,6 +157,6 @@ Action setUp(CLI::App& command)
 
 extern const Command statsCommand;
 const Command statsCommand {"stats", "Weight distributions: moments, kurtosis, outliers, ranges, per-channel figures",
-    StudyOption | OutOption | TensorsOption | ThreadsOption, setUp};
+    StudyOption | OutOption | TensorsOption | ThreadsOption, setUpStats};
 
 }  // namespace quantloupe::cli

@@ -25,7 +25,7 @@ Result<void> listTargets(const Session& session)
     return present(session, findings);
 }
 
-Action setUp(CLI::App&)
+Action setUpTargets(CLI::App&)
 {
     return [](Session& session) { return listTargets(session); };
 }
@@ -33,6 +33,6 @@ Action setUp(CLI::App&)
 }  // namespace
 
 extern const Command targetsCommand;
-const Command targetsCommand {"targets", "Lists what recipes can be exported to", OutOption, setUp};
+const Command targetsCommand {"targets", "Lists what recipes can be exported to", OutOption, setUpTargets};
 
 }  // namespace quantloupe::cli
