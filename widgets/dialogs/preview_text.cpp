@@ -6,7 +6,7 @@
 QString previewText(const std::string& content)
 {
     constexpr qsizetype limit = 200'000;  // characters
-    const auto text = QString::fromStdString(content);
+    auto text = QString::fromStdString(content);
     if (text.size() <= limit)
         return text;
     return text.left(limit)
