@@ -66,7 +66,7 @@ struct CachedRows {
         : scheme(std::move(prepared))
     {
         decodeRows(tensorOf(DType::F32).view, 0, rowsInCache, weights);
-        scheme.quantize(weights, rowsInCache, scratch);
+        scheme.quantize(0, weights, rowsInCache, scratch);
     }
 };
 

@@ -37,6 +37,9 @@ Result<void> requireBuilt(const Scheme& scheme)
     constexpr std::size_t someColumns = 256;
     if (auto quantizer = Quantizer::create(scheme, someColumns); !quantizer)
         return tl::unexpected(quantizer.error());
+    if (!scheme.algorithms.empty())
+        return failure(ErrorCode::Unsupported, "scheme '" + scheme.toString() + "'",
+            "algorithm " + std::string(nameOf(scheme.algorithms.front())) + " is not built yet");
     return {};
 }
 

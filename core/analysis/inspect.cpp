@@ -37,6 +37,7 @@ struct InspectionSums {
 struct InspectionScratch {
     QuantizerScratch quantizer {};
     std::vector<std::uint32_t> codes {};
+    std::vector<UnitGrid> grids {};
 };
 
 double entropyOf(std::span<const std::uint64_t> counts)
@@ -79,6 +80,24 @@ void orderByValue(std::span<const float> values, std::span<const std::uint64_t> 
     }
 }
 
+/// The levels in the middle of the row whose largest weight is the median one.
+std::vector<float> typicalLevels(const ModelTensor& tensor, const WeightStatistics& weights, const Quantizer& quantizer)
+{
+    const auto shape = matrixShape(tensor.view);
+    if (shape.elements() == 0)
+        return {};
+    std::vector<std::uint64_t> order(static_cast<std::size_t>(shape.rows));
+    std::iota(order.begin(), order.end(), std::uint64_t {0});
+    const auto middle = order.begin() + static_cast<std::ptrdiff_t>((order.size() - 1) / 2);
+    if (weights.rowAbsMax.size() == order.size())
+        std::nth_element(order.begin(), middle, order.end(), [&](std::uint64_t a, std::uint64_t b) {
+            return std::pair(weights.rowAbsMax[a], a) < std::pair(weights.rowAbsMax[b], b);
+        });
+    std::vector<float> row(quantizer.columns());
+    decodeRows(tensor.view, *middle, 1, row);
+    return quantizer.levelsAt(row, row.size() / 2);
+}
+
 }  // namespace
 
 Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStatistics& weights, const Scheme& scheme,
@@ -99,7 +118,7 @@ Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStat
     const auto shape = matrixShape(tensor.view);
     LayerInspection inspection;
     inspection.measurement = describeSizes(scheme, shape);
-    std::vector<UnitGrid> rowGrids(static_cast<std::size_t>(shape.rows));
+    std::vector<UnitGrid> rowGrids(ready.quantizer.hasGrids() ? static_cast<std::size_t>(shape.rows) : 0);
     tbb::enumerable_thread_specific<InspectionScratch> scratches;
 
     const auto sums = reduceTiles<InspectionSums>(
@@ -120,7 +139,7 @@ Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStat
                     auto& grids = scratch.quantizer.grids;
                     if (!total.codes.empty()) {
                         scratch.codes.resize(rows.size());
-                        ready.quantizer.encode(rows, count, grids, scratch.codes);
+                        ready.quantizer.encode(rows, count, grids, scratch.codes, scratch.quantizer.rowInBand);
                         for (std::size_t i = 0; i < rows.size(); ++i)
                             total.codes[scratch.codes[i]] += std::isfinite(rows[i]) ? 1U : 0U;
                     }
@@ -129,11 +148,15 @@ Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStat
                             if (!std::isfinite(rows[i]))
                                 quantized[i] = std::numeric_limits<float>::quiet_NaN();
                     total.quantized.add(quantized);
-                    const auto units = ready.quantizer.wholeTensor() ? 1 : ready.quantizer.unitsPerRow();
-                    for (std::size_t row = 0; row < count; ++row)
-                        rowGrids[firstRow + row] = ready.quantizer.wholeTensor()
-                            ? ready.tensorGrid
-                            : medianGrid(std::span(grids).subspan(row * units, units));
+                    const auto units = ready.quantizer.unitsPerRow();
+                    for (std::size_t row = 0; row < count && !grids.empty(); ++row) {
+                        const auto band = (scratch.quantizer.rowInBand + row) / ready.quantizer.rowsPerUnit();
+                        scratch.grids.assign(1, grids.front());
+                        if (!ready.quantizer.wholeTensor())
+                            scratch.grids.assign(grids.begin() + static_cast<std::ptrdiff_t>(band * units),
+                                grids.begin() + static_cast<std::ptrdiff_t>((band + 1) * units));
+                        rowGrids[firstRow + row] = medianGrid(scratch.grids);
+                    }
                 });
         });
     if (!sums)
@@ -145,7 +168,9 @@ Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStat
     inspection.quantizedHistogram = sums->quantized.histogram();
     inspection.entropyBits = sums->codes.empty() ? std::numeric_limits<double>::quiet_NaN() : entropyOf(sums->codes);
     if (!sums->codes.empty() && sums->codes.size() <= mostLevels)
-        orderByValue(ready.quantizer.levels(medianGrid(rowGrids)), sums->codes, inspection);
+        orderByValue(ready.quantizer.hasGrids() ? ready.quantizer.levels(medianGrid(rowGrids))
+                                                : typicalLevels(tensor, weights, ready.quantizer),
+            sums->codes, inspection);
     return inspection;
 }
 

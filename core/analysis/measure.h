@@ -6,6 +6,7 @@
 #include "core/analysis/prepared_scheme.h"
 #include "core/analysis/progress_share.h"
 
+#include <cstdint>
 #include <span>
 #include <stop_token>
 #include <vector>
@@ -28,7 +29,13 @@ SchemeMeasurement describeSizes(const Scheme& scheme, const MatrixShape& shape);
 /// was opened (reading a mapping beyond its file's end would end the program).
 Result<void> requireReadable(const ModelTensor& tensor);
 
-/// At most `count` rows, evenly spaced over the tensor, decoded one behind the other.
-std::vector<float> sampleRows(const ModelTensor& tensor, std::size_t count);
+/// Some rows of a tensor.
+struct RowSample {
+    std::vector<std::uint64_t> rows {};  ///< which, ascending
+    std::vector<float> weights {};       ///< decoded, one row behind the other
+};
+
+/// At most `count` rows, evenly spaced over the tensor.
+RowSample sampleRows(const ModelTensor& tensor, std::size_t count);
 
 }  // namespace quantloupe

@@ -16,7 +16,8 @@ double choosePivot(const ModelTensor& tensor)
 {
     double sum = 0.0;
     std::uint64_t count = 0;
-    for (const float weight : sampleRows(tensor, pivotRows)) {
+    const auto sample = sampleRows(tensor, pivotRows);
+    for (const float weight : sample.weights) {
         if (!std::isfinite(weight))
             continue;
         sum += static_cast<double>(weight);
@@ -38,17 +39,19 @@ Result<void> requireReadable(const ModelTensor& tensor)
     return {};
 }
 
-std::vector<float> sampleRows(const ModelTensor& tensor, std::size_t count)
+RowSample sampleRows(const ModelTensor& tensor, std::size_t count)
 {
     const auto shape = matrixShape(tensor.view);
     if (shape.elements() == 0)
         return {};
     const auto columns = static_cast<std::size_t>(shape.columns);
     const auto rows = static_cast<std::size_t>(std::min<std::uint64_t>(count, shape.rows));
-    std::vector<float> weights(rows * columns);
-    for (std::size_t i = 0; i < rows; ++i)
-        decodeRows(tensor.view, shape.rows * i / rows, 1, std::span(weights).subspan(i * columns, columns));
-    return weights;
+    RowSample sample {.rows = std::vector<std::uint64_t>(rows), .weights = std::vector<float>(rows * columns)};
+    for (std::size_t i = 0; i < rows; ++i) {
+        sample.rows[i] = shape.rows * i / rows;
+        decodeRows(tensor.view, sample.rows[i], 1, std::span(sample.weights).subspan(i * columns, columns));
+    }
+    return sample;
 }
 
 Result<WeightStatistics> measureWeights(const ModelTensor& tensor, std::stop_token stop, const ProgressShare& progress)

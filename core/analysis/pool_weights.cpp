@@ -80,18 +80,18 @@ float sizeOf(float x)
 }
 
 /// `original` and, unless weights are shown, what the scheme makes of it: one row.
-void poolRow(RowPooler& pooler, MapQuantity quantity, std::span<const float> original, const PreparedScheme* scheme,
-    PoolScratch& scratch)
+void poolRow(RowPooler& pooler, MapQuantity quantity, std::uint64_t row, std::span<const float> original,
+    const PreparedScheme* scheme, PoolScratch& scratch)
 {
     if (scheme == nullptr) {
         pooler.add([&](std::size_t i) { return sizeOf(original[i]); }, [&](std::size_t i) { return original[i]; });
         return;
     }
-    scheme->quantize(original, 1, scratch.quantizer);
+    scheme->quantize(row, original, 1, scratch.quantizer);
     const auto& quantized = scratch.quantizer.quantized;
     if (quantity == MapQuantity::Codes) {
         scratch.codes.resize(original.size());
-        scheme->quantizer.encode(original, 1, scratch.quantizer.grids, scratch.codes);
+        scheme->quantizer.encode(original, 1, scratch.quantizer.grids, scratch.codes, scratch.quantizer.rowInBand);
         pooler.add([&](std::size_t i) { return sizeOf(original[i]); },
             [&](std::size_t i) { return static_cast<float>(scratch.codes[i]); });
         return;
@@ -146,7 +146,7 @@ Result<WeightMap> poolWeights(const ModelTensor& tensor, const WeightStatistics&
                     auto row = map.firstRow + cellRow * map.rows / map.height;
                     for (; row < end && !stop.stop_requested(); ++row) {
                         decodeRows(tensor.view, row, 1, scratch.rows);
-                        poolRow(pooler, quantity, scratch.rows, ready ? &*ready : nullptr, scratch);
+                        poolRow(pooler, quantity, row, scratch.rows, ready ? &*ready : nullptr, scratch);
                     }
                 }
             },

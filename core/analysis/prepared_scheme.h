@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <stop_token>
 #include <vector>
@@ -18,17 +19,21 @@ namespace quantloupe {
 /// Buffers that one task reuses from tile to tile.
 struct QuantizerScratch {
     std::vector<UnitGrid> grids {};
+    std::size_t rowInBand = 0;  ///< the first row's, in the band of units that grids begin with
     std::vector<float> quantized {};
 };
 
 /// A quantizer with all that must be known about the whole tensor before its tiles can be worked on one by one.
 struct PreparedScheme {
     Quantizer quantizer;
-    UnitGrid tensorGrid {};   ///< Granularity::Tensor only
+    /// Grids that were found beforehand: one (Granularity::Tensor), or those of the whole tensor, in order (two-
+    /// dimensional blocks, scales that are quantized together). Empty where each step fits its own rows.
+    std::shared_ptr<const std::vector<UnitGrid>> grids {};
     double errorRange = 0.0;  ///< R of the error histogram
 
     /// Quantizes whole rows into scratch.quantized with the grids left in scratch.grids. Returns the clipped weights.
-    std::uint64_t quantize(std::span<const float> rows, std::size_t rowCount, QuantizerScratch& scratch) const;
+    std::uint64_t quantize(
+        std::uint64_t firstRow, std::span<const float> rows, std::size_t rowCount, QuantizerScratch& scratch) const;
 };
 
 /// Whole rows that are quantized at a time, so that originals, results and errors stay in the first-level cache.
@@ -43,12 +48,14 @@ void forEachStep(const PreparedScheme& scheme, const RowTile& tile, QuantizerScr
     for (std::size_t row = 0; row < tile.rowCount; row += step) {
         const auto count = std::min(step, tile.rowCount - row);
         const auto rows = tile.weights.subspan(row * columns, count * columns);
-        const auto clipped = scheme.quantize(rows, count, scratch);
-        each(rows, std::span(scratch.quantized), static_cast<std::size_t>(tile.firstRow) + row, count, clipped);
+        const auto first = static_cast<std::size_t>(tile.firstRow) + row;
+        const auto clipped = scheme.quantize(first, rows, count, scratch);
+        each(rows, std::span(scratch.quantized), first, count, clipped);
     }
 }
 
-/// Finds the grids of tensor-granularity schemes, all in the same passes, and the ranges of the error histograms.
+/// Finds the grids of tensor-granularity schemes, all in the same passes, those of schemes whose grids must be known
+/// for the whole tensor, one scheme after the other, and the ranges of the error histograms.
 /// Errors: Cancelled, Unsupported.
 Result<std::vector<PreparedScheme>> prepareSchemes(const ModelTensor& tensor, const WeightStatistics& weights,
     std::span<const Scheme> schemes, std::stop_token stop, ProgressShare& progress);

@@ -16,6 +16,7 @@ struct Layout {
     int bias;
     double largest;
     bool scaled;
+    bool divides = false;  ///< by the scale, instead of multiplying with the factor
 };
 
 constexpr Layout layoutOf(FloatKind kind)
@@ -25,6 +26,12 @@ constexpr Layout layoutOf(FloatKind kind)
     case FloatKind::BrainHalf: return {7, 8, 127, 3.3895313892515355e38, false};
     case FloatKind::E4M3: return {3, 4, 7, 448.0, true};
     case FloatKind::E5M2: return {2, 5, 15, 57344.0, true};
+    case FloatKind::E2M3: return {3, 2, 1, 7.5, true, true};
+    case FloatKind::E3M2: return {2, 3, 3, 28.0, true, true};
+    case FloatKind::E2M1: return {1, 2, 1, 6.0, true, true};
+    case FloatKind::Power3: return {0, 2, 3, 1.0, true, true};
+    case FloatKind::Power4: return {0, 3, 7, 1.0, true, true};
+    case FloatKind::Power5: return {0, 4, 15, 1.0, true, true};
     }
     return {};
 }
@@ -70,7 +77,8 @@ Encoded encodeOne(FloatKind kind, float weight, const UnitGrid& grid)
             std::bit_cast<std::uint32_t>(weight) >> (23U - mantissa) & ((1U << mantissa) - 1U);
         return {signOf(weight) | full | payload | 1U << (mantissa - 1U), false};
     }
-    const float scaled = layout.scaled ? weight * grid.zero : weight;
+    const float factored = layout.scaled ? weight * grid.zero : weight;
+    const float scaled = layout.divides ? weight / grid.scale : factored;
     const double size = roundedSize(std::abs(static_cast<double>(scaled)), layout);
     if (size <= layout.largest)
         return {signOf(scaled) | codeOfSize(size, layout), false};
@@ -89,7 +97,8 @@ float floatOfCode(FloatKind kind, std::uint32_t code)
     const std::uint32_t exponent = code >> mantissaBits & ((1U << exponentBits) - 1U);
     const std::uint32_t mantissa = code & ((1U << mantissaBits) - 1U);
     const bool fullExponent = exponent == (1U << exponentBits) - 1U;
-    if (kind == FloatKind::E4M3 ? fullExponent && mantissa == 7U : fullExponent) {
+    const bool special = kind == FloatKind::E4M3 ? fullExponent && mantissa == 7U : fullExponent && !layout.divides;
+    if (special) {
         // The bits of NaN are kept: a fake-quantized NaN is the decoded one.
         const std::uint32_t sign = negative ? 0x80000000U : 0U;
         return std::bit_cast<float>(sign | 0x7F800000U | mantissa << (23U - mantissaBits));

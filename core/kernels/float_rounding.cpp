@@ -17,23 +17,38 @@ namespace {
 
 struct HalfLayout {
     static constexpr int mantissaBits = 10, exponentBits = 5, bias = 15;
-    static constexpr bool saturates = false;
+    static constexpr bool saturates = false, divides = false;
     static constexpr float largest = 65504.0F;
 };
 struct BrainHalfLayout {
     static constexpr int mantissaBits = 7, exponentBits = 8, bias = 127;
-    static constexpr bool saturates = false;
+    static constexpr bool saturates = false, divides = false;
     static constexpr float largest = 3.3895313892515355e38F;
 };
 struct E4M3Layout {
     static constexpr int mantissaBits = 3, exponentBits = 4, bias = 7;
-    static constexpr bool saturates = true;
+    static constexpr bool saturates = true, divides = false;
     static constexpr float largest = 448.0F;
 };
 struct E5M2Layout {
     static constexpr int mantissaBits = 2, exponentBits = 5, bias = 15;
-    static constexpr bool saturates = true;
+    static constexpr bool saturates = true, divides = false;
     static constexpr float largest = 57344.0F;
+};
+
+template<int mantissa, int exponent>
+struct ElementLayout {
+    static constexpr int mantissaBits = mantissa, exponentBits = exponent, bias = (1 << (exponent - 1)) - 1;
+    static constexpr bool saturates = true, divides = true;
+    // No code is spared for infinity or NaN.
+    static constexpr float largest = static_cast<float>((2 << mantissa) - 1)
+        * static_cast<float>(1 << ((1 << exponent) - 1 - bias)) / static_cast<float>(1 << mantissa);
+};
+template<int exponent>
+struct PowerLayout {
+    static constexpr int mantissaBits = 0, exponentBits = exponent, bias = (1 << exponent) - 1;
+    static constexpr bool saturates = true, divides = true;
+    static constexpr float largest = 1.0F;
 };
 
 constexpr float powerOfTwo(int exponent)
@@ -58,7 +73,8 @@ V roundedSize(D d, V size)
     // Half to even: add just under half a unit, and one more where the last kept bit is odd; a carry moves the
     // exponent.
     const auto bits = hn::BitCast(di, size);
-    const auto odd = hn::And(hn::ShiftRight<dropped>(bits), hn::Set(di, 1));
+    const auto odd = Layout::mantissaBits == 0 ? hn::Set(di, 1)  // 1.5 is nearest to 2 as an even number of ones
+                                               : hn::And(hn::ShiftRight<dropped>(bits), hn::Set(di, 1));
     const auto sum = hn::Add(hn::Add(bits, hn::Set(di, (1 << (dropped - 1)) - 1)), odd);
     const V normal = hn::BitCast(d, hn::And(sum, hn::Set(di, ~((1 << dropped) - 1))));
     if constexpr (Layout::exponentBits == 8) {
@@ -71,14 +87,19 @@ V roundedSize(D d, V size)
     }
 }
 
-// The layout's value nearest to `weight` (times `factor` where it has scales); `clamped` as in integer_grid.cpp.
+// The layout's value nearest to `weight`, times or divided by `factor` where it has scales; `clamped` as in
+// integer_grid.cpp.
 template<class Layout, class D, class V = hn::Vec<D>, class DI = hn::RebindToSigned<D>>
 V rounded(D d, V weight, V factor, hn::Vec<DI>& clamped)
 {
     const DI di;
     const auto infinity = hn::Set(d, std::numeric_limits<float>::infinity());
     const auto number = hn::Eq(weight, weight);
-    const V scaled = Layout::saturates ? hn::Mul(hn::IfThenElseZero(number, weight), factor) : weight;
+    V scaled = weight;
+    if constexpr (Layout::divides)
+        scaled = hn::Div(hn::IfThenElseZero(number, weight), factor);
+    else if constexpr (Layout::saturates)
+        scaled = hn::Mul(hn::IfThenElseZero(number, weight), factor);
     const V size = roundedSize<Layout>(d, hn::Abs(scaled));
     const auto beyond = hn::Gt(size, hn::Set(d, Layout::largest));
     const auto finite = hn::Lt(hn::Abs(weight), infinity);
@@ -126,12 +147,18 @@ hn::Vec<DI> codeOf(D d, V value)
 }
 
 template<class Layout>
+float factorOf(const UnitGrid& grid)
+{
+    return Layout::divides ? grid.scale : grid.zero;
+}
+
+template<class Layout>
 std::uint64_t FakeQuantizeUnit(const float* weights, std::size_t count, const UnitGrid& grid, float* out)
 {
     const hn::ScalableTag<float> d;
     const hn::RebindToSigned<decltype(d)> di;
     const hn::CappedTag<float, 1> one;
-    const auto factor = hn::Set(d, grid.zero);
+    const auto factor = hn::Set(d, factorOf<Layout>(grid));
     const auto scale = hn::Set(d, grid.scale);
     auto clamped = hn::Zero(di);
     std::size_t i = 0;
@@ -142,7 +169,8 @@ std::uint64_t FakeQuantizeUnit(const float* weights, std::size_t count, const Un
     auto total = -static_cast<std::int64_t>(hn::GetLane(hn::SumOfLanes(di, clamped)));
     auto clampedTail = hn::Zero(hn::RebindToSigned<decltype(one)>());
     for (; i < count; ++i) {
-        const auto value = rounded<Layout>(one, hn::LoadU(one, weights + i), hn::Set(one, grid.zero), clampedTail);
+        const auto value =
+            rounded<Layout>(one, hn::LoadU(one, weights + i), hn::Set(one, factorOf<Layout>(grid)), clampedTail);
         hn::StoreU(Layout::saturates ? hn::Mul(value, hn::Set(one, grid.scale)) : value, one, out + i);
     }
     total -= static_cast<std::int64_t>(hn::GetLane(clampedTail));
@@ -160,11 +188,12 @@ void EncodeUnit(const float* weights, std::size_t count, const UnitGrid& grid, s
     auto ignoredTail = hn::Zero(hn::RebindToSigned<decltype(one)>());
     std::size_t i = 0;
     for (; i + hn::Lanes(d) <= count; i += hn::Lanes(d)) {
-        const auto value = rounded<Layout>(d, hn::LoadU(d, weights + i), hn::Set(d, grid.zero), ignored);
+        const auto value = rounded<Layout>(d, hn::LoadU(d, weights + i), hn::Set(d, factorOf<Layout>(grid)), ignored);
         hn::StoreU(hn::BitCast(du, codeOf<Layout>(d, value)), du, codes + i);
     }
     for (; i < count; ++i) {
-        const auto value = rounded<Layout>(one, hn::LoadU(one, weights + i), hn::Set(one, grid.zero), ignoredTail);
+        const auto value =
+            rounded<Layout>(one, hn::LoadU(one, weights + i), hn::Set(one, factorOf<Layout>(grid)), ignoredTail);
         codes[i] = static_cast<std::uint32_t>(hn::GetLane(codeOf<Layout>(one, value)));
     }
 }
@@ -208,6 +237,12 @@ std::uint64_t FakeQuantize(
     case FloatKind::BrainHalf: return FakeQuantizeRows<BrainHalfLayout>(rows, rowCount, shape, grids, out);
     case FloatKind::E4M3: return FakeQuantizeRows<E4M3Layout>(rows, rowCount, shape, grids, out);
     case FloatKind::E5M2: return FakeQuantizeRows<E5M2Layout>(rows, rowCount, shape, grids, out);
+    case FloatKind::E2M3: return FakeQuantizeRows<ElementLayout<3, 2>>(rows, rowCount, shape, grids, out);
+    case FloatKind::E3M2: return FakeQuantizeRows<ElementLayout<2, 3>>(rows, rowCount, shape, grids, out);
+    case FloatKind::E2M1: return FakeQuantizeRows<ElementLayout<1, 2>>(rows, rowCount, shape, grids, out);
+    case FloatKind::Power3: return FakeQuantizeRows<PowerLayout<2>>(rows, rowCount, shape, grids, out);
+    case FloatKind::Power4: return FakeQuantizeRows<PowerLayout<3>>(rows, rowCount, shape, grids, out);
+    case FloatKind::Power5: return FakeQuantizeRows<PowerLayout<4>>(rows, rowCount, shape, grids, out);
     }
     return 0;
 }
@@ -220,6 +255,12 @@ void Encode(FloatKind kind, const float* rows, std::size_t rowCount, const UnitS
     case FloatKind::BrainHalf: return EncodeRows<BrainHalfLayout>(rows, rowCount, shape, grids, codes);
     case FloatKind::E4M3: return EncodeRows<E4M3Layout>(rows, rowCount, shape, grids, codes);
     case FloatKind::E5M2: return EncodeRows<E5M2Layout>(rows, rowCount, shape, grids, codes);
+    case FloatKind::E2M3: return EncodeRows<ElementLayout<3, 2>>(rows, rowCount, shape, grids, codes);
+    case FloatKind::E3M2: return EncodeRows<ElementLayout<2, 3>>(rows, rowCount, shape, grids, codes);
+    case FloatKind::E2M1: return EncodeRows<ElementLayout<1, 2>>(rows, rowCount, shape, grids, codes);
+    case FloatKind::Power3: return EncodeRows<PowerLayout<2>>(rows, rowCount, shape, grids, codes);
+    case FloatKind::Power4: return EncodeRows<PowerLayout<3>>(rows, rowCount, shape, grids, codes);
+    case FloatKind::Power5: return EncodeRows<PowerLayout<4>>(rows, rowCount, shape, grids, codes);
     }
 }
 

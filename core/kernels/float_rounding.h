@@ -10,10 +10,13 @@ namespace quantloupe::kernels {
 
 /// Binary floating formats with one sign bit, rounded to nearest, ties to even, by integer arithmetic.
 /// Half and BrainHalf keep infinities and NaN (quieted, payload cut) and overflow to infinity; no scale.
-/// E4M3 (largest 448) and E5M2 (largest 57,344) saturate; NaN counts as +0; ŵ = grid.scale · round(w · grid.zero):
-/// the grid holds the factor of decoding and the factor of encoding, of which only the first is stored.
-/// Source: OCP 8-bit Floating Point Specification 1.0; IEEE 754-2008.
-enum class FloatKind : std::uint8_t { Half, BrainHalf, E4M3, E5M2 };
+/// The others saturate, and NaN counts as +0:
+/// - E4M3 (largest 448), E5M2 (57,344): ŵ = grid.scale · round(w · grid.zero): the grid holds the factor of decoding
+///   and the factor of encoding, of which only the first is stored;
+/// - E2M3 (7.5), E3M2 (28), E2M1 (6), which have neither infinity nor NaN, and Power3 … Power5, which have no mantissa
+///   (largest 1, levels 2⁻ᵏ and 0; ties between powers go up): ŵ = grid.scale · round(w / grid.scale).
+/// Source: OCP 8-bit Floating Point Specification 1.0, OCP Microscaling Formats 1.0; IEEE 754-2008.
+enum class FloatKind : std::uint8_t { Half, BrainHalf, E4M3, E5M2, E2M3, E3M2, E2M1, Power3, Power4, Power5 };
 
 /// Exact: every target returns the bits of the reference. Zeros keep their sign.
 /// Returns how many finite weights overflowed or saturated.

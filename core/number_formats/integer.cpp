@@ -4,6 +4,7 @@
 // (arXiv 2210.17323); asymf as ggml's q4_1: minimum and step.
 #include "core/kernels/integer_grid.h"
 #include "core/number_formats/number_format.h"
+#include "core/number_formats/stored_scale.h"
 
 #include <algorithm>
 #include <array>
@@ -36,8 +37,11 @@ kernels::IntegerCodes codesOf(const Scheme& scheme)
         scheme.symmetry == Symmetry::AsymmetricFloat};
 }
 
-std::string refusal(const Scheme&)
+std::string refusal(const Scheme& scheme)
 {
+    if (scheme.symmetry == Symmetry::AsymmetricFloat
+        && (scheme.scales == ScaleStorage::E8M0 || scheme.scales == ScaleStorage::Double8))
+        return "a floating minimum is no power of two and is not stored as one: asymf takes s32, s16 or sbf16";
     return {};
 }
 
@@ -53,24 +57,18 @@ float stepOver(float low, float high, float steps)
     return std::isfinite(step) ? std::max(step, smallest) : high / steps - low / steps;
 }
 
-// The largest product must not round to infinity; only scales near the end of float's range are ever lowered.
-float withoutOverflow(float scale, float steps)
+UnitGrid gridOf(const Scheme& scheme, const UnitRange& range)
 {
-    scale = std::min(scale, std::numeric_limits<float>::max() / steps);
-    while (!std::isfinite(scale * steps))
-        scale = std::nextafter(scale, 0.0F);
-    return scale;
-}
-
-UnitGrid gridOf(const Scheme& scheme, float low, float high)
-{
+    auto [low, high, ignored] = range;
     const float middle = middleCode(scheme);
     const float largest = largestCode(scheme);
+    if (low == 0.0F && high == 0.0F && scheme.scales == ScaleStorage::Double8)
+        return {scaleOfZeros(scheme.scales), middle};
     switch (scheme.symmetry) {
     case Symmetry::Symmetric:
         if (high == 0.0F)
             return {1.0F, middle};
-        return {withoutOverflow(std::max(high / (middle - 1.0F), smallest), middle - 1.0F), middle};
+        return {usableScale(scheme.scales, std::max(high / (middle - 1.0F), smallest), middle - 1.0F), middle};
     case Symmetry::SymmetricFull: {
         // As GPTQ's code does: mirrored only where something is negative.
         high = std::max(std::max(std::abs(low), high), 0.0F);
@@ -79,7 +77,7 @@ UnitGrid gridOf(const Scheme& scheme, float low, float high)
             low = -1.0F;
             high = 1.0F;
         }
-        return {withoutOverflow(stepOver(low, high, largest), middle), middle};
+        return {usableScale(scheme.scales, stepOver(low, high, largest), middle), middle};
     }
     case Symmetry::Asymmetric: {
         low = std::min(low, 0.0F);
@@ -88,17 +86,18 @@ UnitGrid gridOf(const Scheme& scheme, float low, float high)
             low = -1.0F;
             high = 1.0F;
         }
-        const float scale = stepOver(low, high, largest);
+        const float scale = storedScale(scheme.scales, stepOver(low, high, largest));
         const float zero = std::clamp(std::nearbyint(-low / scale), 0.0F, largest) + 0.0F;
-        return {withoutOverflow(scale, std::max(zero, largest - zero)), zero};
+        return {usableScale(scheme.scales, scale, std::max(zero, largest - zero)), zero};
     }
     case Symmetry::AsymmetricFloat: {
+        const float minimum = storedMinimum(scheme.scales, low);
         if (!(low < high))
-            return {1.0F, low};
-        float scale = withoutOverflow(stepOver(low, high, largest), largest);
-        while (!std::isfinite(scale * largest + low))
-            scale = std::nextafter(scale, 0.0F);
-        return {scale, low};
+            return {1.0F, minimum};
+        float scale = usableScale(scheme.scales, stepOver(minimum, high, largest), largest);
+        while (!std::isfinite(scale * largest + minimum))
+            scale = lowerScale(scheme.scales, scale);
+        return {scale, minimum};
     }
     }
     return {};
@@ -133,19 +132,24 @@ double worstCaseError(const Scheme& scheme, double absMax)
     // Half a step; a whole one where the largest positive value has no code of its own (symf), or where a rounded zero
     // point moves the grid by half a step against the range (asym). 2⁻²² of the largest weight covers what float
     // arithmetic rounds: a few units of its last place, which int16 notices.
-    const double rounding = std::ldexp(absMax, -22);
+    // A stored scale that came out larger has larger steps, one that came out smaller clips the ends.
+    const ScaleStretch stretch = scaleStretch(scheme.scales);
+    const double rounding = std::ldexp(absMax, -22) + 2.0 * absMax * (1.0 - stretch.smallest);
     switch (scheme.symmetry) {
-    case Symmetry::Symmetric: return 0.5 * absMax / (static_cast<double>(middleCode(scheme)) - 1.0) + rounding;
+    case Symmetry::Symmetric:
+        return stretch.largest * 0.5 * absMax / (static_cast<double>(middleCode(scheme)) - 1.0) + rounding;
     case Symmetry::SymmetricFull:
-    case Symmetry::Asymmetric: return 2.0 * absMax / largest + rounding;
-    case Symmetry::AsymmetricFloat: return absMax / largest + rounding;
+    case Symmetry::Asymmetric: return stretch.largest * 2.0 * absMax / largest + rounding;
+    case Symmetry::AsymmetricFloat: return stretch.largest * absMax / largest + rounding;
     }
     return 0.0;
 }
 
+constexpr GridMethods methods {basis, gridOf, fakeQuantize, encode, decode};
+
 }  // namespace
 
 extern const NumberFormat integer;
-const NumberFormat integer {formats, refusal, basis, gridOf, fakeQuantize, encode, decode, codeCount, worstCaseError};
+const NumberFormat integer {formats, refusal, codeCount, worstCaseError, &methods};
 
 }  // namespace quantloupe::number_formats

@@ -5,8 +5,11 @@
 #include "core/kernels/unit_grid.h"
 #include "core/schemes/scheme.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
+#include <vector>
 
 namespace quantloupe {
 
@@ -18,17 +21,20 @@ enum class GridBasis : std::uint8_t {
     AbsMean,  ///< low = high = mean |w|
 };
 
-/// A family of number formats: one row of the registry, in a file of its own. Functions get schemes that `refusal`
-/// has let through; `rows` are whole rows of `shape`, `grids` one per unit, or one if shape.shared.
-/// The law: fakeQuantize(x) == decode(encode(x)), bit for bit.
-struct NumberFormat {
-    std::span<const Format> formats;
-    /// What of this scheme is not built yet, as a clause such as "entropy ranges of int4 are not built yet"; empty if
-    /// all is. Granularity, scale storage and algorithms are looked at by Quantizer::create().
-    std::string (*refusal)(const Scheme& scheme);
+/// What is known of a unit when its grid is made.
+struct UnitRange {
+    float low = 0.0F;
+    float high = 0.0F;
+    float tensorAbsMax = 0.0F;  ///< of the whole tensor, where the format has a scale of two levels
+};
+
+/// Formats whose units hold a scale and perhaps a zero: the grid is found first, then every weight by itself becomes a
+/// code. `rows` are whole rows of `shape`, `grids` one per unit, or one if shape.shared.
+struct GridMethods {
     GridBasis (*basis)(const Scheme& scheme);
-    /// Grid of a unit whose values lie in [low, high], finite; always usable (scale finite and > 0, no ŵ overflows).
-    UnitGrid (*gridOf)(const Scheme& scheme, float low, float high);
+    /// Grid of a unit whose values lie in a finite range; always usable (scale finite and > 0, no ŵ overflows), and
+    /// one that the scheme's scale storage holds (see stored_scale.h).
+    UnitGrid (*gridOf)(const Scheme& scheme, const UnitRange& range);
     /// Returns how many finite weights were clamped.
     std::uint64_t (*fakeQuantize)(const Scheme& scheme, const kernels::UnitShape& shape, std::span<const float> rows,
         std::span<const UnitGrid> grids, std::span<float> out);
@@ -36,10 +42,40 @@ struct NumberFormat {
         std::span<const UnitGrid> grids, std::span<std::uint32_t> codes);
     void (*decode)(const Scheme& scheme, const kernels::UnitShape& shape, std::span<const std::uint32_t> codes,
         std::span<const UnitGrid> grids, std::span<float> out);
+};
+
+/// Formats whose scales and codes are found together: a row becomes bytes, codes and scales in one. Rows are
+/// independent; `importance` is empty or holds one value ≥ 0 per column.
+struct RowMethods {
+    /// Bytes of one row. Over all rows of a matrix they are Scheme::storedBytes().
+    std::size_t (*rowBytes)(const Scheme& scheme, std::size_t columns);
+    void (*pack)(const Scheme& scheme, std::size_t columns, std::span<const float> rows,
+        std::span<const float> importance, std::span<std::byte> bytes);
+    void (*unpack)(const Scheme& scheme, std::size_t columns, std::span<const std::byte> bytes, std::span<float> rows);
+    /// The code of each weight, as stored.
+    void (*codes)(
+        const Scheme& scheme, std::size_t columns, std::span<const std::byte> bytes, std::span<std::uint32_t> codes);
+    /// Values that the codes stand for at one weight of one row.
+    std::vector<float> (*levels)(
+        const Scheme& scheme, std::size_t columns, std::span<const std::byte> row, std::size_t column);
+    /// Weights along a row that share levels.
+    std::size_t (*unitLength)(const Scheme& scheme, std::size_t columns);
+};
+
+/// A family of number formats: one row of the registry, in a file of its own. Functions get schemes that `refusal`
+/// has let through. Exactly one of `grid` and `row` is there.
+/// The law: what comes out of fakeQuantize is what is decoded from the codes, bit for bit.
+struct NumberFormat {
+    std::span<const Format> formats;
+    /// What of this scheme is not built or makes no sense, as a clause such as "entropy ranges need more weights than
+    /// a group has"; empty if all is well. Granularity and algorithms are looked at by Quantizer::create().
+    std::string (*refusal)(const Scheme& scheme);
     /// 0 above 65,536.
     std::size_t (*codeCount)(const Scheme& scheme);
-    /// Bound of |w − ŵ| for finite |w| ≤ absMax, with the grid that gridOf() makes for the range −absMax … absMax.
+    /// Bound of |w − ŵ| for finite |w| ≤ absMax, with grids made for the range −absMax … absMax.
     double (*worstCaseError)(const Scheme& scheme, double absMax);
+    const GridMethods* grid = nullptr;
+    const RowMethods* row = nullptr;
 };
 
 /// nullptr: not built yet.

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <numeric>
+#include <utility>
 
 namespace quantloupe {
 
@@ -30,6 +32,32 @@ float quantileInPlace(std::span<float> values, double share)
     // Everything behind is no smaller: the neighbour above is the smallest of it.
     const float high = position.above == position.below ? low : *std::min_element(below + 1, values.end());
     return static_cast<float>(interpolate(static_cast<double>(low), static_cast<double>(high), position.fraction));
+}
+
+float quantileOf(std::vector<float>& values, std::vector<float>& weights, double share)
+{
+    double total = 0.0;
+    for (const float weight : weights)
+        total += static_cast<double>(weight);
+    if (!(total > 0.0))
+        return quantileInPlace(values, share);
+    std::vector<std::size_t> order(values.size());
+    std::iota(order.begin(), order.end(), std::size_t {0});
+    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return values[a] < values[b]; });
+    std::vector<float> sortedValues(values.size()), sortedWeights(values.size());
+    for (std::size_t i = 0; i < order.size(); ++i) {
+        sortedValues[i] = values[order[i]];
+        sortedWeights[i] = weights[order[i]];
+    }
+    values = std::move(sortedValues);
+    weights = std::move(sortedWeights);
+    double below = 0.0;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        below += static_cast<double>(weights[i]);
+        if (below >= share * total)
+            return values[i];
+    }
+    return values.back();
 }
 
 std::uint32_t orderedKey(float value)

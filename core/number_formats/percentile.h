@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace quantloupe {
 
@@ -21,6 +22,10 @@ double interpolate(double below, double above, double fraction);
 
 /// Quantile of the values, which are reordered. @pre not empty, no NaN
 float quantileInPlace(std::span<float> values, double share);
+
+/// quantileInPlace() where `weights` is empty; else the smallest value at which the values up to it hold that share of
+/// all weight, without interpolation. Both spans are reordered together; a total weight of 0 counts as no weights.
+float quantileOf(std::vector<float>& values, std::vector<float>& weights, double share);
 
 /// Maps floats to integers in the same order (−0 just below +0), and back: what radix selection counts.
 std::uint32_t orderedKey(float value);

@@ -27,7 +27,7 @@ GridBasis basis(const Scheme&)
 {
     return GridBasis::None;
 }
-UnitGrid gridOf(const Scheme&, float, float)
+UnitGrid gridOf(const Scheme&, const UnitRange&)
 {
     return {};
 }
@@ -76,10 +76,11 @@ double worstCaseError(const Scheme& scheme, double absMax)
     }
 }
 
+constexpr GridMethods methods {basis, gridOf, fakeQuantize, encode, decode};
+
 }  // namespace
 
 extern const NumberFormat plain_float;
-const NumberFormat plain_float {
-    formats, refusal, basis, gridOf, fakeQuantize, encode, decode, codeCount, worstCaseError};
+const NumberFormat plain_float {formats, refusal, codeCount, worstCaseError, &methods};
 
 }  // namespace quantloupe::number_formats

@@ -3,6 +3,7 @@
 
 #include "core/kernels/power_error.h"
 #include "core/kernels/ranges.h"
+#include "core/number_formats/entropy_range.h"
 #include "core/number_formats/number_format.h"
 #include "core/number_formats/percentile.h"
 #include "core/number_formats/unit_fitting.h"
@@ -37,10 +38,10 @@ TensorRangeSearch::TensorRangeSearch(
     , m_maximum(finiteCount == 0 ? 0.0F : maximum)
     , m_count(finiteCount)
 {
-    const GridBasis basis = m_quantizer.format().basis(m_quantizer.scheme());
+    const GridBasis basis = m_quantizer.format().grid->basis(m_quantizer.scheme());
     const RangeEstimator::Kind kind = m_quantizer.scheme().range.kind;
     if (basis == GridBasis::None || finiteCount == 0) {
-        m_grid = m_quantizer.format().gridOf(m_quantizer.scheme(), 0.0F, 0.0F);
+        m_grid = gridOf(0.0F, 0.0F);
         return;
     }
     if (basis == GridBasis::AbsMean) {
@@ -51,8 +52,11 @@ TensorRangeSearch::TensorRangeSearch(
         m_maximum = std::max(-m_minimum, m_maximum);
         m_minimum = -m_maximum;
     }
+    const bool anySize = m_maximum > 0.0F || m_minimum < 0.0F;
     if (kind == RangeEstimator::Kind::Mse) {
         m_stage = Stage::MseCandidates;
+    } else if (kind == RangeEstimator::Kind::Entropy && anySize) {
+        m_stage = Stage::Entropy;
     } else if (kind == RangeEstimator::Kind::Percentile) {
         m_stage = Stage::PercentileHigh;
         const double share = m_quantizer.scheme().range.percentile / 100.0;
@@ -63,8 +67,13 @@ TensorRangeSearch::TensorRangeSearch(
             m_ranks.insert(m_ranks.end(), {low.below, low.above});
         }
     } else {
-        m_grid = m_quantizer.format().gridOf(m_quantizer.scheme(), m_minimum, m_maximum);
+        m_grid = gridOf(m_minimum, m_maximum);
     }
+}
+
+UnitGrid TensorRangeSearch::gridOf(float low, float high) const
+{
+    return m_quantizer.format().grid->gridOf(m_quantizer.scheme(), {low, high, std::max(-m_minimum, m_maximum)});
 }
 
 bool TensorRangeSearch::needsPass() const
@@ -78,6 +87,7 @@ TensorRangeSearch::Partial TensorRangeSearch::emptyPartial() const
     case Stage::Done: break;
     case Stage::AbsMean: return {std::vector<std::uint64_t>(1), std::vector<double>(1)};
     case Stage::MseCandidates: return {{}, std::vector<double>(shrinkCandidates)};
+    case Stage::Entropy: return {{}, std::vector<double>(entropyBins)};
     case Stage::PercentileHigh: return {std::vector<std::uint64_t>(bucketCount), {}};
     case Stage::PercentileLow: return {std::vector<std::uint64_t>(bucketCount * m_prefixes.size()), {}};
     }
@@ -104,8 +114,8 @@ void TensorRangeSearch::add(Partial& partial, std::span<const float> weights) co
             const std::span<float> out(quantized.data(), chunk.size());
             for (std::size_t i = 0; i < shrinkCandidates; ++i) {
                 const auto [low, high] = shrunkRange(m_minimum, m_maximum, i);
-                const UnitGrid grid = m_quantizer.format().gridOf(scheme, low, high);
-                m_quantizer.format().fakeQuantize(scheme, shape, chunk, {&grid, 1}, out);
+                const UnitGrid grid = gridOf(low, high);
+                m_quantizer.format().grid->fakeQuantize(scheme, shape, chunk, {&grid, 1}, out);
                 double error = 0.0;
                 kernels::powerErrorsOfUnits(chunk, out, shape, {&factor, 1}, {&error, 1});
                 partial.sums[i] += error;
@@ -113,6 +123,7 @@ void TensorRangeSearch::add(Partial& partial, std::span<const float> weights) co
         }
         return;
     }
+    case Stage::Entropy: countSizes(weights, {}, std::max(-m_minimum, m_maximum), partial.sums); return;
     case Stage::PercentileHigh:
     case Stage::PercentileLow: break;
     }
@@ -133,21 +144,27 @@ void TensorRangeSearch::add(Partial& partial, std::span<const float> weights) co
 
 void TensorRangeSearch::finishPass(const Partial& total)
 {
-    const NumberFormat& format = m_quantizer.format();
     const Scheme& scheme = m_quantizer.scheme();
     switch (m_stage) {
     case Stage::Done: return;
     case Stage::AbsMean: {
         const std::uint64_t count = total.counts[0];
         const auto mean = static_cast<float>(count == 0 ? 0.0 : total.sums[0] / static_cast<double>(count));
-        m_grid = format.gridOf(scheme, mean, mean);
+        m_grid = gridOf(mean, mean);
         break;
     }
     case Stage::MseCandidates: {
         // min_element returns the first of equals, as the original's strict comparison does.
         const auto best = std::min_element(total.sums.begin(), total.sums.end());
         const auto [low, high] = shrunkRange(m_minimum, m_maximum, static_cast<std::size_t>(best - total.sums.begin()));
-        m_grid = format.gridOf(scheme, low, high);
+        m_grid = gridOf(low, high);
+        break;
+    }
+    case Stage::Entropy: {
+        const kernels::FiniteRange cut = cutRange({m_minimum, m_maximum},
+            entropyThreshold(
+                total.sums, std::max(-m_minimum, m_maximum), static_cast<unsigned>(codeBits(scheme.format))));
+        m_grid = gridOf(cut.minimum, cut.maximum);
         break;
     }
     case Stage::PercentileHigh: {
@@ -189,10 +206,9 @@ void TensorRangeSearch::finishPercentile(const Partial& total)
     const auto high = static_cast<float>(interpolate(values[0], values[1], quantilePosition(m_count, share).fraction));
     if (isTwoSided(scheme)) {
         const double fraction = quantilePosition(m_count, 1.0 - share).fraction;
-        m_grid =
-            m_quantizer.format().gridOf(scheme, static_cast<float>(interpolate(values[2], values[3], fraction)), high);
+        m_grid = gridOf(static_cast<float>(interpolate(values[2], values[3], fraction)), high);
     } else {
-        m_grid = m_quantizer.format().gridOf(scheme, m_minimum < 0.0F ? -high : 0.0F, high);
+        m_grid = gridOf(m_minimum < 0.0F ? -high : 0.0F, high);
     }
 }
 

@@ -10,7 +10,8 @@
 namespace quantloupe {
 
 /// Finds the one grid of a tensor-granularity scheme in as few passes over the tensor as its range needs, without ever
-/// holding the tensor: 0 for minmax, 1 for absmean (ternary) and mse, 2–3 for exact percentiles (radix selection).
+/// holding the tensor: 0 for minmax, 1 for absmean (ternary), entropy and mse, 2–3 for exact percentiles (radix
+/// selection).
 ///
 ///     TensorRangeSearch search(quantizer, minimum, maximum, finiteCount);
 ///     while (search.needsPass()) {
@@ -41,8 +42,9 @@ public:
     UnitGrid grid() const;
 
 private:
-    enum class Stage : std::uint8_t { Done, AbsMean, MseCandidates, PercentileHigh, PercentileLow };
+    enum class Stage : std::uint8_t { Done, AbsMean, MseCandidates, Entropy, PercentileHigh, PercentileLow };
     void finishPercentile(const Partial& total);
+    UnitGrid gridOf(float low, float high) const;
     Quantizer m_quantizer;
     float m_minimum = 0.0F, m_maximum = 0.0F;
     std::uint64_t m_count = 0;

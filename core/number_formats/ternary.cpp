@@ -3,6 +3,7 @@
 // is 1.
 #include "core/kernels/integer_grid.h"
 #include "core/number_formats/number_format.h"
+#include "core/number_formats/stored_scale.h"
 
 #include <algorithm>
 #include <array>
@@ -24,9 +25,9 @@ GridBasis basis(const Scheme&)
     return GridBasis::AbsMean;
 }
 
-UnitGrid gridOf(const Scheme&, float, float mean)
+UnitGrid gridOf(const Scheme& scheme, const UnitRange& range)
 {
-    return {std::clamp(mean, smallestScale, std::numeric_limits<float>::max()), 1.0F};
+    return {usableScale(scheme.scales, std::max(range.high, smallestScale), 1.0F), 1.0F};
 }
 
 std::uint64_t fakeQuantize(const Scheme&, const kernels::UnitShape& shape, std::span<const float> rows,
@@ -58,9 +59,11 @@ double worstCaseError(const Scheme&, double absMax)
     return absMax;
 }
 
+constexpr GridMethods methods {basis, gridOf, fakeQuantize, encode, decode};
+
 }  // namespace
 
 extern const NumberFormat ternary;
-const NumberFormat ternary {formats, refusal, basis, gridOf, fakeQuantize, encode, decode, codeCount, worstCaseError};
+const NumberFormat ternary {formats, refusal, codeCount, worstCaseError, &methods};
 
 }  // namespace quantloupe::number_formats

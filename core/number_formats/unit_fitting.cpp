@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/number_formats/unit_fitting.h"
 
-#include "core/kernels/power_error.h"
 #include "core/kernels/ranges.h"
+#include "core/number_formats/entropy_range.h"
 #include "core/number_formats/percentile.h"
+#include "core/number_formats/shrink_search.h"
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <vector>
 
 namespace quantloupe {
@@ -15,92 +15,121 @@ namespace {
 
 using kernels::FiniteRange;
 
+// One band of rows whose units lie one upon the other.
+struct Band {
+    std::span<const float> rows;
+    std::size_t rowCount;
+};
+
+bool isAbsolute(const GridMethods& format, const Scheme& scheme)
+{
+    return format.basis(scheme) == GridBasis::AbsMax;
+}
+
 // The grid of a plain range: nothing finite counts as all zero.
-UnitGrid gridOfRange(const NumberFormat& format, const Scheme& scheme, const FiniteRange& range)
+UnitGrid gridOfRange(const GridMethods& format, const FittingTask& task, const FiniteRange& range)
 {
-    if (format.basis(scheme) == GridBasis::AbsMax)
-        return format.gridOf(scheme, -range.absMax(), range.absMax());
-    return range.empty() ? format.gridOf(scheme, 0.0F, 0.0F) : format.gridOf(scheme, range.minimum, range.maximum);
+    if (isAbsolute(format, task.scheme))
+        return format.gridOf(task.scheme, {-range.absMax(), range.absMax(), task.tensorAbsMax});
+    return range.empty() ? format.gridOf(task.scheme, {0.0F, 0.0F, task.tensorAbsMax})
+                         : format.gridOf(task.scheme, {range.minimum, range.maximum, task.tensorAbsMax});
 }
 
-// The range between two percentiles of a unit, or ± the percentile of |w|.
-FiniteRange percentileRange(
-    const NumberFormat& format, const Scheme& scheme, std::span<const float> unit, std::vector<float>& scratch)
-{
-    scratch.clear();
-    std::copy_if(unit.begin(), unit.end(), std::back_inserter(scratch), [](float x) { return std::isfinite(x); });
-    if (scratch.empty())
-        return {};
-    const double share = scheme.range.percentile / 100.0;
-    if (isTwoSided(scheme)) {
-        const float high = quantileInPlace(scratch, share);
-        return {quantileInPlace(scratch, 1.0 - share), high};
-    }
-    const bool anyNegative = std::any_of(scratch.begin(), scratch.end(), [](float x) { return x < 0.0F; });
-    for (float& value : scratch)
-        value = std::abs(value);
-    const float high = quantileInPlace(scratch, share);
-    // symf looks at whether anything is negative; the others make ±high of it themselves.
-    return {anyNegative || format.basis(scheme) == GridBasis::AbsMax ? -high : 0.0F, high};
-}
-
-// GPTQ's clipping search over the units of one row; candidates are tried for the whole row at once so that the kernels
-// are entered once per row and not once per unit.
-class RowSearch
+// Fits the units of a band, each handed over as its finite weights and what they weigh (empty: all the same).
+class UnitGatherer
 {
 public:
-    RowSearch(const NumberFormat& format, const Scheme& scheme, const kernels::UnitShape& shape)
-        : m_format(format)
-        , m_scheme(scheme)
-        , m_shape(shape)
-        , m_ranges(shape.unitsPerRow())
-        , m_factors(shape.unitsPerRow())
-        , m_candidates(shape.unitsPerRow())
-        , m_errors(shape.unitsPerRow())
-        , m_best(shape.unitsPerRow())
-        , m_quantized(shape.columns)
+    explicit UnitGatherer(const FittingTask& task)
+        : m_task(task)
     {
     }
 
-    void fit(std::span<const float> row, std::span<UnitGrid> grids)
+    void gather(const Band& band, std::size_t unit)
     {
-        const bool symmetric = m_format.basis(m_scheme) == GridBasis::AbsMax;
-        kernels::rangesOfUnits(row, m_shape, m_ranges);
-        for (std::size_t u = 0; u < m_ranges.size(); ++u) {
-            const float absMax = m_ranges[u].absMax();
-            if (m_ranges[u].empty())
-                m_ranges[u] = {0.0F, 0.0F};
-            if (symmetric)
-                m_ranges[u] = {-absMax, absMax};
-            m_factors[u] = kernels::powerErrorFactor(absMax);
-            m_best[u] = std::numeric_limits<double>::infinity();
-        }
-        for (std::size_t candidate = 0; candidate < shrinkCandidates; ++candidate) {
-            for (std::size_t u = 0; u < m_ranges.size(); ++u) {
-                const auto [low, high] = shrunkRange(m_ranges[u].minimum, m_ranges[u].maximum, candidate);
-                m_candidates[u] = m_format.gridOf(m_scheme, low, high);
+        const kernels::UnitShape& shape = m_task.shape;
+        const std::size_t begin = unit * shape.length;
+        const std::size_t end = std::min(begin + shape.length, shape.columns);
+        values.clear();
+        weights.clear();
+        for (std::size_t row = 0; row < band.rowCount; ++row)
+            for (std::size_t column = begin; column < end; ++column) {
+                const float value = band.rows[row * shape.columns + column];
+                if (!std::isfinite(value))
+                    continue;
+                values.push_back(value);
+                if (!m_task.importance.empty())
+                    weights.push_back(m_task.importance[column]);
             }
-            m_format.fakeQuantize(m_scheme, m_shape, row, m_candidates, m_quantized);
-            kernels::powerErrorsOfUnits(row, m_quantized, m_shape, m_factors, m_errors);
-            for (std::size_t u = 0; u < m_ranges.size(); ++u)
-                if (candidate == 0 || m_errors[u] < m_best[u]) {
-                    m_best[u] = m_errors[u];
-                    grids[u] = m_candidates[u];
-                }
-        }
     }
+
+    std::vector<float> values {};
+    std::vector<float> weights {};
 
 private:
-    const NumberFormat& m_format;
-    const Scheme& m_scheme;
-    const kernels::UnitShape& m_shape;
-    std::vector<FiniteRange> m_ranges;
-    std::vector<float> m_factors;
-    std::vector<UnitGrid> m_candidates;
-    std::vector<double> m_errors;
-    std::vector<double> m_best;
-    std::vector<float> m_quantized;
+    const FittingTask& m_task;
 };
+
+// The range between two percentiles of a unit, or ± the percentile of |w|.
+FiniteRange percentileRange(const GridMethods& format, const FittingTask& task, UnitGatherer& unit)
+{
+    if (unit.values.empty())
+        return {};
+    const double share = task.scheme.range.percentile / 100.0;
+    if (isTwoSided(task.scheme)) {
+        const float high = quantileOf(unit.values, unit.weights, share);
+        return {quantileOf(unit.values, unit.weights, 1.0 - share), high};
+    }
+    const bool anyNegative = std::any_of(unit.values.begin(), unit.values.end(), [](float x) { return x < 0.0F; });
+    for (float& value : unit.values)
+        value = std::abs(value);
+    const float high = quantileOf(unit.values, unit.weights, share);
+    // symf looks at whether anything is negative; the others make ±high of it themselves.
+    return {anyNegative || isAbsolute(format, task.scheme) ? -high : 0.0F, high};
+}
+
+FiniteRange entropyRange(const FittingTask& task, const UnitGatherer& unit)
+{
+    const FiniteRange whole = kernels::rangeOf(unit.values);
+    if (whole.absMax() == 0.0F)
+        return whole;
+    std::vector<double> counts(entropyBins);
+    countSizes(unit.values, unit.weights, whole.absMax(), counts);
+    return cutRange(
+        whole, entropyThreshold(counts, whole.absMax(), static_cast<unsigned>(codeBits(task.scheme.format))));
+}
+
+void fitMeans(const GridMethods& format, const FittingTask& task, const Band& band, std::span<UnitGrid> grids)
+{
+    const kernels::UnitShape& shape = task.shape;
+    for (std::size_t unit = 0; unit < grids.size(); ++unit) {
+        kernels::AbsSum sum;
+        const std::size_t begin = unit * shape.length;
+        for (std::size_t row = 0; row < band.rowCount; ++row) {
+            const auto part = kernels::absSumOf(
+                band.rows.subspan(row * shape.columns + begin, std::min(shape.length, shape.columns - begin)));
+            sum.sum += part.sum;
+            sum.count += part.count;
+        }
+        const auto mean = static_cast<float>(sum.count == 0 ? 0.0 : sum.sum / static_cast<double>(sum.count));
+        grids[unit] = format.gridOf(task.scheme, {mean, mean, task.tensorAbsMax});
+    }
+}
+
+void fitRanges(const GridMethods& format, const FittingTask& task, const Band& band, std::span<UnitGrid> grids,
+    std::vector<FiniteRange>& scratch)
+{
+    const std::size_t units = grids.size();
+    scratch.resize(band.rowCount * units);
+    kernels::rangesOfUnits(band.rows, task.shape, scratch);
+    for (std::size_t unit = 0; unit < units; ++unit) {
+        FiniteRange range = scratch[unit];
+        for (std::size_t row = 1; row < band.rowCount; ++row) {
+            range.minimum = std::min(range.minimum, scratch[row * units + unit].minimum);
+            range.maximum = std::max(range.maximum, scratch[row * units + unit].maximum);
+        }
+        grids[unit] = gridOfRange(format, task, range);
+    }
+}
 
 }  // namespace
 
@@ -109,57 +138,44 @@ bool isTwoSided(const Scheme& scheme)
     return scheme.symmetry == Symmetry::Asymmetric || scheme.symmetry == Symmetry::AsymmetricFloat;
 }
 
-ShrunkRange shrunkRange(float low, float high, std::size_t candidate)
+FiniteRange cutRange(const FiniteRange& whole, float threshold)
 {
-    // The original's factor is a Python number (a double); its product with a float tensor is a float one.
-    const auto factor = static_cast<float>(1.0 - static_cast<double>(candidate) / 100.0);
-    return {factor * low, factor * high};
+    return {std::max(whole.minimum, -threshold), std::min(whole.maximum, threshold)};
 }
 
-void fitUnits(const NumberFormat& format, const Scheme& scheme, const kernels::UnitShape& shape,
-    std::span<const float> rows, std::span<UnitGrid> grids)
+void fitUnits(
+    const GridMethods& format, const FittingTask& task, std::span<const float> rows, std::span<UnitGrid> grids)
 {
-    const std::size_t unitsPerRow = shape.unitsPerRow();
-    const std::size_t rowCount = shape.rows(rows.size());
-    if (format.basis(scheme) == GridBasis::None) {
+    const GridBasis basis = format.basis(task.scheme);
+    if (basis == GridBasis::None) {
         std::fill(grids.begin(), grids.end(), UnitGrid {});
         return;
     }
-    if (format.basis(scheme) == GridBasis::AbsMean) {
-        std::vector<double> means(unitsPerRow);
-        for (std::size_t row = 0; row < rowCount; ++row) {
-            kernels::absMeansOfUnits(rows.subspan(row * shape.columns, shape.columns), shape, means);
-            for (std::size_t u = 0; u < unitsPerRow; ++u) {
-                const auto mean = static_cast<float>(means[u]);
-                grids[row * unitsPerRow + u] = format.gridOf(scheme, mean, mean);
+    const std::size_t columns = task.shape.columns;
+    const std::size_t units = task.shape.unitsPerRow();
+    const std::size_t rowCount = task.shape.rows(rows.size());
+    const RangeEstimator::Kind kind = task.scheme.range.kind;
+    std::vector<FiniteRange> ranges;
+    ShrinkSearch search(format, task);
+    UnitGatherer gatherer(task);
+    for (std::size_t row = 0; row < rowCount; row += task.rowsPerUnit) {
+        const std::size_t count = std::min(task.rowsPerUnit, rowCount - row);
+        const Band band {rows.subspan(row * columns, count * columns), count};
+        const auto own = grids.subspan(row / task.rowsPerUnit * units, units);
+        if (basis == GridBasis::AbsMean) {
+            fitMeans(format, task, band, own);
+        } else if (kind == RangeEstimator::Kind::MinMax) {
+            fitRanges(format, task, band, own, ranges);
+        } else if (kind == RangeEstimator::Kind::Mse) {
+            search.fit(band.rows, band.rowCount, own);
+        } else {
+            for (std::size_t unit = 0; unit < units; ++unit) {
+                gatherer.gather(band, unit);
+                own[unit] = gridOfRange(format, task,
+                    kind == RangeEstimator::Kind::Entropy ? entropyRange(task, gatherer)
+                                                          : percentileRange(format, task, gatherer));
             }
         }
-        return;
-    }
-    if (scheme.range.kind == RangeEstimator::Kind::Mse) {
-        RowSearch search(format, scheme, shape);
-        for (std::size_t row = 0; row < rowCount; ++row)
-            search.fit(rows.subspan(row * shape.columns, shape.columns), grids.subspan(row * unitsPerRow, unitsPerRow));
-        return;
-    }
-    if (scheme.range.kind == RangeEstimator::Kind::Percentile) {
-        std::vector<float> scratch;
-        scratch.reserve(shape.length);
-        for (std::size_t row = 0; row < rowCount; ++row)
-            for (std::size_t u = 0; u < unitsPerRow; ++u) {
-                const std::size_t start = u * shape.length;
-                const auto unit =
-                    rows.subspan(row * shape.columns + start, std::min(shape.length, shape.columns - start));
-                grids[row * unitsPerRow + u] =
-                    gridOfRange(format, scheme, percentileRange(format, scheme, unit, scratch));
-            }
-        return;
-    }
-    std::vector<FiniteRange> ranges(unitsPerRow);
-    for (std::size_t row = 0; row < rowCount; ++row) {
-        kernels::rangesOfUnits(rows.subspan(row * shape.columns, shape.columns), shape, ranges);
-        for (std::size_t u = 0; u < unitsPerRow; ++u)
-            grids[row * unitsPerRow + u] = gridOfRange(format, scheme, ranges[u]);
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "core/kernels/ranges.h"
 #include "core/number_formats/number_format.h"
 
 #include <cstddef>
@@ -21,8 +22,22 @@ ShrunkRange shrunkRange(float low, float high, std::size_t candidate);
 /// Whether both ends of the range are looked for on their own.
 bool isTwoSided(const Scheme& scheme);
 
-/// Chooses the grids of whole rows by the scheme's range estimator. grids: one per unit.
-void fitUnits(const NumberFormat& format, const Scheme& scheme, const kernels::UnitShape& shape,
-    std::span<const float> rows, std::span<UnitGrid> grids);
+/// The part of a range within ±threshold.
+kernels::FiniteRange cutRange(const kernels::FiniteRange& whole, float threshold);
+
+/// What the units of some rows are fitted to.
+struct FittingTask {
+    const Scheme& scheme;
+    kernels::UnitShape shape;
+    std::size_t rowsPerUnit = 1;
+    float tensorAbsMax = 0.0F;
+    std::span<const float> importance {};  ///< empty, or what each column weighs
+};
+
+/// Chooses the grids of whole rows by the scheme's range estimator: one per unit, band of rows after band.
+/// Importance weighs the errors of the mse search, the ranks of percentiles and the counts of entropy ranges; minmax
+/// and the mean of |w| have nothing to weigh.
+void fitUnits(
+    const GridMethods& format, const FittingTask& task, std::span<const float> rows, std::span<UnitGrid> grids);
 
 }  // namespace quantloupe

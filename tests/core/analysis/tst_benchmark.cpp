@@ -52,7 +52,7 @@ private Q_SLOTS:
         options.rows = 0;
         QCOMPARE(runBenchmark(options, {}).error().code, ErrorCode::InvalidArgument);
         options.rows = options.columns = 8;
-        options.schemes = {Scheme::parse("mxfp4").value()};
+        options.schemes = {Scheme::parse("int4:entropy").value()};
         QCOMPARE(runBenchmark(options, {}).error().code, ErrorCode::Unsupported);
         std::stop_source stop;
         stop.request_stop();

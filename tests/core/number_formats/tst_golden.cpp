@@ -2,42 +2,19 @@
 // Results of the original implementations on real and synthetic layers, reproduced within their tolerance classes.
 #include "core/number_formats/quantizer.h"
 #include "core/number_formats/tensor_range_search.h"
-#include "tests/support/npy_file.h"
-#include "tests/support/shared_data.h"
-#include "tests/support/synthetic_layer.h"
+#include "tests/support/golden_layers.h"
 
-#include <nlohmann/json.hpp>
-
-#include <QCryptographicHash>
 #include <QTest>
 
 #include <cmath>
-#include <fstream>
-#include <map>
 
 using namespace quantloupe;
 using nlohmann::json;
 
 namespace {
 
-struct Layer {
-    std::size_t rows = 0, columns = 0;
-    std::vector<float> weights;
-    std::string data;  ///< data.bin
-};
-
-QByteArray sha256(const void* data, std::size_t bytes)
-{
-    return QCryptographicHash::hash(
-        QByteArrayView(static_cast<const char*>(data), qsizetype(bytes)), QCryptographicHash::Sha256)
-        .toHex();
-}
-
-std::string contentOf(const std::filesystem::path& path)
-{
-    std::ifstream file(path, std::ios::binary);
-    return std::string((std::istreambuf_iterator<char>(file)), {});
-}
+using Layer = tests::GoldenLayer;
+using tests::sha256;
 
 // Our notation for "rtn_asym_mse_32_b4" and the like; empty for other methods.
 std::string schemeOf(const std::string& method)
@@ -94,22 +71,11 @@ private Q_SLOTS:
     void initTestCase()
     {
         QUANTLOUPE_NEED(tests::golden() / "index.json");
-        const auto index = json::parse(contentOf(tests::golden() / "index.json"));
-        for (const auto& entry : index)
+        for (const auto& entry : tests::goldenEntries())
             if (!schemeOf(entry.at("method")).empty())
                 m_entries.push_back(entry);
-        for (const char* name : {"stories_0_wq", "stories_1_wk", "stories_2_w1", "stories_3_w2", "stories_4_wo"}) {
-            auto array = tests::readNpy(tests::golden() / name / "W.npy");
-            QVERIFY2(array && array->shape.size() == 2, name);
-            m_layers[name] = {array->shape[0], array->shape[1], std::move(array->values),
-                contentOf(tests::golden() / name / "data.bin")};
-        }
-        const auto synthetic = json::parse(contentOf(tests::golden() / "synthetic.json")).at("syn512");
-        Layer layer {512, 512, tests::syntheticWeights(512, 512, synthetic.at("seed")), {}};
-        QCOMPARE(sha256(layer.weights.data(), layer.weights.size() * 4).toStdString(),
-            synthetic.at("sha256").at("W").get<std::string>());
-        layer.data = contentOf(tests::golden() / "syn512" / "data.bin");
-        m_layers["syn512"] = std::move(layer);
+        m_layers = tests::goldenLayers();
+        QCOMPARE(m_layers.size(), std::size_t(6));
     }
 
     void everyEntryIsCovered();
@@ -117,21 +83,11 @@ private Q_SLOTS:
     void reproduces();
 
 private:
-    // Compares as many values as are stored; sha256 where all are and the class asks for equal bits.
+    // As many values as are stored; sha256 where all are and the class asks for equal bits.
     template<class T>
     std::vector<T> stored(const json& entry, const char* name) const
     {
-        const json& array = entry.at("arrays").at(name);
-        const std::string& data = m_layers.at(entry.at("case")).data;
-        std::vector<T> values(array.at("nbytes").get<std::size_t>() / sizeof(T));
-        std::memcpy(values.data(), data.data() + array.at("offset").get<std::size_t>(), values.size() * sizeof(T));
-        return values;
-    }
-
-    static bool sameBits(const json& entry, const char* name, const std::vector<float>& actual)
-    {
-        return sha256(actual.data(), actual.size() * 4).toStdString()
-            == entry.at("arrays").at(name).at("sha256").get<std::string>();
+        return tests::storedArray<T>(entry, name, m_layers.at(entry.at("case")));
     }
     void compareFloats(const json& entry, const char* name, const std::vector<float>& actual, bool exact) const;
     void compareCodes(const json& entry, const std::vector<std::uint8_t>& actual, const char* name, bool exact,
@@ -161,8 +117,7 @@ void TestGolden::compareFloats(const json& entry, const char* name, const std::v
     const auto expected = stored<float>(entry, name);
     QVERIFY(expected.size() <= actual.size());
     if (exact) {
-        QCOMPARE(sha256(actual.data(), actual.size() * 4).toStdString(),
-            entry.at("arrays").at(name).at("sha256").get<std::string>());
+        QCOMPARE(sha256(actual.data(), actual.size() * 4), entry.at("arrays").at(name).at("sha256").get<std::string>());
         return;
     }
     std::size_t far = 0;
@@ -179,8 +134,7 @@ void TestGolden::compareCodes(const json& entry, const std::vector<std::uint8_t>
     QVERIFY(expected.size() <= actual.size());
     if (exact) {
         QVERIFY(std::equal(expected.begin(), expected.end(), actual.begin()));
-        QCOMPARE(sha256(actual.data(), actual.size()).toStdString(),
-            entry.at("arrays").at(name).at("sha256").get<std::string>());
+        QCOMPARE(sha256(actual.data(), actual.size()), entry.at("arrays").at(name).at("sha256").get<std::string>());
         return;
     }
     // Class B: at most 0.1 % of the codes of units with the same scale.
@@ -283,8 +237,7 @@ void TestGolden::reproduces()
     // Where a neighbouring candidate was chosen the maximum moves with it.
     QVERIFY2(std::abs(worst - maxerr) <= (exact ? 1e-5 : 2e-2) * maxerr, method.c_str());
     if (exact)
-        QCOMPARE(
-            sha256(quantized.data(), quantized.size() * 4).toStdString(), entry.at("sha256_wq_f32").get<std::string>());
+        QCOMPARE(sha256(quantized.data(), quantized.size() * 4), entry.at("sha256_wq_f32").get<std::string>());
 }
 
 QTEST_APPLESS_MAIN(TestGolden)

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/number_formats/level_fitting.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+namespace quantloupe {
+namespace {
+
+constexpr std::size_t exactLimit = 1024;
+constexpr std::size_t runCount = 256;
+constexpr int mostIterations = 100;
+
+// Ascending values with Σ weight, Σ weight·value and Σ weight·value² before each, the values counted from their mean:
+// differences of squares lose fewer digits so.
+class SortedValues
+{
+public:
+    SortedValues(std::vector<double> values, std::span<const double> weights)
+        : m_values(std::move(values))
+        , m_weight(m_values.size() + 1)
+        , m_first(m_values.size() + 1)
+        , m_second(m_values.size() + 1)
+    {
+        double sum = 0.0, total = 0.0;
+        for (std::size_t i = 0; i < m_values.size(); ++i) {
+            sum += weights[i] * m_values[i];
+            total += weights[i];
+        }
+        m_center = total > 0.0 ? sum / total : 0.0;
+        for (std::size_t i = 0; i < m_values.size(); ++i) {
+            const double value = m_values[i] - m_center;
+            m_weight[i + 1] = m_weight[i] + weights[i];
+            m_first[i + 1] = m_first[i] + weights[i] * value;
+            m_second[i + 1] = m_second[i] + weights[i] * value * value;
+        }
+    }
+
+    std::size_t size() const { return m_values.size(); }
+    double value(std::size_t i) const { return m_values[i]; }
+    double weight(std::size_t begin, std::size_t end) const { return m_weight[end] - m_weight[begin]; }
+    double mean(std::size_t begin, std::size_t end) const
+    {
+        return m_center + (m_first[end] - m_first[begin]) / weight(begin, end);
+    }
+    /// Weighted squared error of values [begin, end) against their mean.
+    double cost(std::size_t begin, std::size_t end) const
+    {
+        const double first = m_first[end] - m_first[begin];
+        return std::max(0.0, m_second[end] - m_second[begin] - first * first / weight(begin, end));
+    }
+    /// The first value that is not below a threshold.
+    std::size_t firstAbove(double threshold) const
+    {
+        return static_cast<std::size_t>(
+            std::upper_bound(m_values.begin(), m_values.end(), threshold) - m_values.begin());
+    }
+
+private:
+    std::vector<double> m_values;
+    std::vector<double> m_weight, m_first, m_second;
+    double m_center = 0.0;
+};
+
+// Best costs of the first i values in one cluster more than `before` has; the best splits are in ascending order, so
+// halving the range of candidates at each step finds all of them in n·log n.
+struct Layer {
+    const SortedValues& values;
+    const std::vector<double>& before;
+    std::vector<double>& costs;
+    std::vector<std::size_t>& splits;
+
+    void solve(std::size_t low, std::size_t high, std::size_t firstSplit, std::size_t lastSplit)
+    {
+        if (low > high)
+            return;
+        const std::size_t middle = low + (high - low) / 2;
+        costs[middle] = std::numeric_limits<double>::infinity();
+        for (std::size_t split = firstSplit; split <= std::min(lastSplit, middle - 1); ++split)
+            if (const double cost = before[split] + values.cost(split, middle); cost < costs[middle]) {
+                costs[middle] = cost;
+                splits[middle] = split;
+            }
+        if (middle > low)
+            solve(low, middle - 1, firstSplit, splits[middle]);
+        solve(middle + 1, high, splits[middle], lastSplit);
+    }
+};
+
+// @pre clusters ≤ values.size()
+std::vector<double> optimalLevels(const SortedValues& values, std::size_t clusters)
+{
+    const std::size_t n = values.size();
+    std::vector<double> before(n + 1, std::numeric_limits<double>::infinity()), costs(n + 1);
+    std::vector<std::vector<std::size_t>> splits(clusters, std::vector<std::size_t>(n + 1));
+    for (std::size_t i = 1; i <= n; ++i)
+        before[i] = values.cost(0, i);
+    for (std::size_t k = 1; k < clusters; ++k) {
+        std::fill(costs.begin(), costs.end(), std::numeric_limits<double>::infinity());
+        Layer {values, before, costs, splits[k]}.solve(k + 1, n, k, n - 1);
+        std::swap(before, costs);
+    }
+    std::vector<double> levels(clusters);
+    for (std::size_t k = clusters, end = n; k-- > 0;) {
+        const std::size_t begin = k == 0 ? 0 : splits[k][end];
+        levels[k] = values.mean(begin, end);
+        end = begin;
+    }
+    return levels;
+}
+
+// Means of runs of neighbours, as dense as levels should be: the cube root of the values' own density (Panter & Dite,
+// 1951), so along sorted values each gap counts by its power 2/3.
+SortedValues runMeans(const SortedValues& values)
+{
+    std::vector<double> places(values.size());
+    for (std::size_t i = 1; i < values.size(); ++i) {
+        const double gap = values.value(i) - values.value(i - 1);
+        places[i] = places[i - 1] + std::cbrt(gap * gap);
+    }
+    std::vector<double> means, weights;
+    for (std::size_t begin = 0; begin < values.size();) {
+        const double next = places.back() * static_cast<double>(means.size() + 1) / static_cast<double>(runCount);
+        const auto found = std::upper_bound(places.begin() + static_cast<std::ptrdiff_t>(begin), places.end(), next);
+        const auto end = std::max(begin + 1, static_cast<std::size_t>(found - places.begin()));
+        weights.push_back(values.weight(begin, end));
+        means.push_back(values.mean(begin, end));
+        begin = end;
+    }
+    return {std::move(means), weights};
+}
+
+void improve(const SortedValues& values, std::vector<double>& levels)
+{
+    for (int iteration = 0; iteration < mostIterations; ++iteration) {
+        bool moved = false;
+        for (std::size_t k = 0, begin = 0; k < levels.size(); ++k) {
+            const std::size_t end =
+                k + 1 == levels.size() ? values.size() : values.firstAbove((levels[k] + levels[k + 1]) / 2.0);
+            if (end > begin) {
+                const double mean = values.mean(begin, end);
+                moved = moved || mean != levels[k];
+                levels[k] = mean;
+                begin = end;
+            }
+        }
+        if (!moved)
+            return;
+    }
+}
+
+}  // namespace
+
+std::vector<double> fitLevels(std::span<const float> values, std::span<const float> weights, std::size_t count)
+{
+    const bool weighted = std::any_of(weights.begin(), weights.end(), [](float w) { return w > 0.0F; });
+    std::vector<std::size_t> order;
+    for (std::size_t i = 0; i < values.size(); ++i)
+        if (!weighted || weights[i] > 0.0F)
+            order.push_back(i);
+    if (order.empty())
+        return std::vector<double>(count, 0.0);
+    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return values[a] < values[b]; });
+    // Equal values are one, so that no two levels fall on it.
+    std::vector<double> distinct, sums;
+    for (const std::size_t i : order) {
+        const auto value = static_cast<double>(values[i]);
+        const double weight = weighted ? static_cast<double>(weights[i]) : 1.0;
+        if (!distinct.empty() && distinct.back() == value) {
+            sums.back() += weight;
+        } else {
+            distinct.push_back(value);
+            sums.push_back(weight);
+        }
+    }
+    const std::size_t clusters = std::min(count, distinct.size());
+    const SortedValues sorted(std::move(distinct), sums);
+    std::vector<double> levels = optimalLevels(sorted.size() <= exactLimit ? sorted : runMeans(sorted), clusters);
+    if (sorted.size() > exactLimit)
+        improve(sorted, levels);
+    levels.resize(count, levels.back());
+    return levels;
+}
+
+}  // namespace quantloupe
