@@ -28,9 +28,9 @@ void ggmlEncode(GgmlBlock block, std::span<const float> rows, std::size_t column
     assert(rows.empty() || (columns % ggmlBlockSize(block).elements == 0 && rows.size() % columns == 0));
     assert(fits(block, rows.size(), out.size()) && (importance.empty() || importance.size() == columns));
     if (isIq4(block))
-        ggml::iq4EncodeReference(block, rows, columns, importance, out);
+        ggml::iq4Encode(block, rows, columns, importance, out);
     else
-        ggml::legacyEncodeReference(block, rows, columns, importance, out);
+        ggml::legacyEncode(block, rows, columns, importance, out);
 }
 
 void ggmlEncodeReference(GgmlBlock block, std::span<const float> rows, std::size_t columns,
@@ -46,9 +46,9 @@ void ggmlDecode(GgmlBlock block, std::span<const std::byte> blocks, std::span<fl
 {
     assert(fits(block, out.size(), blocks.size()));
     if (isIq4(block))
-        ggml::iq4DecodeReference(block, blocks, out);
+        ggml::iq4Decode(block, blocks, out);
     else
-        ggml::legacyDecodeReference(block, blocks, out);
+        ggml::legacyDecode(block, blocks, out);
 }
 
 void ggmlDecodeReference(GgmlBlock block, std::span<const std::byte> blocks, std::span<float> out)
