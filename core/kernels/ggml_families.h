@@ -10,6 +10,9 @@ namespace quantloupe::kernels::ggml {
 /// Q4_0, Q4_1, Q5_0, Q5_1, Q8_0.
 void legacyEncode(GgmlBlock block, std::span<const float> rows, std::size_t columns, std::span<const float> importance,
     std::span<std::byte> out);
+/// @pre importance is not empty, and the block is not Q8_0
+void legacyEncodeWeighted(GgmlBlock block, std::span<const float> rows, std::size_t columns,
+    std::span<const float> importance, std::span<std::byte> out);
 void legacyEncodeReference(GgmlBlock block, std::span<const float> rows, std::size_t columns,
     std::span<const float> importance, std::span<std::byte> out);
 void legacyDecode(GgmlBlock block, std::span<const std::byte> blocks, std::span<float> out);

@@ -203,6 +203,33 @@ HWY_INLINE void storeNibbleCodes(const float* values, std::byte* at, const CodeO
     }
 }
 
+// The same for codes < 32 of q5_0 and q5_1, or < 16 of q4_0 and q4_1, where the layout has them.
+template<class CodeOf>
+HWY_INLINE void storeLegacyCodes(const float* values, const LegacyLayout& layout, std::byte* out, const CodeOf& codeOf)
+{
+    if (!layout.hasFifthBit) {
+        storeNibbleCodes(values, out + layout.nibbles(), codeOf);
+        return;
+    }
+    const Floats d;
+    const Unsigneds du;
+    std::uint32_t fifth = 0;
+    const auto bitsOf = [&](VU code) HWY_ATTR {
+        std::uint8_t bits[8] = {};
+        hn::StoreMaskBits(du, hn::Ne(hn::And(code, hn::Set(du, 16U)), hn::Zero(du)), bits);
+        return static_cast<std::uint32_t>(bits[0]);
+    };
+    for (std::size_t i = 0; i < 16; i += kLanes) {
+        const VU low = codeOf(hn::LoadU(d, values + i));
+        const VU high = codeOf(hn::LoadU(d, values + 16 + i));
+        fifth |= bitsOf(low) << i | bitsOf(high) << (16 + i);
+        const VU nibble = hn::And(low, hn::Set(du, 0xfU));
+        storeBytes(hn::And(hn::Or(nibble, hn::ShiftLeft<4>(high)), hn::Set(du, 0xffU)), out + layout.nibbles() + i);
+    }
+    storeHalf(out + layout.fifthBits(), static_cast<std::uint16_t>(fifth & 0xffffU));
+    storeHalf(out + layout.fifthBits() + 2, static_cast<std::uint16_t>(fifth >> 16U));
+}
+
 // 16 bytes of nibbles as codes, the first half and the second: use(index of the first weight, VU).
 template<class Use>
 HWY_INLINE void forNibbleCodes(const std::byte* at, const Use& use)
