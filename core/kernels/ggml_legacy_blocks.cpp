@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/kernels/ggml_families.h"
+#include "core/kernels/ggml_layouts.h"
+
+#include <algorithm>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/kernels/ggml_legacy_blocks.cpp"
+#include <hwy/foreach_target.h>  // compiles this file once per instruction set
+#include <hwy/highway.h>
+
+#include "core/kernels/ggml_lanes_inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace quantloupe::kernels::ggml::HWY_NAMESPACE {
+
+// Where the codes of kLanes groups come from, and what is stored beside them.
+struct Grids {
+    HWY_ALIGN float scale[kLanes];
+    HWY_ALIGN float minimum[kLanes];  // as stored
+    HWY_ALIGN float inverse[kLanes];  // code = rounded (value − minimum) · inverse
+};
+
+// Lowest and highest value of each of kLanes groups, one after the other; of equal zeros any.
+HWY_INLINE void findEnds(const float* values, V& lowest, V& top)
+{
+    const Floats d;
+    V low[kLanes], high[kLanes];
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+        const float* group = values + lane * kGroup;
+        low[lane] = high[lane] = hn::LoadU(d, group);
+        for (std::size_t i = kLanes; i < kGroup; i += kLanes) {
+            const V value = hn::LoadU(d, group + i);
+            low[lane] = hn::Min(low[lane], value);
+            high[lane] = hn::Max(high[lane], value);
+        }
+    }
+    transpose(low);
+    transpose(high);
+    lowest = low[0];
+    top = high[0];
+    for (std::size_t i = 1; i < kLanes; ++i) {
+        lowest = hn::Min(lowest, low[i]);
+        top = hn::Max(top, high[i]);
+    }
+}
+
+// plainSigned() of the reference, without the codes.
+void placeSigned(const float* values, int levels, Grids& grids)
+{
+    const Floats d;
+    V lowest, top;
+    findEnds(values, lowest, top);
+    V extreme = hn::IfThenElse(hn::Gt(top, hn::Neg(lowest)), top, lowest);
+    const M tied = hn::And(hn::Eq(top, hn::Neg(lowest)), hn::Gt(top, hn::Zero(d)));
+    if (!hn::AllFalse(d, tied)) {  // the first of the two decides
+        HWY_ALIGN float found[kLanes];
+        for (std::size_t lane = 0; lane < kLanes; ++lane)
+            found[lane] = extremeOf({values + lane * kGroup, kGroup});
+        extreme = hn::IfThenElse(tied, hn::Load(d, found), extreme);
+    }
+    extreme = hn::Add(extreme, hn::Zero(d));  // −0 as 0
+    const V scale = hn::Div(extreme, set(static_cast<float>(-levels)));
+    hn::Store(scale, d, grids.scale);
+    hn::Store(finiteReciprocals(scale), d, grids.inverse);
+}
+
+// plainAffine() of the reference, without the codes.
+void placeAffine(const float* values, int highest, Grids& grids)
+{
+    const Floats d;
+    V lowest, top;
+    findEnds(values, lowest, top);
+    if (!hn::AllFalse(d, hn::Eq(lowest, hn::Zero(d)))) {  // the first zero's sign is stored
+        HWY_ALIGN float low[kLanes];
+        hn::Store(lowest, d, low);
+        for (std::size_t lane = 0; lane < kLanes; ++lane)
+            if (low[lane] == 0.0F)
+                low[lane] = *std::find(values + lane * kGroup, values + (lane + 1) * kGroup, 0.0F);
+        lowest = hn::Load(d, low);
+        top = hn::IfThenElse(hn::Eq(top, lowest), lowest, top);
+    }
+    const V scale = hn::Div(hn::Sub(top, lowest), set(static_cast<float>(highest)));
+    hn::Store(scale, d, grids.scale);
+    hn::Store(lowest, d, grids.minimum);
+    hn::Store(finiteReciprocals(scale), d, grids.inverse);
+}
+
+// Whether all of kLanes groups may be used as they are: finite, and not too large.
+HWY_INLINE bool ordinary(const float* values)
+{
+    const Floats d;
+    const Integers di;
+    VI largest = hn::Zero(di);
+    for (std::size_t i = 0; i < kLanes * kGroup; i += kLanes)
+        largest = hn::Max(largest, hn::BitCast(di, hn::Abs(hn::LoadU(d, values + i))));
+    return hn::AllFalse(di, hn::Gt(largest, hn::BitCast(di, set(kLargestWeight))));
+}
+
+// kLanes groups, as they are or made finite, padded with zeros.
+HWY_INLINE const float* finiteGroups(const float* source, std::size_t count, float* scratch)
+{
+    if (count == kLanes && ordinary(source))
+        return source;
+    const Floats d;
+    for (std::size_t i = 0; i < kLanes * kGroup; i += kLanes)
+        hn::Store(i < count * kGroup ? finiteWeights(hn::LoadU(d, source + i)) : hn::Zero(d), d, scratch + i);
+    return scratch;
+}
+
+template<GgmlBlock kBlock>
+void encodeBlocks(const float* rows, std::size_t blockCount, std::byte* out)
+{
+    constexpr LegacyLayout layout(kBlock);
+    const Integers di;
+    const Unsigneds du;
+    const VI highest = hn::Set(di, layout.highest());
+    HWY_ALIGN float scratch[kLanes * kGroup];
+    Grids grids;
+    for (std::size_t first = 0; first < blockCount; first += kLanes) {
+        const std::size_t count = HWY_MIN(kLanes, blockCount - first);
+        const float* values = finiteGroups(rows + first * kGroup, count, scratch);
+        if constexpr (layout.hasMinimum)
+            placeAffine(values, layout.highest(), grids);
+        else
+            placeSigned(values, layout.levels(), grids);
+        for (std::size_t lane = 0; lane < count; ++lane, out += layout.bytes(), values += kGroup) {
+            storeHalf(out, saturatedHalf(grids.scale[lane]));
+            if constexpr (layout.hasMinimum)
+                storeHalf(out + 2, saturatedHalf(grids.minimum[lane]));
+            const V inverse = set(grids.inverse[lane]);
+            const V minimum = set(layout.hasMinimum ? grids.minimum[lane] : 0.0F);
+            const V middle = set(layout.hasMinimum ? 0.5F : static_cast<float>(layout.levels()) + 0.5F);
+            storeLegacyCodes(values, layout, out, [=](V value) HWY_ATTR {
+                const V distance = layout.hasMinimum ? hn::Sub(value, minimum) : value;
+                const V place = hn::Add(hn::Mul(distance, inverse), middle);
+                return hn::BitCast(du, hn::Min(hn::ConvertTo(di, place), highest));
+            });
+        }
+    }
+}
+
+// q8_0.
+void encodeWholeBytes(const float* rows, std::size_t blockCount, std::byte* out)
+{
+    const Floats d;
+    const Integers di;
+    const hn::Rebind<std::int8_t, Floats> narrow;
+    HWY_ALIGN float scratch[kLanes * kGroup];
+    Grids grids;
+    for (std::size_t first = 0; first < blockCount; first += kLanes) {
+        const std::size_t count = HWY_MIN(kLanes, blockCount - first);
+        const float* values = finiteGroups(rows + first * kGroup, count, scratch);
+        V lowest, top;
+        findEnds(values, lowest, top);
+        const V scale = hn::Div(hn::Max(hn::Abs(lowest), hn::Abs(top)), set(127.0F));
+        hn::Store(scale, d, grids.scale);
+        hn::Store(finiteReciprocals(scale), d, grids.inverse);
+        for (std::size_t lane = 0; lane < count; ++lane, out += 34, values += kGroup) {
+            storeHalf(out, saturatedHalf(grids.scale[lane]));
+            const V inverse = set(grids.inverse[lane]);
+            for (std::size_t i = 0; i < kGroup; i += kLanes) {
+                // Half away from zero: truncated after the largest number below one half is added.
+                const V place = hn::Mul(hn::LoadU(d, values + i), inverse);
+                const VI code = hn::ConvertTo(di, hn::Add(place, hn::CopySign(set(0x0.ffffffp-1F), place)));
+                hn::StoreU(hn::DemoteTo(narrow, code), narrow, reinterpret_cast<std::int8_t*>(out + 2 + i));
+            }
+        }
+    }
+}
+
+template<GgmlBlock kBlock>
+void decodeBlocks(const std::byte* blocks, std::size_t blockCount, float* out)
+{
+    constexpr LegacyLayout layout(kBlock);
+    const Floats d;
+    const Integers di;
+    const Unsigneds du;
+    for (std::size_t block = 0; block < blockCount; ++block, blocks += layout.bytes(), out += kGroup) {
+        const V scale = set(halfToFloat(loadHalf(blocks)));
+        const V minimum = set(layout.hasMinimum ? halfToFloat(loadHalf(blocks + 2)) : 0.0F);
+        const VI middle = hn::Set(di, layout.levels());
+        std::uint32_t fifth = 0;
+        if constexpr (layout.hasFifthBit)
+            fifth = loadHalf(blocks + layout.fifthBits())
+                | static_cast<std::uint32_t>(loadHalf(blocks + layout.fifthBits() + 2)) << 16U;
+        forNibbleCodes(blocks + layout.nibbles(), [=](std::size_t i, VU nibble) HWY_ATTR {
+            VU code = nibble;
+            if constexpr (layout.hasFifthBit) {
+                const VU bits = hn::Shr(hn::Set(du, fifth >> i), hn::Iota(du, 0));
+                code = hn::Or(nibble, hn::ShiftLeft<4>(hn::And(bits, hn::Set(du, 1U))));
+            }
+            const VI whole = hn::BitCast(di, code);
+            if constexpr (layout.hasMinimum)
+                hn::StoreU(hn::Add(hn::Mul(hn::ConvertTo(d, whole), scale), minimum), d, out + i);
+            else
+                hn::StoreU(hn::Mul(hn::ConvertTo(d, hn::Sub(whole, middle)), scale), d, out + i);
+        });
+    }
+}
+
+void decodeWholeBytes(const std::byte* blocks, std::size_t blockCount, float* out)
+{
+    const Floats d;
+    const Integers di;
+    const hn::Rebind<std::int8_t, Floats> narrow;
+    for (std::size_t block = 0; block < blockCount; ++block, blocks += 34, out += kGroup) {
+        const V scale = set(halfToFloat(loadHalf(blocks)));
+        for (std::size_t i = 0; i < kGroup; i += kLanes) {
+            const auto codes = hn::LoadU(narrow, reinterpret_cast<const std::int8_t*>(blocks + 2 + i));
+            hn::StoreU(hn::Mul(hn::ConvertTo(d, hn::PromoteTo(di, codes)), scale), d, out + i);
+        }
+    }
+}
+
+void EncodePlain(GgmlBlock block, const float* rows, std::size_t blockCount, std::byte* out)
+{
+    switch (block) {
+    case GgmlBlock::Q4_0: encodeBlocks<GgmlBlock::Q4_0>(rows, blockCount, out); break;
+    case GgmlBlock::Q4_1: encodeBlocks<GgmlBlock::Q4_1>(rows, blockCount, out); break;
+    case GgmlBlock::Q5_0: encodeBlocks<GgmlBlock::Q5_0>(rows, blockCount, out); break;
+    case GgmlBlock::Q5_1: encodeBlocks<GgmlBlock::Q5_1>(rows, blockCount, out); break;
+    case GgmlBlock::Q8_0: encodeWholeBytes(rows, blockCount, out); break;
+    default: break;
+    }
+}
+
+void Decode(GgmlBlock block, const std::byte* blocks, std::size_t blockCount, float* out)
+{
+    switch (block) {
+    case GgmlBlock::Q4_0: decodeBlocks<GgmlBlock::Q4_0>(blocks, blockCount, out); break;
+    case GgmlBlock::Q4_1: decodeBlocks<GgmlBlock::Q4_1>(blocks, blockCount, out); break;
+    case GgmlBlock::Q5_0: decodeBlocks<GgmlBlock::Q5_0>(blocks, blockCount, out); break;
+    case GgmlBlock::Q5_1: decodeBlocks<GgmlBlock::Q5_1>(blocks, blockCount, out); break;
+    case GgmlBlock::Q8_0: decodeWholeBytes(blocks, blockCount, out); break;
+    default: break;
+    }
+}
+
+}  // namespace quantloupe::kernels::ggml::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace quantloupe::kernels::ggml {
+
+HWY_EXPORT(EncodePlain);
+HWY_EXPORT(Decode);
+
+void legacyEncode(GgmlBlock block, std::span<const float> rows, std::size_t columns, std::span<const float> importance,
+    std::span<std::byte> out)
+{
+    if (importance.empty() || block == GgmlBlock::Q8_0)
+        HWY_DYNAMIC_DISPATCH(EncodePlain)(block, rows.data(), rows.size() / kGroup, out.data());
+    else
+        legacyEncodeWeighted(block, rows, columns, importance, out);
+}
+
+void legacyDecode(GgmlBlock block, std::span<const std::byte> blocks, std::span<float> out)
+{
+    HWY_DYNAMIC_DISPATCH(Decode)(block, blocks.data(), out.size() / kGroup, out.data());
+}
+
+}  // namespace quantloupe::kernels::ggml
+#endif
