@@ -2,6 +2,7 @@
 #include "core/kernels/ggml_blocks.h"
 
 #include "core/kernels/ggml_families.h"
+#include "core/kernels/ggml_k_blocks.h"
 
 #include <cassert>
 
@@ -9,9 +10,24 @@ namespace quantloupe::kernels {
 
 namespace {
 
-bool isIq4(GgmlBlock block)
+/// What serves one family of blocks.
+struct Family {
+    decltype(&ggmlEncode) encode, encodeReference;
+    decltype(&ggmlDecode) decode, decodeReference;
+    decltype(&ggmlCodes) codes;
+};
+
+constexpr Family legacy {ggml::legacyEncode, ggml::legacyEncodeReference, ggml::legacyDecode,
+    ggml::legacyDecodeReference, ggml::legacyCodes};
+constexpr Family iq4 {
+    ggml::iq4Encode, ggml::iq4EncodeReference, ggml::iq4Decode, ggml::iq4DecodeReference, ggml::iq4Codes};
+constexpr Family k {ggmlEncodeK, ggmlEncodeKReference, ggmlDecodeK, ggmlDecodeKReference, ggmlCodesK};
+
+const Family& familyOf(GgmlBlock block)
 {
-    return block == GgmlBlock::Iq4Nl || block == GgmlBlock::Iq4Xs;
+    if (isKBlock(block))
+        return k;
+    return block == GgmlBlock::Iq4Nl || block == GgmlBlock::Iq4Xs ? iq4 : legacy;
 }
 
 [[maybe_unused]] bool fits(GgmlBlock block, std::size_t elements, std::size_t bytes)
@@ -27,45 +43,30 @@ void ggmlEncode(GgmlBlock block, std::span<const float> rows, std::size_t column
 {
     assert(rows.empty() || (columns % ggmlBlockSize(block).elements == 0 && rows.size() % columns == 0));
     assert(fits(block, rows.size(), out.size()) && (importance.empty() || importance.size() == columns));
-    if (isIq4(block))
-        ggml::iq4Encode(block, rows, columns, importance, out);
-    else
-        ggml::legacyEncode(block, rows, columns, importance, out);
+    familyOf(block).encode(block, rows, columns, importance, out);
 }
 
 void ggmlEncodeReference(GgmlBlock block, std::span<const float> rows, std::size_t columns,
     std::span<const float> importance, std::span<std::byte> out)
 {
-    if (isIq4(block))
-        ggml::iq4EncodeReference(block, rows, columns, importance, out);
-    else
-        ggml::legacyEncodeReference(block, rows, columns, importance, out);
+    familyOf(block).encodeReference(block, rows, columns, importance, out);
 }
 
 void ggmlDecode(GgmlBlock block, std::span<const std::byte> blocks, std::span<float> out)
 {
     assert(fits(block, out.size(), blocks.size()));
-    if (isIq4(block))
-        ggml::iq4Decode(block, blocks, out);
-    else
-        ggml::legacyDecode(block, blocks, out);
+    familyOf(block).decode(block, blocks, out);
 }
 
 void ggmlDecodeReference(GgmlBlock block, std::span<const std::byte> blocks, std::span<float> out)
 {
-    if (isIq4(block))
-        ggml::iq4DecodeReference(block, blocks, out);
-    else
-        ggml::legacyDecodeReference(block, blocks, out);
+    familyOf(block).decodeReference(block, blocks, out);
 }
 
 void ggmlCodes(GgmlBlock block, std::span<const std::byte> blocks, std::span<std::uint32_t> out)
 {
     assert(fits(block, out.size(), blocks.size()));
-    if (isIq4(block))
-        ggml::iq4Codes(block, blocks, out);
-    else
-        ggml::legacyCodes(block, blocks, out);
+    familyOf(block).codes(block, blocks, out);
 }
 
 }  // namespace quantloupe::kernels

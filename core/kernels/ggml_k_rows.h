@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The encoders behind ggmlEncodeK().
+#pragma once
+
+#include "core/kernels/ggml_k_layout.h"
+
+namespace quantloupe::kernels {
+
+/// Rows as they are quantized: one super-block after the other, whatever rows they come from.
+struct KRows {
+    const float* weights;
+    const float* importance;  ///< of one row, or null
+    std::size_t blocks, blocksPerRow;
+    std::uint8_t* out;
+};
+
+/// Q2_K, Q4_K, Q5_K.
+void encodeAffineK(GgmlBlock block, const KRows& rows);
+
+/// Q3_K, Q6_K.
+void encodeSignedK(GgmlBlock block, const KRows& rows);
+
+}  // namespace quantloupe::kernels
