@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/schemes/scheme.h"
+
+#include <string>
+
+namespace quantloupe {
+
+/// Whether weights can be rounded this way without any data, and with these algorithms on this format. Empty if so,
+/// otherwise why not, as a clause such as "algorithm hqq moves a floating minimum: write asymf". A scheme without
+/// algorithms has nothing to refuse here.
+///
+/// Of an allowed scheme the order of work is fixed: equalization, rotation, grids (hqq), rounding, the way back, and
+/// bias correction in the original basis.
+/// gptq, cd, awq, smooth, adaround, imatrix and qat need activations: not built yet.
+std::string algorithmRefusal(const Scheme& scheme);
+
+/// Whether the scheme lists this algorithm.
+bool uses(const Scheme& scheme, Algorithm algorithm);
+
+}  // namespace quantloupe
