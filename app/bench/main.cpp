@@ -189,7 +189,7 @@ int main(int argc, char** argv)
     ProgressShare share(unseen, 0);
     const auto& tensor = tensorOf(DType::F32);
     const auto weights = measureWeights(tensor, {}, unseen);
-    const auto schemes = weights ? prepareSchemes(tensor, *weights, defaultBenchmarkSchemes(), {}, share)
+    const auto schemes = weights ? prepareSchemes(tensor, *weights, defaultBenchmarkSchemes(), nullptr, {}, share)
                                  : tl::unexpected(weights.error());
     if (!schemes)
         return 1;

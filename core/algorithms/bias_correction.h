@@ -15,12 +15,6 @@ struct ChannelCorrection {
     bool operator==(const ChannelCorrection&) const = default;
 };
 
-/// Bytes of the corrections of a matrix in a checkpoint: two floats per output channel.
-constexpr std::uint64_t correctionBytes(std::uint64_t rows)
-{
-    return rows * 2 * sizeof(float);
-}
-
 /// The correction that needs no data (Banner et al. 2019, arXiv 1810.05723): scale = ‖w − E w‖ / ‖ŵ − E ŵ‖ over the
 /// channel, and a shift after which the means agree, shift = E w − scale·E ŵ. (The paper shifts by E w − E ŵ before it
 /// scales, which leaves a mean error of (scale − 1)·E w; here there is none.) Scale is 1 where ŵ or w does not vary.

@@ -22,6 +22,9 @@ std::string hqqRefusal(const Scheme& scheme)
         return clause(Algorithm::Hqq, "moves a floating minimum: write asymf");
     if (scheme.range.kind != RangeEstimator::Kind::MinMax)
         return clause(Algorithm::Hqq, "finds grids itself, in the place of range " + wordOf(scheme.range));
+    if (scheme.scales != ScaleStorage::Float32 && scheme.scales != ScaleStorage::Float16)
+        return clause(Algorithm::Hqq,
+            "finds scales that " + std::string(wordOf(scheme.scales)) + " does not hold: write s16 or s32");
     if (scheme.granularity.kind != Kind::Group && scheme.granularity.kind != Kind::Channel)
         return clause(Algorithm::Hqq, "works on groups or channels");
     return {};

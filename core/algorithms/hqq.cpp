@@ -79,7 +79,7 @@ void HalfQuadraticSearch::fit(std::span<const float> rows, std::span<UnitGrid> g
 {
     Units units = unitsOf(rows, m_shape, m_highest);
     kernels::halfQuadraticZeros(rows, m_shape, m_highest, m_iterations, units.inverses, units.zeros);
-    const auto& format = m_quantizer.format();
+    const auto& format = *m_quantizer.format().grid;
     for (std::size_t u = 0; u < grids.size(); ++u) {
         const kernels::FiniteRange& range = units.ranges[u];
         const float scale = 1.0F / units.inverses[u];
@@ -87,9 +87,9 @@ void HalfQuadraticSearch::fit(std::span<const float> rows, std::span<UnitGrid> g
         if (units.inverses[u] > 0.0F && std::isfinite(minimum) && std::isfinite(scale * m_highest + minimum))
             grids[u] = {scale, minimum};
         else if (range.empty())
-            grids[u] = format.gridOf(m_quantizer.scheme(), 0.0F, 0.0F);
+            grids[u] = format.gridOf(m_quantizer.scheme(), {});
         else
-            grids[u] = format.gridOf(m_quantizer.scheme(), range.minimum, range.maximum);
+            grids[u] = format.gridOf(m_quantizer.scheme(), {range.minimum, range.maximum});
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/analysis/analyze.h"
 
+#include "core/algorithms/combinations.h"
 #include "core/analysis/measure.h"
 #include "core/number_formats/quantizer.h"
 
@@ -15,15 +16,15 @@ namespace quantloupe {
 
 namespace {
 
-Result<TensorMeasurement> measureTensor(
-    const ModelTensor& tensor, std::span<const Scheme> schemes, std::stop_token stop, const ProgressShare& progress)
+Result<TensorMeasurement> measureTensor(const Model& model, const ModelTensor& tensor, std::span<const Scheme> schemes,
+    std::stop_token stop, const ProgressShare& progress)
 {
     // Both passes over the weights take about as long as one scheme.
     const auto [first, second] = progress.split(1.0 / (1.0 + static_cast<double>(schemes.size())));
     auto weights = measureWeights(tensor, stop, first);
     if (!weights)
         return tl::unexpected(weights.error());
-    auto measured = measureSchemes(tensor, *weights, schemes, stop, second);
+    auto measured = measureSchemes(tensor, *weights, schemes, &model, stop, second);
     if (!measured)
         return tl::unexpected(measured.error());
     return TensorMeasurement {.tensor = tensor.name, .weights = std::move(*weights), .schemes = std::move(*measured)};
@@ -37,9 +38,8 @@ Result<void> requireBuilt(const Scheme& scheme)
     constexpr std::size_t someColumns = 256;
     if (auto quantizer = Quantizer::create(scheme, someColumns); !quantizer)
         return tl::unexpected(quantizer.error());
-    if (!scheme.algorithms.empty())
-        return failure(ErrorCode::Unsupported, "scheme '" + scheme.toString() + "'",
-            "algorithm " + std::string(nameOf(scheme.algorithms.front())) + " is not built yet");
+    if (auto reason = algorithmRefusal(scheme); !reason.empty())
+        return failure(ErrorCode::Unsupported, "scheme '" + scheme.toString() + "'", std::move(reason));
     return {};
 }
 
@@ -69,7 +69,7 @@ Result<void> analyze(const Model& model, std::span<const WorkUnit> work, unsigne
     for (const auto& unit : work) {
         const auto& tensor = model.tensors[unit.tensor];
         auto measured = arena.execute(
-            [&] { return measureTensor(tensor, unit.schemes, stop, ProgressShare(progress, tensor.bytes())); });
+            [&] { return measureTensor(model, tensor, unit.schemes, stop, ProgressShare(progress, tensor.bytes())); });
         if (!measured)
             return tl::unexpected(measured.error());
         if (tensor.view.owner)

@@ -26,10 +26,11 @@ using MeasurementSink = std::function<Result<void>(TensorMeasurement)>;
 /// Runs in the caller's task arena. Errors: Cancelled, Unsupported (dtype cannot be decoded).
 Result<WeightStatistics> measureWeights(const ModelTensor& tensor, std::stop_token stop, Progress& progress);
 
-/// One pass over the tensor through all the schemes. `weights` are its statistics from measureWeights().
+/// One pass over the tensor through all the schemes. `weights` are its statistics from measureWeights(); `model` is the
+/// one that holds the tensor, in which cle finds its partner.
 /// Errors: Cancelled, Unsupported (a scheme that is not built yet, named).
 Result<std::vector<SchemeMeasurement>> measureSchemes(const ModelTensor& tensor, const WeightStatistics& weights,
-    std::span<const Scheme> schemes, std::stop_token stop, Progress& progress);
+    std::span<const Scheme> schemes, std::stop_token stop, Progress& progress, const Model* model = nullptr);
 
 /// Works through the list on `threads` threads (0: all the process may use), each tensor parallel inside.
 Result<void> analyze(const Model& model, std::span<const WorkUnit> work, unsigned threads, std::stop_token stop,

@@ -137,7 +137,7 @@ Result<BenchmarkResult> runBenchmark(const BenchmarkOptions& options, std::stop_
     if (!weights)
         return tl::unexpected(weights.error());
     ProgressShare share(unseen, 0);
-    const auto prepared = prepareSchemes(bench.whole.tensor(), *weights, schemes, stop, share);
+    const auto prepared = prepareSchemes(bench.whole.tensor(), *weights, schemes, nullptr, stop, share);
     if (!prepared)
         return tl::unexpected(prepared.error());
 

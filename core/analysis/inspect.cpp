@@ -101,7 +101,7 @@ std::vector<float> typicalLevels(const ModelTensor& tensor, const WeightStatisti
 }  // namespace
 
 Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStatistics& weights, const Scheme& scheme,
-    std::stop_token stop, Progress& progress)
+    std::stop_token stop, Progress& progress, const Model* model)
 {
     if (auto readable = requireReadable(tensor); !readable)
         return tl::unexpected(readable.error());
@@ -110,7 +110,7 @@ Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStat
         return failure(ErrorCode::Malformed, tensor.name,
             "its weight histogram in the study has more bins than can be counted, or ends that no weight can have");
     ProgressShare share(progress, tensor.bytes());
-    const auto prepared = prepareSchemes(tensor, weights, {&scheme, 1}, stop, share);
+    const auto prepared = prepareSchemes(tensor, weights, {&scheme, 1}, model, stop, share);
     if (!prepared)
         return tl::unexpected(prepared.error());
     const auto& ready = prepared->front();
@@ -139,7 +139,8 @@ Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStat
                     auto& grids = scratch.quantizer.grids;
                     if (!total.codes.empty()) {
                         scratch.codes.resize(rows.size());
-                        ready.quantizer.encode(rows, count, grids, scratch.codes, scratch.quantizer.rowInBand);
+                        ready.quantizer.encode(
+                            scratch.quantizer.source, count, grids, scratch.codes, scratch.quantizer.rowInBand);
                         for (std::size_t i = 0; i < rows.size(); ++i)
                             total.codes[scratch.codes[i]] += std::isfinite(rows[i]) ? 1U : 0U;
                     }

@@ -21,10 +21,10 @@ struct LayerInspection {
     double entropyBits = 0.0;  ///< of the codes: bits per weight actually used
 };
 
-/// @pre `weights` are the tensor's statistics. Errors: Cancelled, Unsupported, Truncated, Malformed (a histogram that
-/// cannot be filled).
+/// @pre `weights` are the tensor's statistics. `model`: as for measureSchemes(). Errors: Cancelled, Unsupported,
+/// Truncated, Malformed (a histogram that cannot be filled).
 Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStatistics& weights, const Scheme& scheme,
-    std::stop_token stop, Progress& progress);
+    std::stop_token stop, Progress& progress, const Model* model = nullptr);
 
 /// Which values a weight map shows.
 enum class MapQuantity : std::uint8_t { Weights, Error, AbsError, Codes };
@@ -42,6 +42,6 @@ struct WeightMap {
 /// that. `scheme` is not used for MapQuantity::Weights. Errors: Cancelled, Unsupported.
 Result<WeightMap> poolWeights(const ModelTensor& tensor, const WeightStatistics& weights, const Scheme& scheme,
     MapQuantity quantity, const WeightMap& rectangle, std::uint32_t maxHeight, std::uint32_t maxWidth,
-    std::stop_token stop);
+    std::stop_token stop, const Model* model = nullptr);
 
 }  // namespace quantloupe

@@ -16,7 +16,7 @@ namespace quantloupe {
 Result<WeightStatistics> measureWeights(const ModelTensor& tensor, std::stop_token stop, const ProgressShare& progress);
 
 Result<std::vector<SchemeMeasurement>> measureSchemes(const ModelTensor& tensor, const WeightStatistics& weights,
-    std::span<const Scheme> schemes, std::stop_token stop, const ProgressShare& progress);
+    std::span<const Scheme> schemes, const Model* model, std::stop_token stop, const ProgressShare& progress);
 
 /// The one pass over the tensor through all the schemes. `bins` of the error histograms may be 0.
 Result<std::vector<SchemeMeasurement>> measureErrors(const ModelTensor& tensor, std::span<const PreparedScheme> schemes,

@@ -74,12 +74,12 @@ Result<std::vector<SchemeMeasurement>> measureErrors(const ModelTensor& tensor, 
 }
 
 Result<std::vector<SchemeMeasurement>> measureSchemes(const ModelTensor& tensor, const WeightStatistics& weights,
-    std::span<const Scheme> schemes, std::stop_token stop, const ProgressShare& progress)
+    std::span<const Scheme> schemes, const Model* model, std::stop_token stop, const ProgressShare& progress)
 {
     if (auto readable = requireReadable(tensor); !readable)
         return tl::unexpected(readable.error());
     auto remaining = progress;
-    const auto prepared = prepareSchemes(tensor, weights, schemes, stop, remaining);
+    const auto prepared = prepareSchemes(tensor, weights, schemes, model, stop, remaining);
     if (!prepared)
         return tl::unexpected(prepared.error());
     constexpr std::size_t bins = 256;
@@ -87,9 +87,9 @@ Result<std::vector<SchemeMeasurement>> measureSchemes(const ModelTensor& tensor,
 }
 
 Result<std::vector<SchemeMeasurement>> measureSchemes(const ModelTensor& tensor, const WeightStatistics& weights,
-    std::span<const Scheme> schemes, std::stop_token stop, Progress& progress)
+    std::span<const Scheme> schemes, std::stop_token stop, Progress& progress, const Model* model)
 {
-    return measureSchemes(tensor, weights, schemes, std::move(stop), ProgressShare(progress, tensor.bytes()));
+    return measureSchemes(tensor, weights, schemes, model, std::move(stop), ProgressShare(progress, tensor.bytes()));
 }
 
 }  // namespace quantloupe

@@ -91,7 +91,8 @@ void poolRow(RowPooler& pooler, MapQuantity quantity, std::uint64_t row, std::sp
     const auto& quantized = scratch.quantizer.quantized;
     if (quantity == MapQuantity::Codes) {
         scratch.codes.resize(original.size());
-        scheme->quantizer.encode(original, 1, scratch.quantizer.grids, scratch.codes, scratch.quantizer.rowInBand);
+        scheme->quantizer.encode(
+            scratch.quantizer.source, 1, scratch.quantizer.grids, scratch.codes, scratch.quantizer.rowInBand);
         pooler.add([&](std::size_t i) { return sizeOf(original[i]); },
             [&](std::size_t i) { return static_cast<float>(scratch.codes[i]); });
         return;
@@ -110,7 +111,7 @@ void poolRow(RowPooler& pooler, MapQuantity quantity, std::uint64_t row, std::sp
 
 Result<WeightMap> poolWeights(const ModelTensor& tensor, const WeightStatistics& weights, const Scheme& scheme,
     MapQuantity quantity, const WeightMap& rectangle, std::uint32_t maxHeight, std::uint32_t maxWidth,
-    std::stop_token stop)
+    std::stop_token stop, const Model* model)
 {
     if (auto readable = requireReadable(tensor); !readable)
         return tl::unexpected(readable.error());
@@ -121,7 +122,7 @@ Result<WeightMap> poolWeights(const ModelTensor& tensor, const WeightStatistics&
     if (quantity != MapQuantity::Weights) {
         Progress unseen;
         ProgressShare share(unseen, 0);
-        auto prepared = prepareSchemes(tensor, weights, {&scheme, 1}, stop, share);
+        auto prepared = prepareSchemes(tensor, weights, {&scheme, 1}, model, stop, share);
         if (!prepared)
             return tl::unexpected(prepared.error());
         if (quantity == MapQuantity::Codes && prepared->front().quantizer.codeCount() == 0)

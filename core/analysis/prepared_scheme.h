@@ -2,6 +2,8 @@
 // A scheme made ready for one tensor. For use inside this room.
 #pragma once
 
+#include "core/algorithms/hqq.h"
+#include "core/algorithms/weight_transform.h"
 #include "core/analysis/row_tiles.h"
 #include "core/model/model.h"
 #include "core/number_formats/quantizer.h"
@@ -18,22 +20,35 @@ namespace quantloupe {
 
 /// Buffers that one task reuses from tile to tile.
 struct QuantizerScratch {
+    std::span<const float> source {};  ///< what was quantized: the rows, or what the scheme's transform made of them
     std::vector<UnitGrid> grids {};
     std::size_t rowInBand = 0;  ///< the first row's, in the band of units that grids begin with
     std::vector<float> quantized {};
+    TransformScratch transform {};
 };
 
 /// A quantizer with all that must be known about the whole tensor before its tiles can be worked on one by one.
+/// Rows go through the transform (equalization, rotation), the grids, rounding, the transform's way back and the
+/// correction of each channel, in this order.
 struct PreparedScheme {
     Quantizer quantizer;
+    WeightTransform transform {};
     /// Grids that were found beforehand: one (Granularity::Tensor), or those of the whole tensor, in order (two-
     /// dimensional blocks, scales that are quantized together). Empty where each step fits its own rows.
     std::shared_ptr<const std::vector<UnitGrid>> grids {};
-    double errorRange = 0.0;  ///< R of the error histogram
+    std::shared_ptr<const HalfQuadraticSearch> halfQuadratic {};  ///< of hqq: fits the rows
+    bool correctsChannels = false;                                ///< of biascorr
+    double errorRange = 0.0;                                      ///< R of the error histogram
 
     /// Quantizes whole rows into scratch.quantized with the grids left in scratch.grids. Returns the clipped weights.
     std::uint64_t quantize(
         std::uint64_t firstRow, std::span<const float> rows, std::size_t rowCount, QuantizerScratch& scratch) const;
+
+    /// Whether ŵ are values of the grids, on the weights' own axis.
+    bool keepsLevels() const { return transform.isIdentity() && !correctsChannels; }
+
+private:
+    void chooseGrids(std::uint64_t firstRow, std::size_t rowCount, QuantizerScratch& scratch) const;
 };
 
 /// Whole rows that are quantized at a time, so that originals, results and errors stay in the first-level cache.
@@ -54,10 +69,11 @@ void forEachStep(const PreparedScheme& scheme, const RowTile& tile, QuantizerScr
     }
 }
 
-/// Finds the grids of tensor-granularity schemes, all in the same passes, those of schemes whose grids must be known
-/// for the whole tensor, one scheme after the other, and the ranges of the error histograms.
+/// Finds the grids of tensor-granularity schemes, all in the same passes, what other schemes must know of the whole
+/// tensor, one scheme after the other, and the ranges of the error histograms. `model` is where cle finds the tensor's
+/// partner; without one, or without a partner, it changes nothing.
 /// Errors: Cancelled, Unsupported.
 Result<std::vector<PreparedScheme>> prepareSchemes(const ModelTensor& tensor, const WeightStatistics& weights,
-    std::span<const Scheme> schemes, std::stop_token stop, ProgressShare& progress);
+    std::span<const Scheme> schemes, const Model* model, std::stop_token stop, ProgressShare& progress);
 
 }  // namespace quantloupe

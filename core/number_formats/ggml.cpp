@@ -70,8 +70,8 @@ void pack(const Scheme& scheme, std::size_t columns, std::span<const float> rows
 
 /// Decodes row by row where rows end inside a block: each(whole row of bytes, out of whole columns).
 template<class T, class Decode>
-void decodeRows(const Scheme& scheme, std::size_t columns, std::span<const std::byte> bytes, std::span<T> out,
-    const Decode& decode)
+void decodeRows(
+    const Scheme& scheme, std::size_t columns, std::span<const std::byte> bytes, std::span<T> out, const Decode& decode)
 {
     const std::size_t whole = wholeColumns(scheme, columns);
     if (whole == columns)
@@ -119,14 +119,14 @@ std::size_t unitLength(const Scheme& scheme, std::size_t columns)
 // with one code in use says only that one.
 std::vector<float> levels(const Scheme& scheme, std::size_t columns, std::span<const std::byte> row, std::size_t column)
 {
-    constexpr std::array<float, 16> uneven {
-        -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+    constexpr std::array<float, 16> uneven {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
     const bool isUneven = scheme.format == Format::Iq4Nl || scheme.format == Format::Iq4Xs;
     const auto numberOf = [&](std::uint32_t code) {
         if (isUneven)
             return static_cast<double>(uneven[code]);
         // Bytes of q8_0 are signed.
-        return scheme.format == Format::Q8_0 && code > 127 ? static_cast<double>(code) - 256.0 : static_cast<double>(code);
+        return scheme.format == Format::Q8_0 && code > 127 ? static_cast<double>(code) - 256.0
+                                                           : static_cast<double>(code);
     };
     std::vector<float> values(columns);
     std::vector<std::uint32_t> codes(columns);
@@ -140,11 +140,12 @@ std::vector<float> levels(const Scheme& scheme, std::size_t columns, std::span<c
         high = numberOf(codes[i]) > numberOf(codes[high]) ? i : high;
     }
     const double span = numberOf(codes[high]) - numberOf(codes[low]);
-    const double scale = span == 0.0 ? 0.0 : (static_cast<double>(values[high]) - static_cast<double>(values[low])) / span;
+    const double scale =
+        span == 0.0 ? 0.0 : (static_cast<double>(values[high]) - static_cast<double>(values[low])) / span;
     std::vector<float> result(codeCount(scheme));
     for (std::uint32_t code = 0; code < result.size(); ++code)
-        result[code] = static_cast<float>(
-            static_cast<double>(values[low]) + scale * (numberOf(code) - numberOf(codes[low])));
+        result[code] =
+            static_cast<float>(static_cast<double>(values[low]) + scale * (numberOf(code) - numberOf(codes[low])));
     // What the group does hold, to the last bit.
     for (std::size_t i = begin; i < end; ++i)
         result[codes[i]] = values[i];

@@ -2,6 +2,8 @@
 #include "core/schemes/format_traits.h"
 #include "core/schemes/scheme.h"
 
+#include <algorithm>
+
 namespace quantloupe {
 namespace {
 
@@ -43,6 +45,14 @@ std::uint64_t scaleBytes(std::uint64_t count, ScaleStorage storage)
     return 0;
 }
 
+// biascorr gives each output channel a factor and a shift, FP32.
+std::uint64_t correctionBytes(std::span<const Algorithm> algorithms, const MatrixShape& shape)
+{
+    const bool corrects =
+        std::find(algorithms.begin(), algorithms.end(), Algorithm::BiasCorrection) != algorithms.end();
+    return corrects ? shape.rows * 8 : 0;
+}
+
 }  // namespace
 
 std::uint64_t Scheme::storedBytes(const MatrixShape& shape) const
@@ -53,7 +63,8 @@ std::uint64_t Scheme::storedBytes(const MatrixShape& shape) const
     const auto bits = static_cast<std::uint64_t>(traits.codeBits);
     switch (traits.family) {
     case FormatFamily::Block:
-        return shape.rows * divideUp(shape.columns, traits.blockElements) * traits.blockBytes + traits.tensorBytes;
+        return shape.rows * divideUp(shape.columns, traits.blockElements) * traits.blockBytes + traits.tensorBytes
+            + correctionBytes(algorithms, shape);
     case FormatFamily::Plain: return shape.rows * shape.columns * (bits / 8);
     default: break;
     }
@@ -70,7 +81,7 @@ std::uint64_t Scheme::storedBytes(const MatrixShape& shape) const
         bytes += packedBytes(units, bits);
     else if (symmetry == Symmetry::AsymmetricFloat)
         bytes += scaleBytes(units, scales);
-    return bytes;
+    return bytes + correctionBytes(algorithms, shape);
 }
 
 double Scheme::bitsPerWeight(const MatrixShape& shape) const

@@ -145,7 +145,8 @@ void LayerInspector::inspect(const Scheme& scheme)
     m_workbench->jobs()->compute<LayerInspection>(
         this, {tr("Inspect %1").arg(m_tensor), inspectionView, false},
         [source = *source, scheme](std::stop_token stop, Progress& progress) {
-            return quantloupe::inspectLayer(source.tensor(), *source.weights, scheme, stop, progress);
+            return quantloupe::inspectLayer(
+                source.tensor(), *source.weights, scheme, stop, progress, source.model.get());
         },
         [this, scheme, name = m_tensor](Result<LayerInspection> inspection) {
             if (name != m_tensor)
@@ -176,7 +177,8 @@ void LayerInspector::inspectBeside(const std::vector<Scheme>& schemes)
         [source = *source, missing](std::stop_token stop, Progress& progress) -> Result<Inspections> {
             Inspections inspections;
             for (const auto& scheme : missing) {
-                auto inspection = quantloupe::inspectLayer(source.tensor(), *source.weights, scheme, stop, progress);
+                auto inspection = quantloupe::inspectLayer(
+                    source.tensor(), *source.weights, scheme, stop, progress, source.model.get());
                 if (!inspection)
                     return tl::unexpected(inspection.error());
                 inspections.push_back(std::move(*inspection));
@@ -220,7 +222,7 @@ void LayerInspector::startMap()
         this, {tr("Draw %1").arg(m_tensor), mapView, false},
         [source = *source, wish = *m_wantedMap, rectangle](std::stop_token stop, Progress&) {
             return quantloupe::poolWeights(source.tensor(), *source.weights, wish.scheme.value_or(Scheme {}),
-                wish.quantity, rectangle, wish.maxHeight, wish.maxWidth, stop);
+                wish.quantity, rectangle, wish.maxHeight, wish.maxWidth, stop, source.model.get());
         },
         [this, wish = *m_wantedMap, name = m_tensor](Result<WeightMap> map) {
             if (name != m_tensor)

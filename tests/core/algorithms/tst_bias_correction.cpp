@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/algorithms/bias_correction.h"
 #include "core/number_formats/quantizer.h"
-#include "tests/core/algorithms/golden_layers.h"
+#include "tests/core/algorithms/golden_set.h"
 
 #include <QTest>
 
@@ -47,7 +47,8 @@ private Q_SLOTS:
         auto weights = tests::syntheticWeights(8, columns, 21);
         for (float& weight : weights)
             weight += 0.01F;
-        for (const char* scheme : {"int2:channel:asym", "int3:g64", "int4:channel:symf", "nf4:g64", "fp8_e4m3:channel"}) {
+        for (const char* scheme :
+            {"int2:channel:asym", "int3:g64", "int4:channel:symf", "nf4:g64", "fp8_e4m3:channel"}) {
             auto quantized = fakeQuantized(scheme, weights, columns);
             bool changed = false;
             for (std::size_t row = 0; row < 8; ++row) {
@@ -63,7 +64,9 @@ private Q_SLOTS:
             }
             QVERIFY2(changed, scheme);
         }
-        QCOMPARE(correctionBytes(8), std::uint64_t(64));
+        const MatrixShape eightChannels {8, 128};
+        QCOMPARE(Scheme::parse("int4+biascorr")->storedBytes(eightChannels),
+            Scheme::parse("int4")->storedBytes(eightChannels) + 8 * sizeof(ChannelCorrection));
     }
 
     void byHand()

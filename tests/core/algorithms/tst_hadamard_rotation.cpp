@@ -2,7 +2,7 @@
 #include "core/algorithms/hadamard_matrix.h"
 #include "core/algorithms/hadamard_rotation.h"
 #include "core/number_formats/quantizer.h"
-#include "tests/core/algorithms/golden_layers.h"
+#include "tests/core/algorithms/golden_set.h"
 
 #include <QTest>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/algorithms/hqq.h"
-#include "tests/core/algorithms/golden_layers.h"
+#include "tests/core/algorithms/golden_set.h"
 
 #include <QTest>
 
