@@ -47,7 +47,8 @@ private Q_SLOTS:
         auto weights = tests::syntheticWeights(8, columns, 21);
         for (float& weight : weights)
             weight += 0.01F;
-        for (const char* scheme : {"int2:channel:asym", "int3:g64", "int4:channel:symf", "nf4:g64", "fp8_e4m3:channel"}) {
+        for (const char* scheme :
+            {"int2:channel:asym", "int3:g64", "int4:channel:symf", "nf4:g64", "fp8_e4m3:channel"}) {
             auto quantized = fakeQuantized(scheme, weights, columns);
             bool changed = false;
             for (std::size_t row = 0; row < 8; ++row) {
