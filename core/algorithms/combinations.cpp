@@ -4,13 +4,14 @@
 #include "core/schemes/format_traits.h"
 
 #include <algorithm>
+#include <string_view>
 
 namespace quantloupe {
 namespace {
 
-std::string clause(Algorithm algorithm, std::string reason)
+std::string clause(Algorithm algorithm, std::string_view reason)
 {
-    return ("algorithm " + std::string(nameOf(algorithm)) + ' ').append(reason);
+    return std::string("algorithm ").append(nameOf(algorithm)).append(" ").append(reason);
 }
 
 std::string hqqRefusal(const Scheme& scheme)

@@ -136,16 +136,41 @@ void MixColumns(const double* values, const HadamardShape& shape, const double* 
             hn::StoreU(sums[t][v], d, out + (target + t) * shape.inner + j + v * lanes);
 }
 
+// Where runs are shorter than a vector: `width` vectors of targets at once, column by column.
+template<std::size_t width>
+void MixTargets(const double* values, const HadamardShape& shape, const double* signs, std::size_t target, double* out)
+{
+    const Doubles d;
+    const std::size_t lanes = hn::Lanes(d);
+    for (std::size_t j = 0; j < shape.inner; ++j) {
+        Vector sums[width];
+        for (auto& sum : sums)
+            sum = hn::Zero(d);
+        for (std::size_t source = 0; source < shape.outer; ++source) {
+            const Vector x = hn::Set(d, values[source * shape.inner + j]);
+            for (std::size_t v = 0; v < width; ++v) {
+                const double* row = signs + source * shape.outer + target + v * lanes;
+                sums[v] = hn::MulAdd(x, hn::LoadU(d, row), sums[v]);
+            }
+        }
+        for (std::size_t v = 0; v < width; ++v) {
+            double results[4];
+            hn::StoreU(sums[v], d, results);
+            for (std::size_t lane = 0; lane < lanes; ++lane)
+                out[(target + v * lanes + lane) * shape.inner + j] = results[lane];
+        }
+    }
+}
+
 void Mix(const double* values, const HadamardShape& shape, const double* signs, double* out)
 {
     const std::size_t lanes = hn::Lanes(Doubles());
     if (shape.inner < lanes) {
-        std::fill(out, out + shape.blockLength(), 0.0);
-        for (std::size_t source = 0; source < shape.outer; ++source)
-            for (std::size_t target = 0; target < shape.outer; ++target)
-                for (std::size_t j = 0; j < shape.inner; ++j)
-                    out[target * shape.inner + j] +=
-                        values[source * shape.inner + j] * signs[source * shape.outer + target];
+        std::size_t target = 0;
+        for (; target + 8 * lanes <= shape.outer; target += 8 * lanes)
+            MixTargets<8>(values, shape, signs, target, out);
+        for (; target < shape.outer; target += lanes)
+            MixTargets<1>(values, shape, signs, target, out);
         return;
     }
     for (std::size_t target = 0; target < shape.outer; target += 4) {

@@ -45,9 +45,9 @@ HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Floats in as many lanes as doubles have, up to eight: the sums are kept in eight lanes of doubles.
+// The sums are kept in eight lanes of doubles, in as many vectors as that takes.
 using Doubles = hn::CappedTag<double, 8>;
-using Floats = hn::Rebind<float, Doubles>;
+using Floats = hn::CappedTag<float, 8>;
 using Vector = hn::Vec<Floats>;
 constexpr std::size_t vectorsOfSum = 8 / hn::MaxLanes(Doubles());
 
@@ -58,6 +58,13 @@ struct EightSums {
     {
         for (auto& lane : lanes)
             lane = hn::Zero(Doubles());
+    }
+    void add(const float* eight)
+    {
+        const Doubles d;
+        const hn::Rebind<float, Doubles> narrow;
+        for (std::size_t v = 0; v < vectorsOfSum; ++v)
+            lanes[v] = hn::Add(lanes[v], hn::PromoteTo(d, hn::LoadU(narrow, eight + v * hn::Lanes(d))));
     }
     double total() const
     {
@@ -79,14 +86,25 @@ struct Constants {
 };
 
 // Rounds to whole, half to even, for |x| ≤ 2²².
-Vector roundSmall(Vector x)
+HWY_INLINE Vector roundSmall(Vector x)
 {
     const auto magic = hn::Set(Floats(), 12582912.0F);
     return hn::Sub(hn::Add(x, magic), magic);
 }
 
+// What is left of large errors, which are rare; 0 for the others.
+HWY_NOINLINE Vector Shrunk(Vector error, const Constants& at)
+{
+    const Floats d;
+    float errors[8];
+    hn::StoreU(error, d, errors);
+    for (std::size_t i = 0; i < hn::Lanes(d); ++i)
+        errors[i] = std::abs(errors[i]) > hn::GetLane(at.threshold) ? shrunk(errors[i], at.inverseBeta) : 0.0F;
+    return hn::LoadU(d, errors);
+}
+
 // The zero point each weight asks for, and the size of its error; both 0 where the weight is not finite.
-void Step(Vector weight, const Constants& at, Vector& zero, Vector& absError)
+HWY_INLINE void Step(Vector weight, const Constants& at, Vector& zero, Vector& absError)
 {
     const Floats d;
     const auto finite = hn::Le(hn::Abs(weight), hn::Set(d, std::numeric_limits<float>::max()));
@@ -96,13 +114,8 @@ void Step(Vector weight, const Constants& at, Vector& zero, Vector& absError)
     const Vector code = hn::Min(hn::Max(roundSmall(bounded), hn::Zero(d)), at.highest);
     const Vector error = hn::Sub(w, hn::Div(hn::Sub(code, at.zero), at.inverse));
     Vector wanted = w;
-    if (HWY_UNLIKELY(!hn::AllFalse(d, hn::Gt(hn::Abs(error), at.threshold)))) {
-        float errors[8];
-        hn::StoreU(error, d, errors);
-        for (std::size_t i = 0; i < hn::Lanes(d); ++i)
-            errors[i] = shrunk(errors[i], at.inverseBeta);
-        wanted = hn::Sub(w, hn::LoadU(d, errors));
-    }
+    if (HWY_UNLIKELY(!hn::AllFalse(d, hn::Gt(hn::Abs(error), at.threshold))))
+        wanted = hn::Sub(w, Shrunk(error, at));
     zero = hn::IfThenElseZero(finite, hn::Sub(code, hn::Mul(wanted, at.inverse)));
     absError = hn::IfThenElseZero(finite, hn::Abs(error));
 }
@@ -120,18 +133,20 @@ float Iterate(const float* weights, std::size_t count, std::size_t finite, float
     const Shrinkage& shrinkage, double& absError)
 {
     const Floats d;
-    const Doubles dd;
     const std::size_t lanes = hn::Lanes(d);
     const Constants at {hn::Set(d, inverse), hn::Set(d, zero), hn::Set(d, highest + 1.0F), shrinkage.inverseBeta,
         hn::Set(d, shrinkage.threshold), hn::Set(d, highest)};
     EightSums zeros, errors;
     const auto addEight = [&](const float* eight) {
-        for (std::size_t v = 0; v < vectorsOfSum; ++v) {
-            Vector wanted, error;
-            Step(hn::LoadU(d, eight + v * lanes), at, wanted, error);
-            zeros.lanes[v] = hn::Add(zeros.lanes[v], hn::PromoteTo(dd, wanted));
-            errors.lanes[v] = hn::Add(errors.lanes[v], hn::PromoteTo(dd, error));
+        float wanted[8], absErrors[8];
+        for (std::size_t v = 0; v < 8; v += lanes) {
+            Vector zeroOfLane, errorOfLane;
+            Step(hn::LoadU(d, eight + v), at, zeroOfLane, errorOfLane);
+            hn::StoreU(zeroOfLane, d, wanted + v);
+            hn::StoreU(errorOfLane, d, absErrors + v);
         }
+        zeros.add(wanted);
+        errors.add(absErrors);
     };
     std::size_t i = 0;
     for (; i + 8 <= count; i += 8)
