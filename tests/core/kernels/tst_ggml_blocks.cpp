@@ -17,7 +17,7 @@ using kernels::GgmlBlock;
 
 namespace {
 
-using Bytes = std::vector<std::byte>;
+using BlockBytes = std::vector<std::byte>;
 
 struct NamedBlock {
     const char* name;
@@ -31,9 +31,9 @@ std::size_t bytesOf(GgmlBlock block, std::size_t elements)
     return elements / kernels::ggmlBlockSize(block).elements * kernels::ggmlBlockSize(block).bytes;
 }
 
-Bytes encoded(GgmlBlock block, std::span<const float> rows, std::size_t columns, std::span<const float> importance)
+BlockBytes encoded(GgmlBlock block, std::span<const float> rows, std::size_t columns, std::span<const float> importance)
 {
-    Bytes out(bytesOf(block, rows.size()));
+    BlockBytes out(bytesOf(block, rows.size()));
     kernels::ggmlEncode(block, rows, columns, importance, out);
     return out;
 }
@@ -142,9 +142,9 @@ private Q_SLOTS:
                         const auto rows = std::span(storage).subspan(shift);
                         const auto weights = importanceOf(columns + shift);
                         const auto importance = weighted ? std::span(weights).subspan(shift) : std::span<const float>();
-                        Bytes expected(bytesOf(type, rows.size()));
+                        BlockBytes expected(bytesOf(type, rows.size()));
                         kernels::ggmlEncodeReference(type, rows, columns, importance, expected);
-                        const Bytes bytes = encoded(type, rows, columns, importance);
+                        const BlockBytes bytes = encoded(type, rows, columns, importance);
                         const auto [at, other] = std::ranges::mismatch(bytes, expected);
                         QVERIFY2(at == bytes.end(),
                             qPrintable(QString("kind %1, %2 x %3, weighted %4: byte %5")
@@ -171,7 +171,7 @@ private Q_SLOTS:
         const auto type = static_cast<GgmlBlock>(block);
         const auto [elements, size] = kernels::ggmlBlockSize(type);
         std::mt19937 random(3);
-        Bytes bytes(300 * size);
+        BlockBytes bytes(300 * size);
         std::ranges::generate(bytes, [&] { return std::byte(random()); });
         for (std::size_t at = 0; at < bytes.size(); at += size)
             for (const std::size_t high : {1U, 3U})  // of the scale, and of the minimum where there is one
@@ -189,7 +189,7 @@ private Q_SLOTS:
         QFETCH(const int, block);
         const auto type = static_cast<GgmlBlock>(block);
         const auto weights = weightsOf(Kind::Ordinary, 4096);
-        const Bytes bytes = encoded(type, weights, 512, {});
+        const BlockBytes bytes = encoded(type, weights, 512, {});
         std::vector<float> values(weights.size());
         std::vector<std::uint32_t> codes(weights.size());
         kernels::ggmlDecode(type, bytes, values);
@@ -244,7 +244,7 @@ private Q_SLOTS:
         const auto type = static_cast<GgmlBlock>(block);
         const auto [elements, size] = kernels::ggmlBlockSize(type);
         const std::vector<float> weights(elements), importance(weighted ? elements : 0, 1.0F);
-        const Bytes bytes = encoded(type, weights, elements, importance);
+        const BlockBytes bytes = encoded(type, weights, elements, importance);
         QByteArray expected = head;
         expected.append(qsizetype(size) - head.size(), char(rest));
         QCOMPARE(QByteArray(reinterpret_cast<const char*>(bytes.data()), qsizetype(bytes.size())), expected);
@@ -274,7 +274,7 @@ private Q_SLOTS:
         std::vector<float> weights(32, 1.0F);
         weights[7] = 3e38F;
         for (const GgmlBlock type : {GgmlBlock::Q4_0, GgmlBlock::Q8_0, GgmlBlock::Q4_1, GgmlBlock::Iq4Nl}) {
-            const Bytes bytes = encoded(type, weights, 32, {});
+            const BlockBytes bytes = encoded(type, weights, 32, {});
             const unsigned scale = unsigned(bytes[0]) | unsigned(bytes[1]) << 8U;
             QCOMPARE(scale & 0x7fffU, 0x7bffU);
         }
@@ -343,7 +343,7 @@ void TestGgmlBlocks::reproducesGolden()
             if (weighted)
                 importance = std::move(own->values);
         }
-        const Bytes bytes = encoded(type, weights, columns, importance);
+        const BlockBytes bytes = encoded(type, weights, columns, importance);
         const auto& array = entry.at("arrays").at("bytes");
         const std::string data = contentOf(folder / "data.bin");
         const std::string stored = data.substr(array.at("offset"), array.at("nbytes"));
@@ -351,7 +351,8 @@ void TestGgmlBlocks::reproducesGolden()
         const std::size_t size = kernels::ggmlBlockSize(type).bytes;
         std::size_t different = 0;
         for (std::size_t at = 0; at < stored.size(); at += size)
-            different += std::memcmp(stored.data() + at, bytes.data() + at, size) != 0;
+            // The last one may be stored in part.
+            different += std::memcmp(stored.data() + at, bytes.data() + at, std::min(size, stored.size() - at)) != 0;
         QVERIFY2(different <= (weighted ? stored.size() / size / 20 : 0),
             qPrintable(QString("%1 %2: %3 of %4 blocks differ")
                            .arg(layer.c_str(), entry.at("method").get<std::string>().c_str())
