@@ -14,43 +14,69 @@
 HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::ggml::HWY_NAMESPACE {
 
-// Where the codes of kLanes groups come from, and what is stored beside them.
+// Where the codes of kLanes groups come from.
 struct Grids {
-    HWY_ALIGN float scale[kLanes];
-    HWY_ALIGN float minimum[kLanes];  // as stored
+    HWY_ALIGN std::uint32_t scale[kLanes];        // binary16
+    HWY_ALIGN std::uint32_t halfMinimum[kLanes];  // binary16
+    HWY_ALIGN float minimum[kLanes];
     HWY_ALIGN float inverse[kLanes];  // code = rounded (value − minimum) · inverse
+
+    void setScale(V value)
+    {
+        hn::Store(saturatedHalves(value), Unsigneds(), scale);
+        hn::Store(finiteReciprocals(value), Floats(), inverse);
+    }
 };
 
-// Lowest and highest value of each of kLanes groups, one after the other; of equal zeros any.
-HWY_INLINE void findEnds(const float* values, V& lowest, V& top)
+// The lowest and the highest value of each of kLanes groups, one after the other; of equal zeros any. Returns whether
+// all values may be used as they are: finite, and not too large.
+HWY_INLINE bool findEnds(const float* values, V& lowest, V& top)
 {
     const Floats d;
     V low[kLanes], high[kLanes];
+    V sum = hn::Zero(d);  // a NaN does not leave it
+    HWY_UNROLL(8)
     for (std::size_t lane = 0; lane < kLanes; ++lane) {
-        const float* group = values + lane * kGroup;
-        low[lane] = high[lane] = hn::LoadU(d, group);
+        V own = hn::LoadU(d, values + lane * kGroup);
+        low[lane] = high[lane] = own;
+        HWY_UNROLL(8)
         for (std::size_t i = kLanes; i < kGroup; i += kLanes) {
-            const V value = hn::LoadU(d, group + i);
+            const V value = hn::LoadU(d, values + lane * kGroup + i);
+            own = hn::Add(own, value);
             low[lane] = hn::Min(low[lane], value);
             high[lane] = hn::Max(high[lane], value);
         }
+        sum = hn::Add(sum, own);
     }
     transpose(low);
     transpose(high);
     lowest = low[0];
     top = high[0];
+    HWY_UNROLL(8)
     for (std::size_t i = 1; i < kLanes; ++i) {
         lowest = hn::Min(lowest, low[i]);
         top = hn::Max(top, high[i]);
     }
+    const M within = hn::And(hn::Ge(lowest, set(-kLargestWeight)), hn::Le(top, set(kLargestWeight)));
+    return hn::AllTrue(d, hn::And(within, hn::Eq(sum, sum)));
+}
+
+// kLanes groups and their ends, as they are or made finite, padded with zeros.
+HWY_INLINE const float* finiteGroups(const float* source, std::size_t count, float* scratch, V& lowest, V& top)
+{
+    if (count == kLanes && findEnds(source, lowest, top))
+        return source;
+    const Floats d;
+    for (std::size_t i = 0; i < kLanes * kGroup; i += kLanes)
+        hn::Store(i < count * kGroup ? finiteWeights(hn::LoadU(d, source + i)) : hn::Zero(d), d, scratch + i);
+    findEnds(scratch, lowest, top);
+    return scratch;
 }
 
 // plainSigned() of the reference, without the codes.
-void placeSigned(const float* values, int levels, Grids& grids)
+void placeSigned(const float* values, V lowest, V top, int levels, Grids& grids)
 {
     const Floats d;
-    V lowest, top;
-    findEnds(values, lowest, top);
     V extreme = hn::IfThenElse(hn::Gt(top, hn::Neg(lowest)), top, lowest);
     const M tied = hn::And(hn::Eq(top, hn::Neg(lowest)), hn::Gt(top, hn::Zero(d)));
     if (!hn::AllFalse(d, tied)) {  // the first of the two decides
@@ -60,17 +86,13 @@ void placeSigned(const float* values, int levels, Grids& grids)
         extreme = hn::IfThenElse(tied, hn::Load(d, found), extreme);
     }
     extreme = hn::Add(extreme, hn::Zero(d));  // −0 as 0
-    const V scale = hn::Div(extreme, set(static_cast<float>(-levels)));
-    hn::Store(scale, d, grids.scale);
-    hn::Store(finiteReciprocals(scale), d, grids.inverse);
+    grids.setScale(hn::Div(extreme, set(static_cast<float>(-levels))));
 }
 
 // plainAffine() of the reference, without the codes.
-void placeAffine(const float* values, int highest, Grids& grids)
+void placeAffine(const float* values, V lowest, V top, int highest, Grids& grids)
 {
     const Floats d;
-    V lowest, top;
-    findEnds(values, lowest, top);
     if (!hn::AllFalse(d, hn::Eq(lowest, hn::Zero(d)))) {  // the first zero's sign is stored
         HWY_ALIGN float low[kLanes];
         hn::Store(lowest, d, low);
@@ -80,61 +102,37 @@ void placeAffine(const float* values, int highest, Grids& grids)
         lowest = hn::Load(d, low);
         top = hn::IfThenElse(hn::Eq(top, lowest), lowest, top);
     }
-    const V scale = hn::Div(hn::Sub(top, lowest), set(static_cast<float>(highest)));
-    hn::Store(scale, d, grids.scale);
+    grids.setScale(hn::Div(hn::Sub(top, lowest), set(static_cast<float>(highest))));
+    hn::Store(saturatedHalves(lowest), Unsigneds(), grids.halfMinimum);
     hn::Store(lowest, d, grids.minimum);
-    hn::Store(finiteReciprocals(scale), d, grids.inverse);
-}
-
-// Whether all of kLanes groups may be used as they are: finite, and not too large.
-HWY_INLINE bool ordinary(const float* values)
-{
-    const Floats d;
-    const Integers di;
-    VI largest = hn::Zero(di);
-    for (std::size_t i = 0; i < kLanes * kGroup; i += kLanes)
-        largest = hn::Max(largest, hn::BitCast(di, hn::Abs(hn::LoadU(d, values + i))));
-    return hn::AllFalse(di, hn::Gt(largest, hn::BitCast(di, set(kLargestWeight))));
-}
-
-// kLanes groups, as they are or made finite, padded with zeros.
-HWY_INLINE const float* finiteGroups(const float* source, std::size_t count, float* scratch)
-{
-    if (count == kLanes && ordinary(source))
-        return source;
-    const Floats d;
-    for (std::size_t i = 0; i < kLanes * kGroup; i += kLanes)
-        hn::Store(i < count * kGroup ? finiteWeights(hn::LoadU(d, source + i)) : hn::Zero(d), d, scratch + i);
-    return scratch;
 }
 
 template<GgmlBlock kBlock>
 void encodeBlocks(const float* rows, std::size_t blockCount, std::byte* out)
 {
     constexpr LegacyLayout layout(kBlock);
-    const Integers di;
-    const Unsigneds du;
-    const VI highest = hn::Set(di, layout.highest());
+    const V highest = set(static_cast<float>(layout.highest()));
     HWY_ALIGN float scratch[kLanes * kGroup];
     Grids grids;
     for (std::size_t first = 0; first < blockCount; first += kLanes) {
         const std::size_t count = HWY_MIN(kLanes, blockCount - first);
-        const float* values = finiteGroups(rows + first * kGroup, count, scratch);
+        V lowest, top;
+        const float* values = finiteGroups(rows + first * kGroup, count, scratch, lowest, top);
         if constexpr (layout.hasMinimum)
-            placeAffine(values, layout.highest(), grids);
+            placeAffine(values, lowest, top, layout.highest(), grids);
         else
-            placeSigned(values, layout.levels(), grids);
+            placeSigned(values, lowest, top, layout.levels(), grids);
         for (std::size_t lane = 0; lane < count; ++lane, out += layout.bytes(), values += kGroup) {
-            storeHalf(out, saturatedHalf(grids.scale[lane]));
+            storeHalf(out, static_cast<std::uint16_t>(grids.scale[lane]));
             if constexpr (layout.hasMinimum)
-                storeHalf(out + 2, saturatedHalf(grids.minimum[lane]));
+                storeHalf(out + 2, static_cast<std::uint16_t>(grids.halfMinimum[lane]));
             const V inverse = set(grids.inverse[lane]);
             const V minimum = set(layout.hasMinimum ? grids.minimum[lane] : 0.0F);
             const V middle = set(layout.hasMinimum ? 0.5F : static_cast<float>(layout.levels()) + 0.5F);
             storeLegacyCodes(values, layout, out, [=](V value) HWY_ATTR {
                 const V distance = layout.hasMinimum ? hn::Sub(value, minimum) : value;
                 const V place = hn::Add(hn::Mul(distance, inverse), middle);
-                return hn::BitCast(du, hn::Min(hn::ConvertTo(di, place), highest));
+                return hn::Min(hn::Trunc(place), highest);
             });
         }
     }
@@ -150,14 +148,11 @@ void encodeWholeBytes(const float* rows, std::size_t blockCount, std::byte* out)
     Grids grids;
     for (std::size_t first = 0; first < blockCount; first += kLanes) {
         const std::size_t count = HWY_MIN(kLanes, blockCount - first);
-        const float* values = finiteGroups(rows + first * kGroup, count, scratch);
         V lowest, top;
-        findEnds(values, lowest, top);
-        const V scale = hn::Div(hn::Max(hn::Abs(lowest), hn::Abs(top)), set(127.0F));
-        hn::Store(scale, d, grids.scale);
-        hn::Store(finiteReciprocals(scale), d, grids.inverse);
+        const float* values = finiteGroups(rows + first * kGroup, count, scratch, lowest, top);
+        grids.setScale(hn::Div(hn::Max(hn::Abs(lowest), hn::Abs(top)), set(127.0F)));
         for (std::size_t lane = 0; lane < count; ++lane, out += 34, values += kGroup) {
-            storeHalf(out, saturatedHalf(grids.scale[lane]));
+            storeHalf(out, static_cast<std::uint16_t>(grids.scale[lane]));
             const V inverse = set(grids.inverse[lane]);
             for (std::size_t i = 0; i < kGroup; i += kLanes) {
                 // Half away from zero: truncated after the largest number below one half is added.
