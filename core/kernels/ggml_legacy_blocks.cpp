@@ -107,60 +107,77 @@ void placeAffine(const float* values, V lowest, V top, int highest, Grids& grids
     hn::Store(lowest, d, grids.minimum);
 }
 
+// kLanes groups on their way.
+struct Batch {
+    Grids grids;
+    const float* values;  // where they were found, or finite
+    std::size_t count;
+    HWY_ALIGN float finite[kLanes * kGroup];
+};
+
 template<GgmlBlock kBlock>
-void encodeBlocks(const float* rows, std::size_t blockCount, std::byte* out)
+HWY_INLINE void place(const float* source, std::size_t count, Batch& batch)
 {
     constexpr LegacyLayout layout(kBlock);
+    V lowest, top;
+    batch.count = count;
+    batch.values = finiteGroups(source, count, batch.finite, lowest, top);
+    if constexpr (kBlock == GgmlBlock::Q8_0)
+        batch.grids.setScale(hn::Div(hn::Max(hn::Abs(lowest), hn::Abs(top)), set(127.0F)));
+    else if constexpr (layout.hasMinimum)
+        placeAffine(batch.values, lowest, top, layout.highest(), batch.grids);
+    else
+        placeSigned(batch.values, lowest, top, layout.levels(), batch.grids);
+}
+
+template<GgmlBlock kBlock>
+HWY_INLINE void storeGroup(const float* values, const Grids& grids, std::size_t lane, std::byte* out)
+{
+    constexpr LegacyLayout layout(kBlock);
+    const V inverse = set(grids.inverse[lane]);
+    const V minimum = set(layout.hasMinimum ? grids.minimum[lane] : 0.0F);
+    const V middle = set(layout.hasMinimum ? 0.5F : static_cast<float>(layout.levels()) + 0.5F);
     const V highest = set(static_cast<float>(layout.highest()));
-    HWY_ALIGN float scratch[kLanes * kGroup];
-    Grids grids;
-    for (std::size_t first = 0; first < blockCount; first += kLanes) {
-        const std::size_t count = HWY_MIN(kLanes, blockCount - first);
-        V lowest, top;
-        const float* values = finiteGroups(rows + first * kGroup, count, scratch, lowest, top);
-        if constexpr (layout.hasMinimum)
-            placeAffine(values, lowest, top, layout.highest(), grids);
-        else
-            placeSigned(values, lowest, top, layout.levels(), grids);
-        for (std::size_t lane = 0; lane < count; ++lane, out += layout.bytes(), values += kGroup) {
-            storeHalf(out, static_cast<std::uint16_t>(grids.scale[lane]));
-            if constexpr (layout.hasMinimum)
-                storeHalf(out + 2, static_cast<std::uint16_t>(grids.halfMinimum[lane]));
-            const V inverse = set(grids.inverse[lane]);
-            const V minimum = set(layout.hasMinimum ? grids.minimum[lane] : 0.0F);
-            const V middle = set(layout.hasMinimum ? 0.5F : static_cast<float>(layout.levels()) + 0.5F);
-            storeLegacyCodes(values, layout, out, [=](V value) HWY_ATTR {
-                const V distance = layout.hasMinimum ? hn::Sub(value, minimum) : value;
-                const V place = hn::Add(hn::Mul(distance, inverse), middle);
-                return hn::Min(hn::Trunc(place), highest);
-            });
-        }
+    storeHalf(out, static_cast<std::uint16_t>(grids.scale[lane]));
+    if constexpr (layout.hasMinimum)
+        storeHalf(out + 2, static_cast<std::uint16_t>(grids.halfMinimum[lane]));
+    storeLegacyCodes(values, layout, out, [=](V value) HWY_ATTR {
+        const V distance = layout.hasMinimum ? hn::Sub(value, minimum) : value;
+        return hn::Min(hn::Trunc(hn::Add(hn::Mul(distance, inverse), middle)), highest);
+    });
+}
+
+template<>
+HWY_INLINE void storeGroup<GgmlBlock::Q8_0>(const float* values, const Grids& grids, std::size_t lane, std::byte* out)
+{
+    const Floats d;
+    const hn::Rebind<std::int8_t, Floats> narrow;
+    const V inverse = set(grids.inverse[lane]);
+    storeHalf(out, static_cast<std::uint16_t>(grids.scale[lane]));
+    for (std::size_t i = 0; i < kGroup; i += kLanes) {
+        // Half away from zero: truncated after the largest number below one half is added.
+        const V distance = hn::Mul(hn::LoadU(d, values + i), inverse);
+        const V whole = hn::Add(distance, hn::CopySign(set(0x0.ffffffp-1F), distance));
+        const auto code = hn::DemoteTo(narrow, hn::ConvertTo(Integers(), whole));
+        hn::StoreU(code, narrow, reinterpret_cast<std::int8_t*>(out + 2 + i));
     }
 }
 
-// q8_0.
-void encodeWholeBytes(const float* rows, std::size_t blockCount, std::byte* out)
+// A batch is placed before the codes of the one before are stored: its divisions have that long to finish.
+template<GgmlBlock kBlock>
+void encodeBlocks(const float* rows, std::size_t blockCount, std::byte* out)
 {
-    const Floats d;
-    const Integers di;
-    const hn::Rebind<std::int8_t, Floats> narrow;
-    HWY_ALIGN float scratch[kLanes * kGroup];
-    Grids grids;
+    constexpr std::size_t kBytes = ggmlBlockSize(kBlock).bytes;
+    Batch batches[2];
+    if (blockCount > 0)
+        place<kBlock>(rows, HWY_MIN(kLanes, blockCount), batches[0]);
     for (std::size_t first = 0; first < blockCount; first += kLanes) {
-        const std::size_t count = HWY_MIN(kLanes, blockCount - first);
-        V lowest, top;
-        const float* values = finiteGroups(rows + first * kGroup, count, scratch, lowest, top);
-        grids.setScale(hn::Div(hn::Max(hn::Abs(lowest), hn::Abs(top)), set(127.0F)));
-        for (std::size_t lane = 0; lane < count; ++lane, out += 34, values += kGroup) {
-            storeHalf(out, static_cast<std::uint16_t>(grids.scale[lane]));
-            const V inverse = set(grids.inverse[lane]);
-            for (std::size_t i = 0; i < kGroup; i += kLanes) {
-                // Half away from zero: truncated after the largest number below one half is added.
-                const V place = hn::Mul(hn::LoadU(d, values + i), inverse);
-                const VI code = hn::ConvertTo(di, hn::Add(place, hn::CopySign(set(0x0.ffffffp-1F), place)));
-                hn::StoreU(hn::DemoteTo(narrow, code), narrow, reinterpret_cast<std::int8_t*>(out + 2 + i));
-            }
-        }
+        const std::size_t next = first + kLanes;
+        if (next < blockCount)
+            place<kBlock>(rows + next * kGroup, HWY_MIN(kLanes, blockCount - next), batches[next / kLanes % 2]);
+        const Batch& batch = batches[first / kLanes % 2];
+        for (std::size_t lane = 0; lane < batch.count; ++lane, out += kBytes)
+            storeGroup<kBlock>(batch.values + lane * kGroup, batch.grids, lane, out);
     }
 }
 
@@ -215,7 +232,7 @@ void EncodePlain(GgmlBlock block, const float* rows, std::size_t blockCount, std
     case GgmlBlock::Q4_1: encodeBlocks<GgmlBlock::Q4_1>(rows, blockCount, out); break;
     case GgmlBlock::Q5_0: encodeBlocks<GgmlBlock::Q5_0>(rows, blockCount, out); break;
     case GgmlBlock::Q5_1: encodeBlocks<GgmlBlock::Q5_1>(rows, blockCount, out); break;
-    case GgmlBlock::Q8_0: encodeWholeBytes(rows, blockCount, out); break;
+    case GgmlBlock::Q8_0: encodeBlocks<GgmlBlock::Q8_0>(rows, blockCount, out); break;
     default: break;
     }
 }
