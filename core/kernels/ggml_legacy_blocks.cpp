@@ -7,6 +7,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/kernels/ggml_legacy_blocks.cpp"
 #include <hwy/foreach_target.h>  // compiles this file once per instruction set
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 #include "core/kernels/ggml_lanes_inl.h"
@@ -33,30 +34,39 @@ struct Grids {
 HWY_INLINE bool findEnds(const float* values, V& lowest, V& top)
 {
     const Floats d;
-    V low[kLanes], high[kLanes];
+    [[maybe_unused]] V ends[kLanes];
     V sum = hn::Zero(d);  // a NaN does not leave it
     HWY_UNROLL(8)
     for (std::size_t lane = 0; lane < kLanes; ++lane) {
         V own = hn::LoadU(d, values + lane * kGroup);
-        low[lane] = high[lane] = own;
+        V low = own, high = own;
         HWY_UNROLL(8)
         for (std::size_t i = kLanes; i < kGroup; i += kLanes) {
             const V value = hn::LoadU(d, values + lane * kGroup + i);
             own = hn::Add(own, value);
-            low[lane] = hn::Min(low[lane], value);
-            high[lane] = hn::Max(high[lane], value);
+            low = hn::Min(low, value);
+            high = hn::Max(high, value);
         }
         sum = hn::Add(sum, own);
+#if HWY_TARGET == HWY_SCALAR
+        lowest = low;
+        top = high;
     }
-    transpose(low);
-    transpose(high);
-    lowest = low[0];
-    top = high[0];
+#else
+        // Low ends in even lanes, high ones, turned, in odd lanes.
+        high = hn::Neg(high);
+        ends[lane] = hn::Min(hn::InterleaveLower(d, low, high), hn::InterleaveUpper(d, low, high));
+    }
+    transpose(ends);
+    lowest = ends[0];
+    top = ends[1];
     HWY_UNROLL(8)
-    for (std::size_t i = 1; i < kLanes; ++i) {
-        lowest = hn::Min(lowest, low[i]);
-        top = hn::Max(top, high[i]);
+    for (std::size_t i = 2; i < kLanes; i += 2) {
+        lowest = hn::Min(lowest, ends[i]);
+        top = hn::Min(top, ends[i + 1]);
     }
+    top = hn::Neg(top);
+#endif
     const M within = hn::And(hn::Ge(lowest, set(-kLargestWeight)), hn::Le(top, set(kLargestWeight)));
     return hn::AllTrue(d, hn::And(within, hn::Eq(sum, sum)));
 }
@@ -172,7 +182,12 @@ void encodeBlocks(const float* rows, std::size_t blockCount, std::byte* out)
     if (blockCount > 0)
         place<kBlock>(rows, HWY_MIN(kLanes, blockCount), batches[0]);
     for (std::size_t first = 0; first < blockCount; first += kLanes) {
-        const std::size_t next = first + kLanes;
+        const std::size_t next = first + kLanes, ahead = next * kGroup + 2048;
+        if (ahead + kLanes * kGroup <= blockCount * kGroup) {
+            HWY_UNROLL(16)
+            for (std::size_t i = 0; i < kLanes * kGroup; i += 16)
+                hwy::Prefetch(rows + ahead + i);
+        }
         if (next < blockCount)
             place<kBlock>(rows + next * kGroup, HWY_MIN(kLanes, blockCount - next), batches[next / kLanes % 2]);
         const Batch& batch = batches[first / kLanes % 2];
