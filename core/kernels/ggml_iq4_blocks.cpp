@@ -169,12 +169,14 @@ V LevelFit(const Search& search, const Groups& groups)
     V best = hn::Mul(scale, a);
     for (int attempt = -7; attempt <= 7; attempt += static_cast<int>(kTogether)) {
         V inverses[kTogether], sumA[kTogether], sumB[kTogether];
+        HWY_UNROLL(8)
         for (std::size_t k = 0; k < kTogether; ++k) {
             inverses[k] = inverseOf(attempt + static_cast<int>(k));
             sumA[k] = sumB[k] = hn::Zero(d);
         }
         for (std::size_t i = 0; i < kGroup; ++i) {
             const V value = groups.value(i), limit = hn::Load(d, threshold + i * kLanes);
+            HWY_UNROLL(8)
             for (std::size_t k = 0; k < kTogether; ++k) {
                 const M high = hn::Ge(hn::Mul(inverses[k], value), limit);
                 const std::size_t at = i * kLanes;
@@ -182,6 +184,7 @@ V LevelFit(const Search& search, const Groups& groups)
                 sumB[k] = hn::Add(sumB[k], hn::IfThenElse(high, hn::Load(d, highB + at), hn::Load(d, lowB + at)));
             }
         }
+        HWY_UNROLL(8)
         for (std::size_t k = 0; k < kTogether; ++k) {
             const M better =
                 hn::And(hn::Gt(sumB[k], hn::Zero(d)), hn::Gt(hn::Mul(sumA[k], sumA[k]), hn::Mul(best, sumB[k])));
@@ -195,7 +198,10 @@ V LevelFit(const Search& search, const Groups& groups)
 HWY_INLINE void Place(const Search& search, const float* values, float scale, std::byte* nibbles)
 {
     const V inverse = set(finiteReciprocal(scale));
-    storeNibbleCodes(values, nibbles, [&](V value) HWY_ATTR { return search.code(hn::Mul(inverse, value)); });
+    storePairs(values, nibbles, [&](V low, V high) HWY_ATTR {
+        const VU upper = hn::ShiftLeft<4>(search.code(hn::Mul(inverse, high)));
+        return hn::Or(search.code(hn::Mul(inverse, low)), upper);
+    });
 }
 
 void EncodeNonLinear(

@@ -64,6 +64,28 @@ HWY_INLINE V finiteReciprocals(V scale)
     return hn::IfThenElseZero(hn::Le(hn::Abs(reciprocal), set(std::numeric_limits<float>::max())), reciprocal);
 }
 
+// saturatedHalf(), lane by lane.
+HWY_INLINE VU saturatedHalves(V value)
+{
+    const Floats d;
+    const Integers di;
+    const Unsigneds du;
+    const auto below = [=](VU bits, std::uint32_t limit) HWY_ATTR {  // no sign bit is set
+        return hn::MaskFromVec(
+            hn::BitCast(du, hn::VecFromMask(di, hn::Lt(hn::BitCast(di, bits), hn::BitCast(di, hn::Set(du, limit))))));
+    };
+    const VU bits = hn::BitCast(du, value);
+    const VU magnitude = hn::And(bits, hn::Set(du, 0x7fffffffU));
+    const VU sign = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 0x8000U));
+    const VU odd = hn::And(hn::ShiftRight<13>(magnitude), hn::Set(du, 1U));
+    const VU normal = hn::ShiftRight<13>(hn::Add(hn::Add(magnitude, odd), hn::Set(du, 0xfffU - 0x38000000U)));
+    const V sum = hn::Add(hn::BitCast(d, magnitude), set(0.5F));
+    const VU subnormal = hn::Sub(hn::BitCast(du, sum), hn::Set(du, 0x3f000000U));
+    const VU large = hn::IfThenElse(below(magnitude, 0x477ff000U), normal, hn::Set(du, 0x7bffU));
+    const VU half = hn::Or(hn::IfThenElse(below(magnitude, 0x38800000U), subnormal, large), sign);
+    return hn::IfThenElseZero(below(magnitude, 0x7f800001U), half);
+}
+
 // Rows become columns.
 HWY_INLINE void transpose([[maybe_unused]] V (&rows)[kLanes])
 {
@@ -71,17 +93,21 @@ HWY_INLINE void transpose([[maybe_unused]] V (&rows)[kLanes])
     const Floats d;
     const hn::RepartitionToWide<Floats> wide;
     V pairs[kLanes], quads[kLanes];
+    HWY_UNROLL(8)
     for (std::size_t i = 0; i < kLanes; i += 2) {
         pairs[i] = hn::InterleaveLower(d, rows[i], rows[i + 1]);
         pairs[i + 1] = hn::InterleaveUpper(d, rows[i], rows[i + 1]);
     }
+    HWY_UNROLL(8)
     for (std::size_t i = 0; i < kLanes; i += 4)
-        for (std::size_t k = 0; k < 2; ++k) {
-            const auto first = hn::BitCast(wide, pairs[i + k]);
-            const auto second = hn::BitCast(wide, pairs[i + 2 + k]);
-            quads[i + 2 * k] = hn::BitCast(d, hn::InterleaveLower(wide, first, second));
-            quads[i + 2 * k + 1] = hn::BitCast(d, hn::InterleaveUpper(wide, first, second));
-        }
+        HWY_UNROLL(8)
+    for (std::size_t k = 0; k < 2; ++k) {
+        const auto first = hn::BitCast(wide, pairs[i + k]);
+        const auto second = hn::BitCast(wide, pairs[i + 2 + k]);
+        quads[i + 2 * k] = hn::BitCast(d, hn::InterleaveLower(wide, first, second));
+        quads[i + 2 * k + 1] = hn::BitCast(d, hn::InterleaveUpper(wide, first, second));
+    }
+    HWY_UNROLL(8)
     for (std::size_t i = 0; i < 4; ++i)
         if constexpr (kLanes == 8) {
             rows[i] = hn::ConcatLowerLower(d, quads[i + 4], quads[i]);
@@ -185,49 +211,81 @@ private:
     }
 };
 
-HWY_INLINE void storeBytes(VU bytes, std::byte* at)
+// A whole number 0 … 255 as the lowest byte of its lane; the two above it are zero.
+HWY_INLINE VU wholeByte(V whole)
 {
-    const hn::Rebind<std::uint8_t, Unsigneds> narrow;
-    hn::StoreU(hn::TruncateTo(narrow, bytes), narrow, reinterpret_cast<std::uint8_t*>(at));
+    return hn::BitCast(Unsigneds(), hn::Add(whole, set(8388608.0F)));
 }
 
-// The codes (< 16) of 32 weights into nibbles; codeOf: V → VU.
-template<class CodeOf>
-HWY_INLINE void storeNibbleCodes(const float* values, std::byte* at, const CodeOf& codeOf)
+// Sixteen bytes, the lowest of each lane, as wholeByte() leaves them.
+HWY_INLINE void storeSixteen(const VU (&bytes)[16 / kLanes], std::byte* at)
+{
+#if HWY_TARGET == HWY_SCALAR
+    for (std::size_t i = 0; i < 16; ++i)
+        at[i] = static_cast<std::byte>(hn::GetLane(bytes[i]) & 0xffU);
+#else
+    const hn::Repartition<std::uint8_t, Unsigneds> narrow;
+    auto* to = reinterpret_cast<std::uint8_t*>(at);
+    if constexpr (kLanes == 8) {
+        HWY_ALIGN static constexpr std::uint8_t kOrder[16] = {0, 4, 8, 12, 2, 6, 10, 14};
+        const VU both = hn::Or(bytes[0], hn::ShiftLeft<16>(bytes[1]));
+        const auto ordered = hn::TableLookupBytes(hn::BitCast(narrow, both), hn::LoadDup128(narrow, kOrder));
+        const hn::Half<Unsigneds> half;
+        const VU words = hn::BitCast(Unsigneds(), ordered);
+        const auto merged = hn::InterleaveLower(half, hn::LowerHalf(half, words), hn::UpperHalf(half, words));
+        hn::StoreU(hn::BitCast(hn::Half<decltype(narrow)>(), merged), hn::Half<decltype(narrow)>(), to);
+    } else {
+        HWY_ALIGN static constexpr std::uint8_t kOrder[16] = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
+        const VU lower = hn::Or(hn::And(bytes[0], hn::Set(Unsigneds(), 0xffU)), hn::ShiftLeft<8>(bytes[1]));
+        const VU all = hn::Or(lower, hn::Or(hn::ShiftLeft<16>(bytes[2]), hn::ShiftLeft<24>(bytes[3])));
+        hn::StoreU(hn::TableLookupBytes(hn::BitCast(narrow, all), hn::LoadDup128(narrow, kOrder)), narrow, to);
+    }
+#endif
+}
+
+// 32 weights as sixteen bytes: byteOf(a weight of the first half, its partner of the second) → VU.
+template<class ByteOf>
+HWY_INLINE void storePairs(const float* values, std::byte* at, const ByteOf& byteOf)
 {
     const Floats d;
-    for (std::size_t i = 0; i < 16; i += kLanes) {
-        const VU low = codeOf(hn::LoadU(d, values + i));
-        const VU high = codeOf(hn::LoadU(d, values + 16 + i));
-        storeBytes(hn::Or(low, hn::ShiftLeft<4>(high)), at + i);
-    }
+    VU bytes[16 / kLanes];
+    HWY_UNROLL(4)
+    for (std::size_t i = 0; i < 16 / kLanes; ++i)
+        bytes[i] = byteOf(hn::LoadU(d, values + i * kLanes), hn::LoadU(d, values + 16 + i * kLanes));
+    storeSixteen(bytes, at);
 }
 
-// The same for codes < 32 of q5_0 and q5_1, or < 16 of q4_0 and q4_1, where the layout has them.
+// Codes ≥ 16 as bits; they lose 16.
+HWY_INLINE std::uint32_t takeFifthBits(V& codes)
+{
+    const Floats d;
+    std::uint8_t bits[8] = {};
+    const M upper = hn::Ge(codes, set(16.0F));
+    hn::StoreMaskBits(d, upper, bits);
+    codes = hn::Sub(codes, hn::IfThenElseZero(upper, set(16.0F)));
+    return bits[0];
+}
+
+// The codes of 32 weights of q4_0, q4_1, q5_0, q5_1; codeOf: V → V, whole.
 template<class CodeOf>
 HWY_INLINE void storeLegacyCodes(const float* values, const LegacyLayout& layout, std::byte* out, const CodeOf& codeOf)
 {
-    if (!layout.hasFifthBit) {
-        storeNibbleCodes(values, out + layout.nibbles(), codeOf);
-        return;
-    }
     const Floats d;
-    const Unsigneds du;
+    VU bytes[16 / kLanes];
     std::uint32_t fifth = 0;
-    const auto bitsOf = [&](VU code) HWY_ATTR {
-        std::uint8_t bits[8] = {};
-        hn::StoreMaskBits(du, hn::Ne(hn::And(code, hn::Set(du, 16U)), hn::Zero(du)), bits);
-        return static_cast<std::uint32_t>(bits[0]);
-    };
-    for (std::size_t i = 0; i < 16; i += kLanes) {
-        const VU low = codeOf(hn::LoadU(d, values + i));
-        const VU high = codeOf(hn::LoadU(d, values + 16 + i));
-        fifth |= bitsOf(low) << i | bitsOf(high) << (16 + i);
-        const VU nibble = hn::And(low, hn::Set(du, 0xfU));
-        storeBytes(hn::And(hn::Or(nibble, hn::ShiftLeft<4>(high)), hn::Set(du, 0xffU)), out + layout.nibbles() + i);
+    HWY_UNROLL(4)
+    for (std::size_t i = 0; i < 16 / kLanes; ++i) {
+        V low = codeOf(hn::LoadU(d, values + i * kLanes));
+        V high = codeOf(hn::LoadU(d, values + 16 + i * kLanes));
+        if (layout.hasFifthBit)
+            fifth |= takeFifthBits(low) << i * kLanes | takeFifthBits(high) << (16 + i * kLanes);
+        bytes[i] = wholeByte(hn::Add(low, hn::Mul(high, set(16.0F))));
     }
-    storeHalf(out + layout.fifthBits(), static_cast<std::uint16_t>(fifth & 0xffffU));
-    storeHalf(out + layout.fifthBits() + 2, static_cast<std::uint16_t>(fifth >> 16U));
+    storeSixteen(bytes, out + layout.nibbles());
+    if (layout.hasFifthBit) {
+        storeHalf(out + layout.fifthBits(), static_cast<std::uint16_t>(fifth & 0xffffU));
+        storeHalf(out + layout.fifthBits() + 2, static_cast<std::uint16_t>(fifth >> 16U));
+    }
 }
 
 // 16 bytes of nibbles as codes, the first half and the second: use(index of the first weight, VU).
@@ -236,6 +294,7 @@ HWY_INLINE void forNibbleCodes(const std::byte* at, const Use& use)
 {
     const Unsigneds du;
     const hn::Rebind<std::uint8_t, Unsigneds> narrow;
+    HWY_UNROLL(4)
     for (std::size_t i = 0; i < 16; i += kLanes) {
         const auto bytes = hn::LoadU(narrow, reinterpret_cast<const std::uint8_t*>(at) + i);
         const VU wide = hn::PromoteTo(du, bytes);

@@ -7,6 +7,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/kernels/ggml_legacy_blocks.cpp"
 #include <hwy/foreach_target.h>  // compiles this file once per instruction set
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 #include "core/kernels/ggml_lanes_inl.h"
@@ -14,43 +15,78 @@
 HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::ggml::HWY_NAMESPACE {
 
-// Where the codes of kLanes groups come from, and what is stored beside them.
+// Where the codes of kLanes groups come from.
 struct Grids {
-    HWY_ALIGN float scale[kLanes];
-    HWY_ALIGN float minimum[kLanes];  // as stored
+    HWY_ALIGN std::uint32_t scale[kLanes];        // binary16
+    HWY_ALIGN std::uint32_t halfMinimum[kLanes];  // binary16
+    HWY_ALIGN float minimum[kLanes];
     HWY_ALIGN float inverse[kLanes];  // code = rounded (value − minimum) · inverse
+
+    void setScale(V value)
+    {
+        hn::Store(saturatedHalves(value), Unsigneds(), scale);
+        hn::Store(finiteReciprocals(value), Floats(), inverse);
+    }
 };
 
-// Lowest and highest value of each of kLanes groups, one after the other; of equal zeros any.
-HWY_INLINE void findEnds(const float* values, V& lowest, V& top)
+// The lowest and the highest value of each of kLanes groups, one after the other; of equal zeros any. Returns whether
+// all values may be used as they are: finite, and not too large.
+HWY_INLINE bool findEnds(const float* values, V& lowest, V& top)
 {
     const Floats d;
-    V low[kLanes], high[kLanes];
+    [[maybe_unused]] V ends[kLanes];
+    V sum = hn::Zero(d);  // a NaN does not leave it
+    HWY_UNROLL(8)
     for (std::size_t lane = 0; lane < kLanes; ++lane) {
-        const float* group = values + lane * kGroup;
-        low[lane] = high[lane] = hn::LoadU(d, group);
+        V own = hn::LoadU(d, values + lane * kGroup);
+        V low = own, high = own;
+        HWY_UNROLL(8)
         for (std::size_t i = kLanes; i < kGroup; i += kLanes) {
-            const V value = hn::LoadU(d, group + i);
-            low[lane] = hn::Min(low[lane], value);
-            high[lane] = hn::Max(high[lane], value);
+            const V value = hn::LoadU(d, values + lane * kGroup + i);
+            own = hn::Add(own, value);
+            low = hn::Min(low, value);
+            high = hn::Max(high, value);
         }
+        sum = hn::Add(sum, own);
+#if HWY_TARGET == HWY_SCALAR
+        lowest = low;
+        top = high;
     }
-    transpose(low);
-    transpose(high);
-    lowest = low[0];
-    top = high[0];
-    for (std::size_t i = 1; i < kLanes; ++i) {
-        lowest = hn::Min(lowest, low[i]);
-        top = hn::Max(top, high[i]);
+#else
+        // Low ends in even lanes, high ones, turned, in odd lanes.
+        high = hn::Neg(high);
+        ends[lane] = hn::Min(hn::InterleaveLower(d, low, high), hn::InterleaveUpper(d, low, high));
     }
+    transpose(ends);
+    lowest = ends[0];
+    top = ends[1];
+    HWY_UNROLL(8)
+    for (std::size_t i = 2; i < kLanes; i += 2) {
+        lowest = hn::Min(lowest, ends[i]);
+        top = hn::Min(top, ends[i + 1]);
+    }
+    top = hn::Neg(top);
+#endif
+    const M within = hn::And(hn::Ge(lowest, set(-kLargestWeight)), hn::Le(top, set(kLargestWeight)));
+    return hn::AllTrue(d, hn::And(within, hn::Eq(sum, sum)));
+}
+
+// kLanes groups and their ends, as they are or made finite, padded with zeros.
+HWY_INLINE const float* finiteGroups(const float* source, std::size_t count, float* scratch, V& lowest, V& top)
+{
+    if (count == kLanes && findEnds(source, lowest, top))
+        return source;
+    const Floats d;
+    for (std::size_t i = 0; i < kLanes * kGroup; i += kLanes)
+        hn::Store(i < count * kGroup ? finiteWeights(hn::LoadU(d, source + i)) : hn::Zero(d), d, scratch + i);
+    findEnds(scratch, lowest, top);
+    return scratch;
 }
 
 // plainSigned() of the reference, without the codes.
-void placeSigned(const float* values, int levels, Grids& grids)
+void placeSigned(const float* values, V lowest, V top, int levels, Grids& grids)
 {
     const Floats d;
-    V lowest, top;
-    findEnds(values, lowest, top);
     V extreme = hn::IfThenElse(hn::Gt(top, hn::Neg(lowest)), top, lowest);
     const M tied = hn::And(hn::Eq(top, hn::Neg(lowest)), hn::Gt(top, hn::Zero(d)));
     if (!hn::AllFalse(d, tied)) {  // the first of the two decides
@@ -60,17 +96,13 @@ void placeSigned(const float* values, int levels, Grids& grids)
         extreme = hn::IfThenElse(tied, hn::Load(d, found), extreme);
     }
     extreme = hn::Add(extreme, hn::Zero(d));  // −0 as 0
-    const V scale = hn::Div(extreme, set(static_cast<float>(-levels)));
-    hn::Store(scale, d, grids.scale);
-    hn::Store(finiteReciprocals(scale), d, grids.inverse);
+    grids.setScale(hn::Div(extreme, set(static_cast<float>(-levels))));
 }
 
 // plainAffine() of the reference, without the codes.
-void placeAffine(const float* values, int highest, Grids& grids)
+void placeAffine(const float* values, V lowest, V top, int highest, Grids& grids)
 {
     const Floats d;
-    V lowest, top;
-    findEnds(values, lowest, top);
     if (!hn::AllFalse(d, hn::Eq(lowest, hn::Zero(d)))) {  // the first zero's sign is stored
         HWY_ALIGN float low[kLanes];
         hn::Store(lowest, d, low);
@@ -80,92 +112,87 @@ void placeAffine(const float* values, int highest, Grids& grids)
         lowest = hn::Load(d, low);
         top = hn::IfThenElse(hn::Eq(top, lowest), lowest, top);
     }
-    const V scale = hn::Div(hn::Sub(top, lowest), set(static_cast<float>(highest)));
-    hn::Store(scale, d, grids.scale);
+    grids.setScale(hn::Div(hn::Sub(top, lowest), set(static_cast<float>(highest))));
+    hn::Store(saturatedHalves(lowest), Unsigneds(), grids.halfMinimum);
     hn::Store(lowest, d, grids.minimum);
-    hn::Store(finiteReciprocals(scale), d, grids.inverse);
 }
 
-// Whether all of kLanes groups may be used as they are: finite, and not too large.
-HWY_INLINE bool ordinary(const float* values)
-{
-    const Floats d;
-    const Integers di;
-    VI largest = hn::Zero(di);
-    for (std::size_t i = 0; i < kLanes * kGroup; i += kLanes)
-        largest = hn::Max(largest, hn::BitCast(di, hn::Abs(hn::LoadU(d, values + i))));
-    return hn::AllFalse(di, hn::Gt(largest, hn::BitCast(di, set(kLargestWeight))));
-}
+// kLanes groups on their way.
+struct Batch {
+    Grids grids;
+    const float* values;  // where they were found, or finite
+    std::size_t count;
+    HWY_ALIGN float finite[kLanes * kGroup];
+};
 
-// kLanes groups, as they are or made finite, padded with zeros.
-HWY_INLINE const float* finiteGroups(const float* source, std::size_t count, float* scratch)
+template<GgmlBlock kBlock>
+HWY_INLINE void place(const float* source, std::size_t count, Batch& batch)
 {
-    if (count == kLanes && ordinary(source))
-        return source;
-    const Floats d;
-    for (std::size_t i = 0; i < kLanes * kGroup; i += kLanes)
-        hn::Store(i < count * kGroup ? finiteWeights(hn::LoadU(d, source + i)) : hn::Zero(d), d, scratch + i);
-    return scratch;
+    constexpr LegacyLayout layout(kBlock);
+    V lowest, top;
+    batch.count = count;
+    batch.values = finiteGroups(source, count, batch.finite, lowest, top);
+    if constexpr (kBlock == GgmlBlock::Q8_0)
+        batch.grids.setScale(hn::Div(hn::Max(hn::Abs(lowest), hn::Abs(top)), set(127.0F)));
+    else if constexpr (layout.hasMinimum)
+        placeAffine(batch.values, lowest, top, layout.highest(), batch.grids);
+    else
+        placeSigned(batch.values, lowest, top, layout.levels(), batch.grids);
 }
 
 template<GgmlBlock kBlock>
-void encodeBlocks(const float* rows, std::size_t blockCount, std::byte* out)
+HWY_INLINE void storeGroup(const float* values, const Grids& grids, std::size_t lane, std::byte* out)
 {
     constexpr LegacyLayout layout(kBlock);
-    const Integers di;
-    const Unsigneds du;
-    const VI highest = hn::Set(di, layout.highest());
-    HWY_ALIGN float scratch[kLanes * kGroup];
-    Grids grids;
-    for (std::size_t first = 0; first < blockCount; first += kLanes) {
-        const std::size_t count = HWY_MIN(kLanes, blockCount - first);
-        const float* values = finiteGroups(rows + first * kGroup, count, scratch);
-        if constexpr (layout.hasMinimum)
-            placeAffine(values, layout.highest(), grids);
-        else
-            placeSigned(values, layout.levels(), grids);
-        for (std::size_t lane = 0; lane < count; ++lane, out += layout.bytes(), values += kGroup) {
-            storeHalf(out, saturatedHalf(grids.scale[lane]));
-            if constexpr (layout.hasMinimum)
-                storeHalf(out + 2, saturatedHalf(grids.minimum[lane]));
-            const V inverse = set(grids.inverse[lane]);
-            const V minimum = set(layout.hasMinimum ? grids.minimum[lane] : 0.0F);
-            const V middle = set(layout.hasMinimum ? 0.5F : static_cast<float>(layout.levels()) + 0.5F);
-            storeLegacyCodes(values, layout, out, [=](V value) HWY_ATTR {
-                const V distance = layout.hasMinimum ? hn::Sub(value, minimum) : value;
-                const V place = hn::Add(hn::Mul(distance, inverse), middle);
-                return hn::BitCast(du, hn::Min(hn::ConvertTo(di, place), highest));
-            });
-        }
+    const V inverse = set(grids.inverse[lane]);
+    const V minimum = set(layout.hasMinimum ? grids.minimum[lane] : 0.0F);
+    const V middle = set(layout.hasMinimum ? 0.5F : static_cast<float>(layout.levels()) + 0.5F);
+    const V highest = set(static_cast<float>(layout.highest()));
+    storeHalf(out, static_cast<std::uint16_t>(grids.scale[lane]));
+    if constexpr (layout.hasMinimum)
+        storeHalf(out + 2, static_cast<std::uint16_t>(grids.halfMinimum[lane]));
+    storeLegacyCodes(values, layout, out, [=](V value) HWY_ATTR {
+        const V distance = layout.hasMinimum ? hn::Sub(value, minimum) : value;
+        return hn::Min(hn::Trunc(hn::Add(hn::Mul(distance, inverse), middle)), highest);
+    });
+}
+
+template<>
+HWY_INLINE void storeGroup<GgmlBlock::Q8_0>(const float* values, const Grids& grids, std::size_t lane, std::byte* out)
+{
+    const Floats d;
+    const hn::Rebind<std::int8_t, Floats> narrow;
+    const V inverse = set(grids.inverse[lane]);
+    storeHalf(out, static_cast<std::uint16_t>(grids.scale[lane]));
+    for (std::size_t i = 0; i < kGroup; i += kLanes) {
+        // Half away from zero: truncated after the largest number below one half is added.
+        const V distance = hn::Mul(hn::LoadU(d, values + i), inverse);
+        const V whole = hn::Add(distance, hn::CopySign(set(0x0.ffffffp-1F), distance));
+        const auto code = hn::DemoteTo(narrow, hn::ConvertTo(Integers(), whole));
+        hn::StoreU(code, narrow, reinterpret_cast<std::int8_t*>(out + 2 + i));
     }
 }
 
-// q8_0.
-void encodeWholeBytes(const float* rows, std::size_t blockCount, std::byte* out)
+// A batch is placed before the codes of the one before are stored: its divisions have that long to finish.
+template<GgmlBlock kBlock>
+void encodeBlocks(const float* rows, std::size_t blockCount, std::byte* out)
 {
-    const Floats d;
-    const Integers di;
-    const hn::Rebind<std::int8_t, Floats> narrow;
-    HWY_ALIGN float scratch[kLanes * kGroup];
-    Grids grids;
+    constexpr std::size_t kBytes = ggmlBlockSize(kBlock).bytes;
+    Batch batches[2];
+    if (blockCount > 0)
+        place<kBlock>(rows, HWY_MIN(kLanes, blockCount), batches[0]);
     for (std::size_t first = 0; first < blockCount; first += kLanes) {
-        const std::size_t count = HWY_MIN(kLanes, blockCount - first);
-        const float* values = finiteGroups(rows + first * kGroup, count, scratch);
-        V lowest, top;
-        findEnds(values, lowest, top);
-        const V scale = hn::Div(hn::Max(hn::Abs(lowest), hn::Abs(top)), set(127.0F));
-        hn::Store(scale, d, grids.scale);
-        hn::Store(finiteReciprocals(scale), d, grids.inverse);
-        for (std::size_t lane = 0; lane < count; ++lane, out += 34, values += kGroup) {
-            storeHalf(out, saturatedHalf(grids.scale[lane]));
-            const V inverse = set(grids.inverse[lane]);
-            for (std::size_t i = 0; i < kGroup; i += kLanes) {
-                // Half away from zero: truncated after the largest number below one half is added.
-                const V place = hn::Mul(hn::LoadU(d, values + i), inverse);
-                const VI code = hn::ConvertTo(di, hn::Add(place, hn::CopySign(set(0x0.ffffffp-1F), place)));
-                hn::StoreU(hn::DemoteTo(narrow, code), narrow, reinterpret_cast<std::int8_t*>(out + 2 + i));
-            }
+        const std::size_t next = first + kLanes, ahead = next * kGroup + 2048;
+        if (ahead + kLanes * kGroup <= blockCount * kGroup) {
+            HWY_UNROLL(16)
+            for (std::size_t i = 0; i < kLanes * kGroup; i += 16)
+                hwy::Prefetch(rows + ahead + i);
         }
+        if (next < blockCount)
+            place<kBlock>(rows + next * kGroup, HWY_MIN(kLanes, blockCount - next), batches[next / kLanes % 2]);
+        const Batch& batch = batches[first / kLanes % 2];
+        for (std::size_t lane = 0; lane < batch.count; ++lane, out += kBytes)
+            storeGroup<kBlock>(batch.values + lane * kGroup, batch.grids, lane, out);
     }
 }
 
@@ -220,7 +247,7 @@ void EncodePlain(GgmlBlock block, const float* rows, std::size_t blockCount, std
     case GgmlBlock::Q4_1: encodeBlocks<GgmlBlock::Q4_1>(rows, blockCount, out); break;
     case GgmlBlock::Q5_0: encodeBlocks<GgmlBlock::Q5_0>(rows, blockCount, out); break;
     case GgmlBlock::Q5_1: encodeBlocks<GgmlBlock::Q5_1>(rows, blockCount, out); break;
-    case GgmlBlock::Q8_0: encodeWholeBytes(rows, blockCount, out); break;
+    case GgmlBlock::Q8_0: encodeBlocks<GgmlBlock::Q8_0>(rows, blockCount, out); break;
     default: break;
     }
 }

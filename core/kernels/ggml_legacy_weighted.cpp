@@ -17,9 +17,9 @@ constexpr float kNoCodes = std::numeric_limits<float>::infinity();
 
 // Where the codes of kLanes groups come from, and what is stored beside them.
 struct Grids {
-    HWY_ALIGN float scale[kLanes];
-    HWY_ALIGN float minimum[kLanes];  // as stored
-    HWY_ALIGN float inverse[kLanes];  // code = rounded inverse · (value − base)
+    HWY_ALIGN std::uint32_t scale[kLanes];    // binary16
+    HWY_ALIGN std::uint32_t minimum[kLanes];  // binary16
+    HWY_ALIGN float inverse[kLanes];          // code = rounded inverse · (value − base)
     HWY_ALIGN float base[kLanes];
 };
 
@@ -35,6 +35,7 @@ void fitSigned(const Groups& groups, int levelCount, Grids& grids)
     V scale = hn::Zero(d), best = hn::Zero(d), chosen = hn::Zero(d);
     for (int attempt = 0; attempt < 19; attempt += static_cast<int>(kTogether)) {
         V inverses[kTogether], a[kTogether], b[kTogether];
+        HWY_UNROLL(8)
         for (std::size_t k = 0; k < kTogether; ++k) {
             const int number = HWY_MIN(attempt + static_cast<int>(k), 18);  // the last one twice: no harm
             const int shift = number == 0 ? 0 : number <= 9 ? number - 10 : number - 9;
@@ -44,6 +45,7 @@ void fitSigned(const Groups& groups, int levelCount, Grids& grids)
         for (std::size_t i = 0; i < kGroup; ++i) {
             const V value = groups.value(i), weight = groups.weight(i);
             const V weighted = hn::Mul(weight, value);
+            HWY_UNROLL(8)
             for (std::size_t k = 0; k < kTogether; ++k) {
                 const V near = nearestSmall(hn::Mul(inverses[k], value));
                 const V code = hn::Min(hn::Max(near, lowest), highest);
@@ -51,6 +53,7 @@ void fitSigned(const Groups& groups, int levelCount, Grids& grids)
                 b[k] = hn::Add(b[k], hn::Mul(hn::Mul(weight, code), code));
             }
         }
+        HWY_UNROLL(8)
         for (std::size_t k = 0; k < kTogether; ++k) {
             M better = hn::And(hn::Gt(b[k], hn::Zero(d)), hn::Gt(hn::Mul(a[k], a[k]), hn::Mul(best, b[k])));
             if (attempt == 0 && k == 0)
@@ -62,7 +65,7 @@ void fitSigned(const Groups& groups, int levelCount, Grids& grids)
         }
     }
     const M zero = hn::Lt(hn::Abs(extreme), set(kNothing));
-    hn::Store(hn::IfThenZeroElse(zero, scale), d, grids.scale);
+    hn::Store(saturatedHalves(hn::IfThenZeroElse(zero, scale)), Unsigneds(), grids.scale);
     hn::Store(hn::IfThenElse(zero, set(kNoCodes), chosen), d, grids.inverse);
 }
 
@@ -134,8 +137,8 @@ void fitAffine(const Groups& groups, int highestLevel, Grids& grids)
         scale = hn::IfThenElse(better, newScale, scale);
         minimum = hn::IfThenElse(better, newMinimum, minimum);
     }
-    hn::Store(hn::IfThenZeroElse(flat, scale), d, grids.scale);
-    hn::Store(hn::IfThenElse(flat, lowest, minimum), d, grids.minimum);
+    hn::Store(saturatedHalves(hn::IfThenZeroElse(flat, scale)), Unsigneds(), grids.scale);
+    hn::Store(saturatedHalves(hn::IfThenElse(flat, lowest, minimum)), Unsigneds(), grids.minimum);
     hn::Store(hn::IfThenZeroElse(flat, chosen), d, grids.inverse);
     hn::Store(chosenMinimum, d, grids.base);
 }
@@ -145,24 +148,21 @@ HWY_INLINE void storeGroup(const float* values, const Grids& grids, std::size_t 
 {
     constexpr LegacyLayout layout(kBlock);
     constexpr auto levels = static_cast<float>(layout.levels());
-    const Integers di;
-    const Unsigneds du;
     const V inverse = set(grids.inverse[lane]);
-    storeHalf(out, saturatedHalf(grids.scale[lane]));
+    storeHalf(out, static_cast<std::uint16_t>(grids.scale[lane]));
     if constexpr (layout.hasMinimum) {
-        storeHalf(out + 2, saturatedHalf(grids.minimum[lane]));
+        storeHalf(out + 2, static_cast<std::uint16_t>(grids.minimum[lane]));
         const V base = set(grids.base[lane]);
-        const VI highest = hn::Set(di, layout.highest());
-        storeLegacyCodes(values, layout, out, [=](V value) HWY_ATTR {
-            return hn::BitCast(du, hn::ConvertTo(di, affineCodes(value, inverse, base, highest)));
-        });
+        const VI highest = hn::Set(Integers(), layout.highest());
+        storeLegacyCodes(
+            values, layout, out, [=](V value) HWY_ATTR { return affineCodes(value, inverse, base, highest); });
     } else if (grids.inverse[lane] == kNoCodes) {
         std::fill(out + 2, out + layout.bytes(), std::byte {0});
     } else {
         storeLegacyCodes(values, layout, out, [=](V value) HWY_ATTR {
             const V near = nearestSmall(hn::Mul(value, inverse));
             const V code = hn::Min(hn::Max(near, set(-levels)), set(levels - 1.0F));
-            return hn::BitCast(du, hn::ConvertTo(di, hn::Add(code, set(levels))));
+            return hn::Add(code, set(levels));
         });
     }
 }

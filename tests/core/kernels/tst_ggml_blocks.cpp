@@ -135,7 +135,7 @@ private Q_SLOTS:
         const std::size_t elements = kernels::ggmlBlockSize(type).elements;
         for (int kind = 0; kind < int(Kind::Count); ++kind)
             for (const std::size_t columns : {elements, 3 * elements, 512 + elements})
-                for (const std::size_t rowCount : {1U, 3U, 11U})
+                for (const std::size_t rowCount : {1U, 11U})
                     for (const bool weighted : {false, true}) {
                         const std::size_t shift = rowCount % 4;  // off their alignment
                         const auto storage = weightsOf(Kind(kind), rowCount * columns + shift);
@@ -351,7 +351,8 @@ void TestGgmlBlocks::reproducesGolden()
         const std::size_t size = kernels::ggmlBlockSize(type).bytes;
         std::size_t different = 0;
         for (std::size_t at = 0; at < stored.size(); at += size)
-            different += std::memcmp(stored.data() + at, bytes.data() + at, size) != 0;
+            // The last one may be stored in part.
+            different += std::memcmp(stored.data() + at, bytes.data() + at, std::min(size, stored.size() - at)) != 0;
         QVERIFY2(different <= (weighted ? stored.size() / size / 20 : 0),
             qPrintable(QString("%1 %2: %3 of %4 blocks differ")
                            .arg(layer.c_str(), entry.at("method").get<std::string>().c_str())
