@@ -42,10 +42,17 @@ HWY_INLINE SignedSums<V> SumSignedCodes(
 template<class Lanes, class V = typename Lanes::V>
 HWY_INLINE V ExtremeOfLanes(std::size_t length, const float* x, V& magnitude)
 {
-    magnitude = Lanes::set(0.0F);
-    for (std::size_t i = 0; i < length * Lanes::lanes; i += Lanes::lanes)
-        magnitude = Max(magnitude, Abs(Lanes::load(x + i)));
-    V extreme = Lanes::set(0.0F);
+    const V zero = Lanes::set(0.0F);
+    V top = Lanes::load(x), bottom = top;
+    for (std::size_t i = Lanes::lanes; i < length * Lanes::lanes; i += Lanes::lanes) {
+        top = Max(top, Lanes::load(x + i));
+        bottom = Min(bottom, Lanes::load(x + i));
+    }
+    magnitude = Max(top, Sub(zero, bottom));
+    V extreme = IfThenElse(Eq(top, magnitude), top, bottom);
+    if (HWY_LIKELY(Lanes::none(Eq(top, Sub(zero, bottom)))))
+        return extreme;
+    // Both ends are as large: the first counts.
     for (std::size_t i = length * Lanes::lanes; i > 0; i -= Lanes::lanes) {
         const V value = Lanes::load(x + i - Lanes::lanes);
         extreme = IfThenElse(Eq(Abs(value), magnitude), value, extreme);
@@ -96,49 +103,61 @@ HWY_INLINE FloatVector DescendingFitLanes(std::size_t length, const float* x, fl
 {
     HWY_ALIGN float weights[16 * kLanes];
     HWY_ALIGN float products[16 * kLanes];
-    const FloatVector zero = Single::set(0.0F);
+    HWY_ALIGN float partsOfA[16 * kLanes];  // what each code adds to a, and to b
+    HWY_ALIGN float partsOfB[16 * kLanes];
+    const FloatVector zero = Single::set(0.0F), one = Single::set(1.0F);
     const FloatVector lowest = Single::set(-levels), highest = Single::set(levels - 1.0F);
-    for (std::size_t i = 0; i < length * kLanes; i += kLanes) {
-        const FloatVector value = Single::load(x + i), weight = Mul(value, value);
-        Single::store(weight, weights + i);
-        Single::store(Mul(weight, value), products + i);
-    }
     FloatVector magnitude;
     const FloatVector extreme = ExtremeOfLanes<Single>(length, x, magnitude);
     const auto nothing = Lt(magnitude, Single::set(ggml::kNothing));
     const FloatVector inverse = IfThenZeroElse(nothing, Div(lowest, extreme));
     FloatVector a = zero, b = zero;
     for (std::size_t i = 0; i < length * kLanes; i += kLanes) {
+        const FloatVector value = Single::load(x + i), weight = Mul(value, value), product = Mul(weight, value);
+        Single::store(weight, weights + i);
+        Single::store(product, products + i);
         // At most `levels`.
-        const FloatVector code = Min(RoundSimply(Mul(inverse, Single::load(x + i))), highest);
+        const FloatVector code = Min(RoundSimply(Mul(inverse, value)), highest);
         Single::store(code, codes + i);
-        a = Add(a, Mul(Single::load(products + i), code));
-        b = Add(b, Mul(Mul(Single::load(weights + i), code), code));
+        const FloatVector partOfA = Mul(product, code), partOfB = Mul(Mul(weight, code), code);
+        Single::store(partOfA, partsOfA + i);
+        Single::store(partOfB, partsOfB + i);
+        a = Add(a, partOfA);
+        b = Add(b, partOfB);
     }
     bool changed = true;
     for (int pass = 0; pass < 5 && changed; ++pass) {
         changed = false;
         for (std::size_t i = 0; i < length * kLanes; i += kLanes) {
             const FloatVector code = Single::load(codes + i);
-            const FloatVector weight = Single::load(weights + i), product = Single::load(products + i);
-            FloatVector newA = Sub(a, Mul(product, code));
-            FloatVector newB = Sub(b, Mul(Mul(weight, code), code));
+            FloatVector newA = Sub(a, Single::load(partsOfA + i));
+            FloatVector newB = Sub(b, Single::load(partsOfB + i));
             const FloatVector numerator = Mul(Single::load(x + i), newB);
-            // Does numerator / newA clearly round to the code it has? Mostly so in all lanes, and division waits long.
+            // Does numerator / newA clearly round to the code it has? Mostly so in all lanes.
             const FloatVector distance = Sub(numerator, Mul(code, newA)), half = Mul(newA, Single::set(0.499F));
             const auto up = hn::And(hn::Ge(distance, half), Lt(code, highest));
             const auto down = hn::And(hn::Le(distance, hn::Neg(half)), Gt(code, lowest));
-            const auto usable = Gt(newA, zero);
-            if (HWY_LIKELY(Single::none(hn::And(usable, hn::Or(up, down)))))
+            const auto usable = Gt(newA, zero), open = hn::And(usable, hn::Or(up, down));
+            if (HWY_LIKELY(Single::none(open)))
                 continue;
-            const FloatVector moved = Min(Max(RoundLiterally(Div(numerator, newA)), lowest), highest);
-            newA = Add(newA, Mul(product, moved));
-            newB = Add(newB, Mul(Mul(weight, moved), moved));
+            // If not, then mostly to the next: division waits long.
+            const FloatVector far = Abs(distance);
+            const auto next = hn::And(Gt(far, Mul(newA, Single::set(0.501F))), Lt(far, Mul(newA, Single::set(1.499F))));
+            FloatVector moved = IfThenElse(up, Add(code, one), Sub(code, one));
+            if (HWY_UNLIKELY(!Single::none(hn::AndNot(next, open))))
+                moved = Min(Max(RoundLiterally(Div(numerator, newA)), lowest), highest);
+            const FloatVector weight = Single::load(weights + i);
+            const FloatVector partOfA = Mul(Single::load(products + i), moved),
+                              partOfB = Mul(Mul(weight, moved), moved);
+            newA = Add(newA, partOfA);
+            newB = Add(newB, partOfB);
             const auto gains = Gt(Mul(Mul(newA, newA), b), Mul(Mul(a, a), newB));
-            const auto better = hn::And(hn::And(usable, Ne(moved, code)), hn::And(Gt(newB, zero), gains));
+            const auto better = hn::And(hn::And(open, Ne(moved, code)), hn::And(Gt(newB, zero), gains));
             if (Single::none(better))
                 continue;
             Single::store(IfThenElse(better, moved, code), codes + i);
+            Single::store(IfThenElse(better, partOfA, Single::load(partsOfA + i)), partsOfA + i);
+            Single::store(IfThenElse(better, partOfB, Single::load(partsOfB + i)), partsOfB + i);
             a = IfThenElse(better, newA, a);
             b = IfThenElse(better, newB, b);
             changed = true;
