@@ -41,25 +41,30 @@ HWY_INLINE void SearchGroups(
 {
     constexpr ggml::AffineFormat format = ggml::affineFormat(block);
     constexpr std::size_t length = format.groupLength;
-    HWY_ALIGN float x[length * Double::lanes];
-    HWY_ALIGN float w[length * Double::lanes];
-    for (std::size_t first = 0; first < chunk.count * (kSuperBlock / length); first += Double::lanes) {
-        LoadGroups<Double>(chunk.values, first, length, x);
-        if (important) {
-            LoadGroups<Double>(chunk.importance, first, length, w);
-            WeighByImportance<Double>(chunk, first, length, x, w);
-        } else {
-            WeighPlainly<!format.plain.absolute>(length, x, w);
+    AffineTask<Double> tasks[2];
+    for (std::size_t first = 0; first < chunk.count * (kSuperBlock / length); first += 2 * Double::lanes) {
+        for (std::size_t t = 0; t < 2; ++t) {
+            AffineTask<Double>& task = tasks[t];
+            const std::size_t from = first + t * Double::lanes;
+            LoadGroups<Double>(chunk.values, from, length, task.x);
+            if (important) {
+                LoadGroups<Double>(chunk.importance, from, length, task.w);
+                WeighByImportance<Double>(chunk, from, length, task.x, task.w);
+            } else {
+                WeighPlainly<!format.plain.absolute>(length, task.x, task.w);
+            }
         }
-        const auto fit = AffineFitLanes < Double,
-                   !important
-            && format.plain.absolute > (length, x, w, static_cast<float>(format.highestCode),
-                   important ? ggml::AffineSearch {} : format.plain);
-        Double::store(fit.scale, found.scale + first);
-        Double::store(fit.depth, found.depth + first);
-        Double::store(fit.inverse, found.inverse + first);
-        Double::store(fit.start, found.start + first);
-        Double::store(fit.sumOfWeights, found.sumOfWeights + first);
+        FitAffine<Double, !important && format.plain.absolute>(tasks[0], tasks[1], length,
+            static_cast<float>(format.highestCode), important ? ggml::AffineSearch {} : format.plain);
+        for (std::size_t t = 0; t < 2; ++t) {
+            const AffineTask<Double>& task = tasks[t];
+            const std::size_t to = first + t * Double::lanes;
+            Double::store(Double::load(task.scale), found.scale + to);
+            Double::store(Sub(Double::set(0.0F), Double::load(task.minimum)), found.depth + to);
+            Double::store(Double::load(task.bestInverse), found.inverse + to);
+            Double::store(Double::load(task.start), found.start + to);
+            Double::store(Double::load(task.sumW), found.sumOfWeights + to);
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 #include "core/kernels/ggml_k_blocks.h"
 #include "core/kernels/ggml_k_layout.h"
 
+#include <utility>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/kernels/ggml_k_decode.cpp"
 #include <hwy/foreach_target.h>  // compiles this file once per instruction set
@@ -16,58 +18,76 @@ using DecodedLanes = hn::CappedTag<float, 16>;  // a group has 16 weights at lea
 using CodeLanes = hn::RebindToSigned<DecodedLanes>;
 
 // Bits `shift` and up of one byte per lane.
-template<int mask>
-HWY_INLINE hn::Vec<CodeLanes> BitsOf(const std::uint8_t* from, std::size_t shift)
+template<std::size_t shift, int mask>
+HWY_INLINE hn::Vec<CodeLanes> BitsOf(const std::uint8_t* from)
 {
     const CodeLanes di;
     const hn::Rebind<std::uint8_t, CodeLanes> bytes;
-    const auto wide = hn::PromoteTo(di, hn::LoadU(bytes, from));
-    return hn::And(hn::ShiftRightSame(wide, static_cast<int>(shift)), hn::Set(di, mask));
+    const auto shifted = hn::ShiftRight<static_cast<int>(shift)>(hn::PromoteTo(di, hn::LoadU(bytes, from)));
+    return (mask << shift) > 127 ? shifted : hn::And(shifted, hn::Set(di, mask));  // nothing above a byte's last bit
 }
 
 // Codes of the weights from 32 · run + i on; signed ones count from zero.
-template<GgmlBlock block>
-HWY_INLINE hn::Vec<CodeLanes> CodesOf(const std::uint8_t* in, std::size_t run, std::size_t i)
+template<GgmlBlock block, std::size_t run>
+HWY_INLINE hn::Vec<CodeLanes> CodesOf(const std::uint8_t* in, std::size_t i)
 {
     const CodeLanes di;
     constexpr ggml::BlockLayout layout = ggml::layoutOf(block);
+    constexpr std::size_t half = run / 4, quarter = run % 4;
     const std::uint8_t* low = in + layout.low + i;
     const std::uint8_t* high = in + layout.high + i;
-    const std::size_t half = run / 4, quarter = run % 4;
     if constexpr (block == GgmlBlock::Q2_K) {
-        return BitsOf<3>(low + 32 * half, 2 * quarter);
+        return BitsOf<2 * quarter, 3>(low + 32 * half);
     } else if constexpr (block == GgmlBlock::Q3_K) {
-        const auto upper = hn::ShiftLeft<2>(BitsOf<1>(high, run));
-        return hn::Sub(hn::Or(BitsOf<3>(low + 32 * half, 2 * quarter), upper), hn::Set(di, 4));
+        const auto upper = hn::ShiftLeft<2>(BitsOf<run, 1>(high));
+        return hn::Sub(hn::Or(BitsOf<2 * quarter, 3>(low + 32 * half), upper), hn::Set(di, 4));
     } else if constexpr (block == GgmlBlock::Q4_K) {
-        return BitsOf<15>(low + run / 2 * 32, run % 2 * 4);
+        return BitsOf<run % 2 * 4, 15>(low + run / 2 * 32);
     } else if constexpr (block == GgmlBlock::Q5_K) {
-        return hn::Or(BitsOf<15>(low + run / 2 * 32, run % 2 * 4), hn::ShiftLeft<4>(BitsOf<1>(high, run)));
+        return hn::Or(BitsOf<run % 2 * 4, 15>(low + run / 2 * 32), hn::ShiftLeft<4>(BitsOf<run, 1>(high)));
     } else {
-        const auto lower = BitsOf<15>(low + 64 * half + 32 * (quarter % 2), quarter / 2 * 4);
-        const auto upper = hn::ShiftLeft<4>(BitsOf<3>(high + 32 * half, 2 * quarter));
+        const auto lower = BitsOf<quarter / 2 * 4, 15>(low + 64 * half + 32 * (quarter % 2));
+        const auto upper = hn::ShiftLeft<4>(BitsOf<2 * quarter, 3>(high + 32 * half));
         return hn::Sub(hn::Or(lower, upper), hn::Set(di, 32));
     }
+}
+
+// 32 weights, of one group or of two.
+template<GgmlBlock block, std::size_t run>
+HWY_INLINE void DecodeRun(const std::uint8_t* in, const float* scales, const float* minima, float* out)
+{
+    const DecodedLanes d;
+    constexpr bool affine = ggml::isAffine(block);
+    constexpr std::size_t length = affine ? ggml::affineFormat(block).groupLength : 16;
+    for (std::size_t start = 0; start < 32; start += length) {
+        const std::size_t group = (32 * run + start) / length;
+        const auto scale = hn::Set(d, scales[group]), minimum = hn::Set(d, minima[group]);
+        for (std::size_t i = start; i < start + length; i += hn::Lanes(d)) {
+            const auto value = hn::Mul(scale, hn::ConvertTo(d, CodesOf<block, run>(in, i)));
+            hn::StoreU(affine ? hn::Sub(value, minimum) : value, d, out + 32 * run + i);
+        }
+    }
+}
+
+template<GgmlBlock block, std::size_t... runs>
+HWY_INLINE void DecodeBlock(
+    const std::uint8_t* in, const float* scales, const float* minima, float* out, std::index_sequence<runs...>)
+{
+    (DecodeRun<block, runs>(in, scales, minima, out), ...);
 }
 
 template<GgmlBlock block>
 HWY_INLINE void DecodeRows(const std::uint8_t* in, std::size_t blocks, float* out)
 {
-    const DecodedLanes d;
-    constexpr bool affine = ggml::isAffine(block);
-    constexpr std::size_t length = affine ? ggml::affineFormat(block).groupLength : 16;
     for (std::size_t b = 0; b < blocks; ++b, in += ggmlBlockSize(block).bytes, out += ggml::kSuperBlock) {
         const ggml::SmallScales small = ggml::loadScales(block, in);
+        const float d = halfToFloat(small.d), dmin = halfToFloat(small.dmin);
         float scales[16], minima[16];
-        for (std::size_t g = 0; g < ggml::kSuperBlock / length; ++g) {
-            scales[g] = halfToFloat(small.d) * static_cast<float>(small.scale[g]);
-            minima[g] = halfToFloat(small.dmin) * static_cast<float>(small.minimum[g]);
+        for (std::size_t g = 0; g < 16; ++g) {
+            scales[g] = d * static_cast<float>(small.scale[g]);
+            minima[g] = dmin * static_cast<float>(small.minimum[g]);
         }
-        for (std::size_t at = 0; at < ggml::kSuperBlock; at += hn::Lanes(d)) {
-            const auto code = hn::ConvertTo(d, CodesOf<block>(in, at / 32, at % 32));
-            const auto value = hn::Mul(hn::Set(d, scales[at / length]), code);
-            hn::StoreU(affine ? hn::Sub(value, hn::Set(d, minima[at / length])) : value, d, out + at);
-        }
+        DecodeBlock<block>(in, scales, minima, out, std::make_index_sequence<8>());
     }
 }
 

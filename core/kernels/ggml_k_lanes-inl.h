@@ -131,6 +131,21 @@ struct Double {
 inline constexpr float kRounder = 12582912.0F;  // x + it, in float32, has no fraction bits left
 inline constexpr float kRoundable = 4194303.0F;
 
+// Nearest integer, half to even, for |x| ≤ kRoundable: one instruction where there is one.
+HWY_INLINE FloatVector RoundSimply(FloatVector x)
+{
+#if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_SSSE3
+    const auto rounder = hn::Set(FloatLanes(), kRounder);
+    return hn::Sub(hn::Add(x, rounder), rounder);
+#else
+    return hn::Round(x);
+#endif
+}
+HWY_INLINE TwinVector RoundSimply(TwinVector x)
+{
+    return {RoundSimply(x.a), RoundSimply(x.b)};
+}
+
 // ggml's nearest integer bit for bit, as a float, also where |x| is too large for the trick, and where it is NaN.
 HWY_INLINE FloatVector RoundLiterally(FloatVector x)
 {

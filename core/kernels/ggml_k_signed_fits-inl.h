@@ -13,46 +13,88 @@
 HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE {
 
+template<class V>
+struct SignedSums {
+    V a, b;  // of weights times value · code, code²
+};
+
+// One candidate of S1. limited: codes beyond the lowest, or the highest, are possible.
+template<class Lanes, bool limitedBelow, bool limitedAbove, class V = typename Lanes::V>
+HWY_INLINE SignedSums<V> SumSignedCodes(
+    std::size_t length, const float* x, const float* w, const float* products, float levels, V inverse)
+{
+    const V lowest = Lanes::set(-levels), highest = Lanes::set(levels - 1.0F);
+    SignedSums<V> sums {Lanes::set(0.0F), Lanes::set(0.0F)};
+    for (std::size_t i = 0; i < length * Lanes::lanes; i += Lanes::lanes) {
+        // At most levels + 1: the simple rounding does.
+        V code = RoundSimply(Mul(inverse, Lanes::load(x + i)));
+        if constexpr (limitedBelow)
+            code = Max(code, lowest);
+        if constexpr (limitedAbove)
+            code = Min(code, highest);
+        sums.a = Add(sums.a, Mul(Lanes::load(products + i), code));
+        sums.b = Add(sums.b, Mul(Mul(Lanes::load(w + i), code), code));
+    }
+    return sums;
+}
+
+// The first value of the largest magnitude, and that magnitude.
+template<class Lanes, class V = typename Lanes::V>
+HWY_INLINE V ExtremeOfLanes(std::size_t length, const float* x, V& magnitude)
+{
+    const V zero = Lanes::set(0.0F);
+    V top = Lanes::load(x), bottom = top;
+    for (std::size_t i = Lanes::lanes; i < length * Lanes::lanes; i += Lanes::lanes) {
+        top = Max(top, Lanes::load(x + i));
+        bottom = Min(bottom, Lanes::load(x + i));
+    }
+    magnitude = Max(top, Sub(zero, bottom));
+    V extreme = IfThenElse(Eq(top, magnitude), top, bottom);
+    if (HWY_LIKELY(Lanes::none(Eq(top, Sub(zero, bottom)))))
+        return extreme;
+    // Both ends are as large: the first counts.
+    for (std::size_t i = length * Lanes::lanes; i > 0; i -= Lanes::lanes) {
+        const V value = Lanes::load(x + i - Lanes::lanes);
+        extreme = IfThenElse(Eq(Abs(value), magnitude), value, extreme);
+    }
+    return extreme;
+}
+
 // S1. `inverse` becomes what gives the codes: inverse · x; 0 where all codes are 0, not the middle one.
 template<class Lanes, class V = typename Lanes::V>
 HWY_NOINLINE V SignedFitLanes(std::size_t length, const float* x, const float* w, float levels, V& inverse)
 {
     HWY_ALIGN float products[16 * Lanes::lanes];  // w·x
-    const V zero = Lanes::set(0.0F), rounder = Lanes::set(kRounder);
-    const V lowest = Lanes::set(kRounder - levels), highest = Lanes::set(kRounder + levels - 1.0F);
-    V extreme = zero, magnitude = zero;
-    for (std::size_t i = 0; i < length * Lanes::lanes; i += Lanes::lanes) {
-        const V value = Lanes::load(x + i);
-        const auto larger = Gt(Abs(value), magnitude);
-        magnitude = IfThenElse(larger, Abs(value), magnitude);
-        extreme = IfThenElse(larger, value, extreme);
-        Lanes::store(Mul(Lanes::load(w + i), value), products + i);
+    const V zero = Lanes::set(0.0F);
+    for (std::size_t i = 0; i < length * Lanes::lanes; i += Lanes::lanes)
+        Lanes::store(Mul(Lanes::load(w + i), Lanes::load(x + i)), products + i);
+    V magnitude;
+    const V extreme = ExtremeOfLanes<Lanes>(length, x, magnitude);
+    const auto candidateOf = [&](int shift) HWY_ATTR {
+        return Div(Lanes::set(-(levels + 0.1F * static_cast<float>(shift))), extreme);
+    };
+    V bestInverse = candidateOf(0);
+    SignedSums<V> sums = SumSignedCodes<Lanes, false, true>(length, x, w, products, levels, bestInverse);
+    V scale = IfThenElseZero(Ne(sums.b, zero), Div(sums.a, sums.b));
+    V best = Mul(scale, sums.a);
+    for (int shift = -9; shift <= 9; ++shift) {
+        if (shift == 0)
+            continue;
+        const V candidate = candidateOf(shift);
+        // No position is further out than levels + shift / 10, which alone decides what must be limited.
+        if (shift <= -6)
+            sums = SumSignedCodes<Lanes, false, false>(length, x, w, products, levels, candidate);
+        else if (shift <= 4)
+            sums = SumSignedCodes<Lanes, false, true>(length, x, w, products, levels, candidate);
+        else
+            sums = SumSignedCodes<Lanes, true, true>(length, x, w, products, levels, candidate);
+        const auto better = And(Gt(sums.b, zero), Gt(Mul(sums.a, sums.a), Mul(best, sums.b)));
+        scale = IfThenElse(better, Div(sums.a, sums.b), scale);
+        best = IfThenElse(better, Mul(scale, sums.a), best);
+        bestInverse = IfThenElse(better, candidate, bestInverse);
     }
     const auto nothing = Lt(magnitude, Lanes::set(ggml::kNothing));
-    V scale = zero, best = zero;
-    for (int attempt = 0; attempt < 19; ++attempt) {
-        const int shift = attempt == 0 ? 0 : attempt <= 9 ? attempt - 10 : attempt - 9;  // 0, −9 … −1, 1 … 9
-        const V candidate = Div(Lanes::set(-(levels + 0.1F * static_cast<float>(shift))), extreme);
-        V a = zero, b = zero;
-        for (std::size_t i = 0; i < length * Lanes::lanes; i += Lanes::lanes) {
-            // At most levels + 1: the simple rounding does.
-            const V position = Add(Mul(candidate, Lanes::load(x + i)), rounder);
-            const V code = Sub(Min(Max(position, lowest), highest), rounder);
-            a = Add(a, Mul(Lanes::load(products + i), code));
-            b = Add(b, Mul(Mul(Lanes::load(w + i), code), code));
-        }
-        if (attempt == 0) {
-            scale = IfThenElseZero(Ne(b, zero), Div(a, b));
-            best = Mul(scale, a);
-            inverse = candidate;
-            continue;
-        }
-        const auto better = And(Gt(b, zero), Gt(Mul(a, a), Mul(best, b)));
-        scale = IfThenElse(better, Div(a, b), scale);
-        best = IfThenElse(better, Mul(scale, a), best);
-        inverse = IfThenElse(better, candidate, inverse);
-    }
-    inverse = IfThenZeroElse(nothing, inverse);
+    inverse = IfThenZeroElse(nothing, bestInverse);
     return IfThenZeroElse(nothing, scale);
 }
 
@@ -61,49 +103,61 @@ HWY_INLINE FloatVector DescendingFitLanes(std::size_t length, const float* x, fl
 {
     HWY_ALIGN float weights[16 * kLanes];
     HWY_ALIGN float products[16 * kLanes];
-    const FloatVector zero = Single::set(0.0F), rounder = Single::set(kRounder);
+    HWY_ALIGN float partsOfA[16 * kLanes];  // what each code adds to a, and to b
+    HWY_ALIGN float partsOfB[16 * kLanes];
+    const FloatVector zero = Single::set(0.0F), one = Single::set(1.0F);
     const FloatVector lowest = Single::set(-levels), highest = Single::set(levels - 1.0F);
-    FloatVector extreme = zero;
-    for (std::size_t i = 0; i < length * kLanes; i += kLanes) {
-        const FloatVector value = Single::load(x + i), weight = Mul(value, value);
-        extreme = IfThenElse(Gt(Abs(value), Abs(extreme)), value, extreme);
-        Single::store(weight, weights + i);
-        Single::store(Mul(weight, value), products + i);
-    }
-    const auto nothing = Lt(Abs(extreme), Single::set(ggml::kNothing));
+    FloatVector magnitude;
+    const FloatVector extreme = ExtremeOfLanes<Single>(length, x, magnitude);
+    const auto nothing = Lt(magnitude, Single::set(ggml::kNothing));
     const FloatVector inverse = IfThenZeroElse(nothing, Div(lowest, extreme));
     FloatVector a = zero, b = zero;
     for (std::size_t i = 0; i < length * kLanes; i += kLanes) {
-        const FloatVector rounded = Sub(Add(Mul(inverse, Single::load(x + i)), rounder), rounder);
-        const FloatVector code = Min(Max(rounded, lowest), highest);
+        const FloatVector value = Single::load(x + i), weight = Mul(value, value), product = Mul(weight, value);
+        Single::store(weight, weights + i);
+        Single::store(product, products + i);
+        // At most `levels`.
+        const FloatVector code = Min(RoundSimply(Mul(inverse, value)), highest);
         Single::store(code, codes + i);
-        a = Add(a, Mul(Single::load(products + i), code));
-        b = Add(b, Mul(Mul(Single::load(weights + i), code), code));
+        const FloatVector partOfA = Mul(product, code), partOfB = Mul(Mul(weight, code), code);
+        Single::store(partOfA, partsOfA + i);
+        Single::store(partOfB, partsOfB + i);
+        a = Add(a, partOfA);
+        b = Add(b, partOfB);
     }
     bool changed = true;
     for (int pass = 0; pass < 5 && changed; ++pass) {
         changed = false;
         for (std::size_t i = 0; i < length * kLanes; i += kLanes) {
             const FloatVector code = Single::load(codes + i);
-            const FloatVector weight = Single::load(weights + i), product = Single::load(products + i);
-            FloatVector newA = Sub(a, Mul(product, code));
-            FloatVector newB = Sub(b, Mul(Mul(weight, code), code));
+            FloatVector newA = Sub(a, Single::load(partsOfA + i));
+            FloatVector newB = Sub(b, Single::load(partsOfB + i));
             const FloatVector numerator = Mul(Single::load(x + i), newB);
-            // Does numerator / newA clearly round to the code it has? Mostly so in all lanes, and division waits long.
+            // Does numerator / newA clearly round to the code it has? Mostly so in all lanes.
             const FloatVector distance = Sub(numerator, Mul(code, newA)), half = Mul(newA, Single::set(0.499F));
             const auto up = hn::And(hn::Ge(distance, half), Lt(code, highest));
             const auto down = hn::And(hn::Le(distance, hn::Neg(half)), Gt(code, lowest));
-            const auto usable = Gt(newA, zero);
-            if (HWY_LIKELY(Single::none(hn::And(usable, hn::Or(up, down)))))
+            const auto usable = Gt(newA, zero), open = hn::And(usable, hn::Or(up, down));
+            if (HWY_LIKELY(Single::none(open)))
                 continue;
-            const FloatVector moved = Min(Max(RoundLiterally(Div(numerator, newA)), lowest), highest);
-            newA = Add(newA, Mul(product, moved));
-            newB = Add(newB, Mul(Mul(weight, moved), moved));
+            // If not, then mostly to the next: division waits long.
+            const FloatVector far = Abs(distance);
+            const auto next = hn::And(Gt(far, Mul(newA, Single::set(0.501F))), Lt(far, Mul(newA, Single::set(1.499F))));
+            FloatVector moved = IfThenElse(up, Add(code, one), Sub(code, one));
+            if (HWY_UNLIKELY(!Single::none(hn::AndNot(next, open))))
+                moved = Min(Max(RoundLiterally(Div(numerator, newA)), lowest), highest);
+            const FloatVector weight = Single::load(weights + i);
+            const FloatVector partOfA = Mul(Single::load(products + i), moved),
+                              partOfB = Mul(Mul(weight, moved), moved);
+            newA = Add(newA, partOfA);
+            newB = Add(newB, partOfB);
             const auto gains = Gt(Mul(Mul(newA, newA), b), Mul(Mul(a, a), newB));
-            const auto better = hn::And(hn::And(usable, Ne(moved, code)), hn::And(Gt(newB, zero), gains));
+            const auto better = hn::And(hn::And(open, Ne(moved, code)), hn::And(Gt(newB, zero), gains));
             if (Single::none(better))
                 continue;
             Single::store(IfThenElse(better, moved, code), codes + i);
+            Single::store(IfThenElse(better, partOfA, Single::load(partsOfA + i)), partsOfA + i);
+            Single::store(IfThenElse(better, partOfB, Single::load(partsOfB + i)), partsOfB + i);
             a = IfThenElse(better, newA, a);
             b = IfThenElse(better, newB, b);
             changed = true;
