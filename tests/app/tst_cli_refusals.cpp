@@ -50,7 +50,7 @@ private Q_SLOTS:
         row("no scheme", {"analyze", model}, 2, "--scheme");
         row("unknown scheme", {"analyze", model, "--scheme", "int9"}, 2, "int9");
         row("scheme not built", {"analyze", model, "--scheme", "int4+gptq"}, 2, "gptq");
-        row("format not built", {"analyze", model, "--scheme", "mxfp4"}, 2, "mxfp4");
+        row("parts that do not fit", {"analyze", model, "--scheme", "int4:entropy"}, 2, "too few weights");
         row("activations not built", {"analyze", model, "--scheme", "int8/int8:token"}, 2, "int8:token");
         row("zero threads", {"analyze", model, "--scheme", "int8", "--threads", "0"}, 2, "--threads");
         row("threads not a number", {"stats", model, "--threads", "many"}, 2, "--threads");

@@ -150,7 +150,7 @@ private Q_SLOTS:
         const SyntheticModel synthetic({{30, 100}, {30, 100}, {30, 100}, {30, 100}});
         auto work = synthetic.work(twoSchemes());
         if (how == 3)
-            work.back().schemes.push_back(Scheme::parse("q4_k").value());
+            work.back().schemes.push_back(Scheme::parse("int4+gptq").value());
         if (how == 4)
             work.back().tensor = 4;
         std::stop_source stop;

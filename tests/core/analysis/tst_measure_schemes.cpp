@@ -192,10 +192,10 @@ private Q_SLOTS:
     void refusesByName()
     {
         const SyntheticTensor synthetic(4, 64, tests::llmWeights(4, 64, 1));
-        const auto refused = measureOn(1, synthetic.tensor(), parseAll({"int4", "mxfp4"}));
+        const auto refused = measureOn(1, synthetic.tensor(), parseAll({"int4", "int4+awq"}));
         QVERIFY(!refused.has_value());
         QCOMPARE(refused.error().code, ErrorCode::Unsupported);
-        QVERIFY(describe(refused.error()).find("mxfp4") != std::string::npos);
+        QVERIFY(describe(refused.error()).find("awq") != std::string::npos);
         QVERIFY(requireBuilt(Scheme::parse("int4:g32:asym:mse").value()).has_value());
         const auto gptq = requireBuilt(Scheme::parse("int4+gptq").value());
         QVERIFY(!gptq.has_value());
