@@ -36,43 +36,61 @@ std::array<float, 256> makeDynamicMap()
     return map;
 }
 
-float nearestOfMap(float ratio)
+const std::array<float, 256>& dynamicMap()
 {
     static const std::array<float, 256> map = makeDynamicMap();
-    const auto above = std::lower_bound(map.begin(), map.end(), ratio);
-    if (above == map.begin())
-        return map.front();
-    if (above == map.end())
-        return map.back();
-    const float below = *(above - 1);
+    return map;
+}
+
+std::uint8_t nearestOfMap(float ratio)
+{
+    const auto& map = dynamicMap();
+    const auto above = static_cast<std::size_t>(std::lower_bound(map.begin(), map.end(), ratio) - map.begin());
+    if (above == 0 || above == map.size())
+        return static_cast<std::uint8_t>(above == 0 ? 0 : map.size() - 1);
     // On a midpoint the lower level, as torch's bucketize chooses.
-    return ratio > (below + *above) / 2.0F ? *above : below;
+    const bool isAbove = ratio > (map[above - 1] + map[above]) / 2.0F;
+    return static_cast<std::uint8_t>(isAbove ? above : above - 1);
 }
 
 }  // namespace
 
-void quantizeScales(const Scheme& scheme, std::span<UnitGrid> grids)
+float DoubleQuantizedScales::scaleAt(std::size_t unit) const
 {
+    const float scale = dynamicMap()[codes[unit]] * blockScales[unit / blockLength] + offset;  // two roundings
+    // A tiny scale may round to nothing, or to less; a huge one must leave room for 2¹⁶ steps.
+    return std::clamp(scale, std::numeric_limits<float>::min(), 0x1p111F);
+}
+
+DoubleQuantizedScales doubleQuantize(std::span<const UnitGrid> grids)
+{
+    DoubleQuantizedScales stored;
     if (grids.empty())
-        return;
+        return stored;
     double sum = 0.0;
     for (const UnitGrid& grid : grids)
         sum += static_cast<double>(grid.scale);
-    const auto offset = static_cast<float>(sum / static_cast<double>(grids.size()));
-    const bool refactored = traitsOf(scheme.format).family == FormatFamily::SmallFloat;
+    stored.offset = static_cast<float>(sum / static_cast<double>(grids.size()));
     for (std::size_t begin = 0; begin < grids.size(); begin += blockLength) {
         const auto block = grids.subspan(begin, std::min(blockLength, grids.size() - begin));
         float largest = 0.0F;
         for (const UnitGrid& grid : block)
-            largest = std::max(largest, std::abs(grid.scale - offset));
-        for (UnitGrid& grid : block) {
-            const float ratio = largest == 0.0F ? 0.0F : (grid.scale - offset) / largest;
-            const float scale = nearestOfMap(ratio) * largest + offset;  // two roundings, as the original
-            // A tiny scale may round to nothing, or to less; a huge one must leave room for 2¹⁶ steps.
-            grid.scale = std::clamp(scale, std::numeric_limits<float>::min(), 0x1p111F);
-            if (refactored)
-                grid.zero = 1.0F / grid.scale;
-        }
+            largest = std::max(largest, std::abs(grid.scale - stored.offset));
+        stored.blockScales.push_back(largest);
+        for (const UnitGrid& grid : block)
+            stored.codes.push_back(nearestOfMap(largest == 0.0F ? 0.0F : (grid.scale - stored.offset) / largest));
+    }
+    return stored;
+}
+
+void quantizeScales(const Scheme& scheme, std::span<UnitGrid> grids)
+{
+    const DoubleQuantizedScales stored = doubleQuantize(grids);
+    const bool refactored = traitsOf(scheme.format).family == FormatFamily::SmallFloat;
+    for (std::size_t unit = 0; unit < grids.size(); ++unit) {
+        grids[unit].scale = stored.scaleAt(unit);
+        if (refactored)
+            grids[unit].zero = 1.0F / grids[unit].scale;
     }
 }
 
