@@ -58,6 +58,21 @@ void warnOfUndecodable(Model& model)
     model.warnings.push_back(text + ".");
 }
 
+/// Of three extents a name decides: stacks of experts have as many. Four and five are kernels in any model of today.
+void findConvolutions(Model& model)
+{
+    std::size_t count = 0;
+    for (auto& tensor : model.tensors) {
+        const auto rank = tensor.view.shape.size();
+        tensor.view.convolution =
+            rank == 4 || rank == 5 || (rank == 3 && tensor.name.find("conv") != std::string::npos);
+        count += tensor.view.convolution ? 1 : 0;
+    }
+    if (count != 0)
+        model.warnings.push_back(std::to_string(count) + (count == 1 ? " tensor is a kernel" : " tensors are kernels")
+            + " of convolutions: looked at as matrices whose rows are output channels.");
+}
+
 void warnOfBlocks(Model& model)
 {
     std::set<unsigned> blocks;
@@ -128,6 +143,7 @@ Result<void> completeModel(Model& model)
     if (auto unique = refuseTwins(model, order); !unique)
         return unique;
     dropLonelyGroups(model);
+    findConvolutions(model);
     warnOfUndecodable(model);
     warnOfBlocks(model);
     for (const auto& file : files)

@@ -28,6 +28,8 @@ MatrixShape matrixShape(const TensorView& view)
         return {1, view.shape[0]};
     if (view.shape.size() == 2 && view.transposed)
         return {view.shape[1], view.shape[0]};
+    if (view.convolution)
+        return {view.shape[0], view.shape[0] == 0 ? 0 : elements / view.shape[0]};
     const auto columns = view.shape.back();
     return {columns == 0 ? 0 : elements / columns, columns};
 }

@@ -26,12 +26,15 @@ struct TensorView {
     std::shared_ptr<const MappedFile> owner {};
     /// Stored [in_features, out_features] (GPT-2's Conv1D): decodeRows() still gives output channels as rows.
     bool transposed = false;
+    /// A kernel of a convolution, [out_channels, in_channels, extents…]: an output channel is a row of all the rest.
+    bool convolution = false;
 
     std::uint64_t elements() const { return elementCount(shape).value_or(0); }
 };
 
 /// A tensor as the matrix that quantization sees: rows are output channels, columns the input dimension.
-/// Rank 2: the shape (swapped when transposed). Higher rank: leading extents fold into rows (expert stacks).
+/// Rank 2: the shape (swapped when transposed). Higher rank: leading extents fold into rows (expert stacks), or, of a
+/// convolution, all but the first into columns.
 /// Rank 0 and 1: one row.
 struct MatrixShape {
     std::uint64_t rows = 0;

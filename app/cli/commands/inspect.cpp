@@ -89,6 +89,7 @@ Result<void> inspect(const Session& session, const std::string& name)
             {"role", role},
             {"block", orNull(tensor.parts.block)},
             {"shape", tensor.view.shape},
+            {"matrix", {matrixShape(tensor.view).rows, matrixShape(tensor.view).columns}},
             {"dtype", type},
             {"parameters", tensor.parameters()},
             {"bytes", tensor.bytes()},
