@@ -7,8 +7,8 @@
 #include <hwy/foreach_target.h>  // compiles this file once per instruction set
 #include <hwy/highway.h>
 
-#include "core/kernels/ggml_k_chunk-inl.h"
-#include "core/kernels/ggml_k_signed_fits-inl.h"
+#include "core/kernels/ggml_k_chunk_inl.h"
+#include "core/kernels/ggml_k_signed_fits_inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE::k_quants {

@@ -8,7 +8,7 @@
 #define QUANTLOUPE_GGML_K_CHUNK_INL_H
 #endif
 
-#include "core/kernels/ggml_k_lanes-inl.h"
+#include "core/kernels/ggml_k_lanes_inl.h"
 #include "core/kernels/ggml_k_rows.h"
 
 #include <limits>

@@ -8,7 +8,7 @@
 #define QUANTLOUPE_GGML_K_SIGNED_FITS_INL_H
 #endif
 
-#include "core/kernels/ggml_k_lanes-inl.h"
+#include "core/kernels/ggml_k_lanes_inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE::k_quants {

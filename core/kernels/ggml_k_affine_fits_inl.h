@@ -8,7 +8,7 @@
 #define QUANTLOUPE_GGML_K_AFFINE_FITS_INL_H
 #endif
 
-#include "core/kernels/ggml_k_lanes-inl.h"
+#include "core/kernels/ggml_k_lanes_inl.h"
 
 #include <limits>
 
