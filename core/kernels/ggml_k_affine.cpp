@@ -7,11 +7,11 @@
 #include <hwy/foreach_target.h>  // compiles this file once per instruction set
 #include <hwy/highway.h>
 
-#include "core/kernels/ggml_k_chunk-inl.h"
-#include "core/kernels/ggml_k_affine_fits-inl.h"
+#include "core/kernels/ggml_k_chunk_inl.h"
+#include "core/kernels/ggml_k_affine_fits_inl.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace quantloupe::kernels::HWY_NAMESPACE {
+namespace quantloupe::kernels::HWY_NAMESPACE::k_quants {
 
 // What the searches found, by group.
 template<std::size_t groups>
@@ -157,18 +157,22 @@ HWY_INLINE void EncodeAffineRows(const KRows& rows)
     }
 }
 
+}  // namespace quantloupe::kernels::HWY_NAMESPACE::k_quants
+
+namespace quantloupe::kernels::HWY_NAMESPACE {
+
 void EncodeAffine(GgmlBlock block, const KRows& rows)
 {
     switch (block) {
     case GgmlBlock::Q2_K:
-        return rows.importance ? EncodeAffineRows<GgmlBlock::Q2_K, true>(rows)
-                               : EncodeAffineRows<GgmlBlock::Q2_K, false>(rows);
+        return rows.importance ? k_quants::EncodeAffineRows<GgmlBlock::Q2_K, true>(rows)
+                               : k_quants::EncodeAffineRows<GgmlBlock::Q2_K, false>(rows);
     case GgmlBlock::Q4_K:
-        return rows.importance ? EncodeAffineRows<GgmlBlock::Q4_K, true>(rows)
-                               : EncodeAffineRows<GgmlBlock::Q4_K, false>(rows);
+        return rows.importance ? k_quants::EncodeAffineRows<GgmlBlock::Q4_K, true>(rows)
+                               : k_quants::EncodeAffineRows<GgmlBlock::Q4_K, false>(rows);
     default:
-        return rows.importance ? EncodeAffineRows<GgmlBlock::Q5_K, true>(rows)
-                               : EncodeAffineRows<GgmlBlock::Q5_K, false>(rows);
+        return rows.importance ? k_quants::EncodeAffineRows<GgmlBlock::Q5_K, true>(rows)
+                               : k_quants::EncodeAffineRows<GgmlBlock::Q5_K, false>(rows);
     }
 }
 

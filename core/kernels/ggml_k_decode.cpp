@@ -11,7 +11,7 @@
 #include <hwy/highway.h>
 
 HWY_BEFORE_NAMESPACE();
-namespace quantloupe::kernels::HWY_NAMESPACE {
+namespace quantloupe::kernels::HWY_NAMESPACE::k_quants {
 namespace hn = hwy::HWY_NAMESPACE;
 
 using DecodedLanes = hn::CappedTag<float, 16>;  // a group has 16 weights at least
@@ -91,14 +91,18 @@ HWY_INLINE void DecodeRows(const std::uint8_t* in, std::size_t blocks, float* ou
     }
 }
 
+}  // namespace quantloupe::kernels::HWY_NAMESPACE::k_quants
+
+namespace quantloupe::kernels::HWY_NAMESPACE {
+
 void DecodeK(GgmlBlock block, const std::uint8_t* in, std::size_t blocks, float* out)
 {
     switch (block) {
-    case GgmlBlock::Q2_K: return DecodeRows<GgmlBlock::Q2_K>(in, blocks, out);
-    case GgmlBlock::Q3_K: return DecodeRows<GgmlBlock::Q3_K>(in, blocks, out);
-    case GgmlBlock::Q4_K: return DecodeRows<GgmlBlock::Q4_K>(in, blocks, out);
-    case GgmlBlock::Q5_K: return DecodeRows<GgmlBlock::Q5_K>(in, blocks, out);
-    default: return DecodeRows<GgmlBlock::Q6_K>(in, blocks, out);
+    case GgmlBlock::Q2_K: return k_quants::DecodeRows<GgmlBlock::Q2_K>(in, blocks, out);
+    case GgmlBlock::Q3_K: return k_quants::DecodeRows<GgmlBlock::Q3_K>(in, blocks, out);
+    case GgmlBlock::Q4_K: return k_quants::DecodeRows<GgmlBlock::Q4_K>(in, blocks, out);
+    case GgmlBlock::Q5_K: return k_quants::DecodeRows<GgmlBlock::Q5_K>(in, blocks, out);
+    default: return k_quants::DecodeRows<GgmlBlock::Q6_K>(in, blocks, out);
     }
 }
 

@@ -128,7 +128,7 @@ inline SmallScales loadScales(GgmlBlock block, const std::uint8_t* in)
         for (std::size_t g = 0; g < 4; ++g) {
             scales.scale[g] = static_cast<std::int8_t>(at[g] & 63U);
             scales.minimum[g] = static_cast<std::uint8_t>(at[g + 4] & 63U);
-            scales.scale[g + 4] = static_cast<std::int8_t>((at[g + 8] & 15U) | at[g] >> 6U << 4U);
+            scales.scale[g + 4] = static_cast<std::int8_t>((at[g + 8] & 15U) | unsigned(at[g]) >> 6U << 4U);
             scales.minimum[g + 4] = static_cast<std::uint8_t>(at[g + 8] >> 4U | at[g + 4] >> 6U << 4U);
         }
     }
@@ -150,8 +150,8 @@ inline std::uint16_t spreadScales(std::span<const float> values, int highest, Co
     return saturatedHalf(largest / static_cast<float>(highest));
 }
 
-/// Scales of Q3_K and Q6_K, the extreme to the lowest code. False where the format has no scale at all: a block of
-/// zeros then, but see Q3_K's scale codes.
+/// Scales of Q3_K and Q6_K, the extreme to the lowest code. False where there is nothing to scale: Q3_K then stores
+/// scale bytes of 0, which mean −32, Q6_K a block of zeros.
 inline bool spreadSignedScales(GgmlBlock block, std::span<const float> values, SmallScales& scales)
 {
     const bool six = block == GgmlBlock::Q6_K;

@@ -7,11 +7,11 @@
 #include <hwy/foreach_target.h>  // compiles this file once per instruction set
 #include <hwy/highway.h>
 
-#include "core/kernels/ggml_k_chunk-inl.h"
-#include "core/kernels/ggml_k_signed_fits-inl.h"
+#include "core/kernels/ggml_k_chunk_inl.h"
+#include "core/kernels/ggml_k_signed_fits_inl.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace quantloupe::kernels::HWY_NAMESPACE {
+namespace quantloupe::kernels::HWY_NAMESPACE::k_quants {
 
 inline constexpr std::size_t kSignedGroups = 16, kSignedLength = 16;
 
@@ -168,13 +168,17 @@ HWY_INLINE void EncodeSignedRows(const KRows& rows)
     }
 }
 
+}  // namespace quantloupe::kernels::HWY_NAMESPACE::k_quants
+
+namespace quantloupe::kernels::HWY_NAMESPACE {
+
 void EncodeSigned(GgmlBlock block, const KRows& rows)
 {
     if (block == GgmlBlock::Q3_K)
-        return rows.importance ? EncodeSignedRows<GgmlBlock::Q3_K, true>(rows)
-                               : EncodeSignedRows<GgmlBlock::Q3_K, false>(rows);
-    return rows.importance ? EncodeSignedRows<GgmlBlock::Q6_K, true>(rows)
-                           : EncodeSignedRows<GgmlBlock::Q6_K, false>(rows);
+        return rows.importance ? k_quants::EncodeSignedRows<GgmlBlock::Q3_K, true>(rows)
+                               : k_quants::EncodeSignedRows<GgmlBlock::Q3_K, false>(rows);
+    return rows.importance ? k_quants::EncodeSignedRows<GgmlBlock::Q6_K, true>(rows)
+                           : k_quants::EncodeSignedRows<GgmlBlock::Q6_K, false>(rows);
 }
 
 }  // namespace quantloupe::kernels::HWY_NAMESPACE

@@ -8,13 +8,13 @@
 #define QUANTLOUPE_GGML_K_CHUNK_INL_H
 #endif
 
-#include "core/kernels/ggml_k_lanes-inl.h"
+#include "core/kernels/ggml_k_lanes_inl.h"
 #include "core/kernels/ggml_k_rows.h"
 
 #include <limits>
 
 HWY_BEFORE_NAMESPACE();
-namespace quantloupe::kernels::HWY_NAMESPACE {
+namespace quantloupe::kernels::HWY_NAMESPACE::k_quants {
 
 using ggml::kSuperBlock;
 using ggml::SmallScales;
@@ -153,7 +153,7 @@ HWY_INLINE void PackBits(const std::uint8_t* codes, std::uint8_t bit, std::uint8
     }
 }
 
-}  // namespace quantloupe::kernels::HWY_NAMESPACE
+}  // namespace quantloupe::kernels::HWY_NAMESPACE::k_quants
 HWY_AFTER_NAMESPACE();
 
 #endif  // included once per instruction set

@@ -8,17 +8,17 @@
 #define QUANTLOUPE_GGML_K_SIGNED_FITS_INL_H
 #endif
 
-#include "core/kernels/ggml_k_lanes-inl.h"
+#include "core/kernels/ggml_k_lanes_inl.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace quantloupe::kernels::HWY_NAMESPACE {
+namespace quantloupe::kernels::HWY_NAMESPACE::k_quants {
 
 template<class V>
 struct SignedSums {
     V a, b;  // of weights times value · code, code²
 };
 
-// One candidate of S1. limited: codes beyond the lowest, or the highest, are possible.
+// One candidate of S1. limitedBelow, limitedAbove: codes can leave the range there.
 template<class Lanes, bool limitedBelow, bool limitedAbove, class V = typename Lanes::V>
 HWY_INLINE SignedSums<V> SumSignedCodes(
     std::size_t length, const float* x, const float* w, const float* products, float levels, V inverse)
@@ -169,7 +169,7 @@ HWY_INLINE FloatVector DescendingFitLanes(std::size_t length, const float* x, fl
     return IfThenZeroElse(nothing, IfThenElseZero(Gt(b, zero), Div(a, b)));
 }
 
-}  // namespace quantloupe::kernels::HWY_NAMESPACE
+}  // namespace quantloupe::kernels::HWY_NAMESPACE::k_quants
 HWY_AFTER_NAMESPACE();
 
 #endif  // included once per instruction set

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Vectors for ggml's k-quants: one group of weights per lane, so that each sum runs in the order of the reference.
-// Included once per instruction set, after hwy/foreach_target.h.
+// Included once per instruction set, after hwy/foreach_target.h; in a namespace of its own, as names in one instruction
+// set are shared by all files.
 #if defined(QUANTLOUPE_GGML_K_LANES_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef QUANTLOUPE_GGML_K_LANES_INL_H
 #undef QUANTLOUPE_GGML_K_LANES_INL_H
@@ -16,7 +17,7 @@
 #include <cstdint>
 
 HWY_BEFORE_NAMESPACE();
-namespace quantloupe::kernels::HWY_NAMESPACE {
+namespace quantloupe::kernels::HWY_NAMESPACE::k_quants {
 namespace hn = hwy::HWY_NAMESPACE;
 
 // Eight lanes at most: as many as a chunk has super-blocks.
@@ -160,7 +161,7 @@ HWY_INLINE TwinVector RoundLiterally(TwinVector x)
     return {RoundLiterally(x.a), RoundLiterally(x.b)};
 }
 
-// The same, kept in a byte.
+// The same, kept in a byte: modulo 256.
 HWY_INLINE FloatVector RoundToByte(FloatVector x)
 {
     const FloatLanes d;
@@ -172,16 +173,6 @@ HWY_INLINE FloatVector RoundToByte(FloatVector x)
 HWY_INLINE TwinVector RoundToByte(TwinVector x)
 {
     return {RoundToByte(x.a), RoundToByte(x.b)};
-}
-
-// The float of a whole number −2²² … 2²², kept in a byte.
-HWY_INLINE FloatVector WrapToByte(FloatVector x)
-{
-    return RoundToByte(x);
-}
-HWY_INLINE TwinVector WrapToByte(TwinVector x)
-{
-    return RoundToByte(x);
 }
 
 #if HWY_TARGET != HWY_SCALAR
@@ -224,7 +215,7 @@ HWY_INLINE void TransposeIntoLanes(
 #endif
 }
 
-}  // namespace quantloupe::kernels::HWY_NAMESPACE
+}  // namespace quantloupe::kernels::HWY_NAMESPACE::k_quants
 HWY_AFTER_NAMESPACE();
 
 #endif  // included once per instruction set

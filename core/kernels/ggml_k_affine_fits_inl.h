@@ -8,12 +8,12 @@
 #define QUANTLOUPE_GGML_K_AFFINE_FITS_INL_H
 #endif
 
-#include "core/kernels/ggml_k_lanes-inl.h"
+#include "core/kernels/ggml_k_lanes_inl.h"
 
 #include <limits>
 
 HWY_BEFORE_NAMESPACE();
-namespace quantloupe::kernels::HWY_NAMESPACE {
+namespace quantloupe::kernels::HWY_NAMESPACE::k_quants {
 
 // One S3 search in lanes, between its steps. The codes found are those that `bestInverse` and `start` give:
 // bestInverse · (x − start).
@@ -223,7 +223,7 @@ HWY_NOINLINE V PositiveFitLanes(std::size_t length, const float* x, const float*
     for (std::size_t i = 0; i < length * Lanes::lanes; i += Lanes::lanes) {
         const V value = Lanes::load(x + i), weight = Lanes::load(w + i);
         const V code = Min(RoundLiterally(Mul(inverse, value)), limit);
-        Lanes::store(WrapToByte(code), codes + i);
+        Lanes::store(RoundToByte(code), codes + i);
         a = Add(a, Mul(Mul(weight, value), code));
         b = Add(b, Mul(Mul(weight, code), code));
     }
@@ -241,7 +241,7 @@ HWY_NOINLINE V PositiveFitLanes(std::size_t length, const float* x, const float*
             const auto better = And(usable, Gt(Mul(Mul(newA, newA), b), Mul(Mul(a, a), newB)));
             if (Lanes::none(better))
                 continue;
-            Lanes::store(IfThenElse(better, WrapToByte(moved), code), codes + i);
+            Lanes::store(IfThenElse(better, RoundToByte(moved), code), codes + i);
             a = IfThenElse(better, newA, a);
             b = IfThenElse(better, newB, b);
             changed = true;
@@ -253,7 +253,7 @@ HWY_NOINLINE V PositiveFitLanes(std::size_t length, const float* x, const float*
     return IfThenZeroElse(nothing, IfThenElseZero(Gt(b, zero), Div(a, b)));
 }
 
-}  // namespace quantloupe::kernels::HWY_NAMESPACE
+}  // namespace quantloupe::kernels::HWY_NAMESPACE::k_quants
 HWY_AFTER_NAMESPACE();
 
 #endif  // included once per instruction set
