@@ -27,14 +27,14 @@ enum class Clipping {
     Common,  // be ready for one in every vector
 };
 
-// Sums over the lanes of a block. Σw·ŵ is not among them: it follows from the energies.
+// Sums over the lanes of a block. ŵ is in none of them: its sums follow from these.
 template<class D>
 struct BlockLanes {
-    hn::Vec<D> quantized[2], error[2], sum, largest, clipped;  // largest: e²
+    hn::Vec<D> product, energy, sum, largest, clipped;  // Σw·e, Σe², Σe, largest e²
 
     explicit BlockLanes(D d)
-        : quantized {hn::Zero(d), hn::Zero(d)}
-        , error {hn::Zero(d), hn::Zero(d)}
+        : product(hn::Zero(d))
+        , energy(hn::Zero(d))
         , sum(hn::Zero(d))
         , largest(hn::Zero(d))
         , clipped(hn::Zero(d))
@@ -47,18 +47,18 @@ template<class D>
 struct UnitSteps {
     hn::Vec<D> scale, inverse, magic;
 
-    UnitSteps(D d, const UnitLanes& unit)
-        : scale(hn::LoadU(d, unit.scale))
-        , inverse(hn::LoadU(d, unit.inverse))
-        , magic(hn::LoadU(d, unit.magic))
+    UnitSteps(D d, const Units& units, std::size_t u)
+        : scale(hn::Set(d, units.scale[u]))
+        , inverse(hn::Set(d, units.inverse[u]))
+        , magic(hn::LoadU(d, units.lanes.magic))
     {
     }
 };
 
-// One vector on its way: ŵ, e, how far the quotient is from a whole number, and 1 where the weight was clipped.
+// One vector on its way: w, e, how far the quotient is from a whole number, and 1 where the weight was clipped.
 template<class D>
 struct Rounded {
-    hn::Vec<D> quantized, error, distance, moved;
+    hn::Vec<D> weight, error, distance, moved;
 };
 
 // exact: by the definition's division.
@@ -84,87 +84,90 @@ HWY_INLINE Rounded<D> roundVector(D d, V w, const UnitSteps<D>& steps, const Uni
         step = inside;
     }
     const V value = hn::Mul(step, steps.scale);
-    result.quantized = floating ? hn::Add(value, hn::LoadU(d, unit.minimum)) : value;
-    result.error = hn::Sub(w, result.quantized);
+    result.weight = w;
+    result.error = hn::Sub(w, floating ? hn::Add(value, hn::LoadU(d, unit.minimum)) : value);
     return result;
 }
 
-// Vectors anew, by division, into out: ŵ, then e. `moved` takes 1 for each weight that was clipped.
-template<bool floating, Clipping clipping, std::size_t vectors, class D>
-HWY_NOINLINE void roundAgain(
-    D d, const float* HWY_RESTRICT w, const UnitLanes& unit, float* HWY_RESTRICT out, float* HWY_RESTRICT moved)
+// What four vectors add to the sums of a block, before it is known that their rounding is right.
+template<class D>
+struct FourLanes {
+    hn::Vec<D> squares[4];
+    hn::Vec<D> product, energy, sum, largest, distance, moved;
+};
+
+template<bool floating, Clipping clipping, bool keep, bool exact, class D>
+HWY_INLINE FourLanes<D> roundFour(D d, const float* w, const UnitSteps<D>& steps, const UnitLanes& unit, float* errors)
 {
     const std::size_t n = hn::Lanes(d);
-    const UnitSteps<D> steps(d, unit);
-    auto count = hn::Zero(d);
-    for (std::size_t k = 0; k < vectors; ++k) {
-        const auto again = roundVector<floating, clipping, true>(d, hn::LoadU(d, w + k * n), steps, unit);
-        hn::StoreU(again.quantized, d, out + k * n);
-        hn::StoreU(again.error, d, out + (vectors + k) * n);
-        if constexpr (clipping != Clipping::None)
-            count = hn::Add(count, again.moved);
+    const auto a = roundVector<floating, clipping, exact>(d, hn::LoadU(d, w), steps, unit);
+    const auto b = roundVector<floating, clipping, exact>(d, hn::LoadU(d, w + n), steps, unit);
+    const auto c = roundVector<floating, clipping, exact>(d, hn::LoadU(d, w + 2 * n), steps, unit);
+    const auto e = roundVector<floating, clipping, exact>(d, hn::LoadU(d, w + 3 * n), steps, unit);
+    FourLanes<D> four;
+    four.squares[0] = hn::Mul(a.error, a.error);
+    four.squares[1] = hn::Mul(b.error, b.error);
+    four.squares[2] = hn::Mul(c.error, c.error);
+    four.squares[3] = hn::Mul(e.error, e.error);
+    four.energy = hn::Add(hn::Add(four.squares[0], four.squares[1]), hn::Add(four.squares[2], four.squares[3]));
+    four.largest = hn::Max(hn::Max(four.squares[0], four.squares[1]), hn::Max(four.squares[2], four.squares[3]));
+    four.sum = hn::Add(hn::Add(a.error, b.error), hn::Add(c.error, e.error));
+    four.product = hn::MulAdd(
+        e.weight, e.error, hn::MulAdd(c.weight, c.error, hn::MulAdd(b.weight, b.error, hn::Mul(a.weight, a.error))));
+    if constexpr (clipping == Clipping::Common)
+        four.distance = hn::Max(hn::Max(a.distance, b.distance), hn::Max(c.distance, e.distance));
+    if constexpr (clipping == Clipping::Common || (clipping == Clipping::Rare && exact))
+        four.moved = hn::Add(hn::Add(a.moved, b.moved), hn::Add(c.moved, e.moved));
+    if constexpr (keep) {
+        hn::StoreU(a.error, d, errors);
+        hn::StoreU(b.error, d, errors + n);
+        hn::StoreU(c.error, d, errors + 2 * n);
+        hn::StoreU(e.error, d, errors + 3 * n);
     }
-    hn::StoreU(count, d, moved);
+    return four;
 }
 
-template<bool keep, std::size_t set, class D, class V = hn::Vec<D>>
-HWY_INLINE void addVector(D d, V q, V e, V square, BlockLanes<D>& lanes, float* columns, float* errors)
+template<Clipping clipping, class D>
+HWY_INLINE void addFour(D d, const FourLanes<D>& four, bool counted, BlockLanes<D>& lanes, float* columns)
 {
-    lanes.quantized[set] = hn::MulAdd(q, q, lanes.quantized[set]);
-    lanes.error[set] = hn::MulAdd(e, e, lanes.error[set]);
-    lanes.sum = hn::Add(lanes.sum, e);
-    hn::StoreU(hn::Add(hn::LoadU(d, columns), square), d, columns);
-    if constexpr (keep)
-        hn::StoreU(e, d, errors);
+    const std::size_t n = hn::Lanes(d);
+    lanes.product = hn::Add(lanes.product, four.product);
+    lanes.energy = hn::Add(lanes.energy, four.energy);
+    lanes.sum = hn::Add(lanes.sum, four.sum);
+    lanes.largest = hn::Max(lanes.largest, four.largest);
+    if (counted)
+        lanes.clipped = hn::Add(lanes.clipped, four.moved);
+    hn::StoreU(hn::Add(hn::LoadU(d, columns), four.squares[0]), d, columns);
+    hn::StoreU(hn::Add(hn::LoadU(d, columns + n), four.squares[1]), d, columns + n);
+    hn::StoreU(hn::Add(hn::LoadU(d, columns + 2 * n), four.squares[2]), d, columns + 2 * n);
+    hn::StoreU(hn::Add(hn::LoadU(d, columns + 3 * n), four.squares[3]), d, columns + 3 * n);
 }
 
-// Two vectors from w on. They are summed only when their rounding is known to be right.
+// Four vectors by division.
 template<bool floating, Clipping clipping, bool keep, class D>
-HWY_INLINE void addTwo(D d, const float* w, const UnitSteps<D>& steps, const UnitLanes& unit, BlockLanes<D>& lanes,
+HWY_NOINLINE void addAgain(D d, const float* w, const UnitSteps<D>& steps, const UnitLanes& unit, BlockLanes<D>& lanes,
     float* columns, float* errors)
 {
-    const std::size_t n = hn::Lanes(d);
-    auto a = roundVector<floating, clipping, false>(d, hn::LoadU(d, w), steps, unit);
-    auto b = roundVector<floating, clipping, false>(d, hn::LoadU(d, w + n), steps, unit);
-    auto squareA = hn::Mul(a.error, a.error), squareB = hn::Mul(b.error, b.error);
-    auto worst = hn::Max(squareA, squareB);
-    bool sure;
-    if constexpr (clipping == Clipping::Common) {
-        sure = hn::AllTrue(d, hn::Le(hn::Max(a.distance, b.distance), hn::LoadU(d, unit.margin)));
-        lanes.clipped = hn::Add(lanes.clipped, hn::Add(a.moved, b.moved));
-    } else {
-        sure = hn::AllTrue(d, hn::Le(worst, hn::LoadU(d, unit.limit)));
-    }
-    if (HWY_UNLIKELY(!sure)) {
-        HWY_ALIGN float again[4 * hn::MaxLanes(d)], moved[hn::MaxLanes(d)];
-        roundAgain<floating, clipping, 2>(d, w, unit, again, moved);
-        if constexpr (clipping == Clipping::Common)
-            lanes.clipped = hn::Sub(lanes.clipped, hn::Add(a.moved, b.moved));
-        if constexpr (clipping != Clipping::None)
-            lanes.clipped = hn::Add(lanes.clipped, hn::LoadU(d, moved));
-        a.quantized = hn::LoadU(d, again);
-        b.quantized = hn::LoadU(d, again + n);
-        a.error = hn::LoadU(d, again + 2 * n);
-        b.error = hn::LoadU(d, again + 3 * n);
-        squareA = hn::Mul(a.error, a.error);
-        squareB = hn::Mul(b.error, b.error);
-        worst = hn::Max(squareA, squareB);
-    }
-    lanes.largest = hn::Max(lanes.largest, worst);
-    addVector<keep, 0>(d, a.quantized, a.error, squareA, lanes, columns, errors);
-    addVector<keep, 1>(d, b.quantized, b.error, squareB, lanes, columns + n, errors + n);
+    addFour<clipping>(d, roundFour<floating, clipping, keep, true>(d, w, steps, unit, errors),
+        clipping != Clipping::None, lanes, columns);
 }
 
 // One vector, by division at once.
 template<bool floating, Clipping clipping, bool keep, class D>
-HWY_INLINE void addOne(D d, const float* w, const UnitLanes& unit, BlockLanes<D>& lanes, float* columns, float* errors)
+HWY_INLINE void addOne(D d, const float* w, const UnitSteps<D>& steps, const UnitLanes& unit, BlockLanes<D>& lanes,
+    float* columns, float* errors)
 {
-    const auto a = roundVector<floating, clipping, true>(d, hn::LoadU(d, w), UnitSteps<D>(d, unit), unit);
+    const auto a = roundVector<floating, clipping, true>(d, hn::LoadU(d, w), steps, unit);
     if constexpr (clipping != Clipping::None)
         lanes.clipped = hn::Add(lanes.clipped, a.moved);
     const auto square = hn::Mul(a.error, a.error);
+    lanes.product = hn::MulAdd(a.weight, a.error, lanes.product);
+    lanes.energy = hn::Add(lanes.energy, square);
+    lanes.sum = hn::Add(lanes.sum, a.error);
     lanes.largest = hn::Max(lanes.largest, square);
-    addVector<keep, 0>(d, a.quantized, a.error, square, lanes, columns, errors);
+    hn::StoreU(hn::Add(hn::LoadU(d, columns), square), d, columns);
+    if constexpr (keep)
+        hn::StoreU(a.error, d, errors);
 }
 
 template<bool floating, Clipping clipping, bool keep>
@@ -173,41 +176,54 @@ HWY_INLINE void addSegment(const float* w, std::size_t count, const IntegerCodes
 {
     const Wide d;
     const std::size_t n = hn::Lanes(d);
-    units.lanes.fill(codes, units.scale[u], units.zero[u], units.inverse[u], units.limit[u]);
+    units.lanes.fill(codes, units.zero[u], units.limit[u], floating, clipping != Clipping::None);
     const UnitLanes& unit = units.lanes;
-    const UnitSteps<Wide> steps(d, unit);
+    const UnitSteps<Wide> steps(d, units, u);
     BlockLanes<Wide> lanes = block;
     std::size_t i = 0;
-    for (; i + 2 * n <= count; i += 2 * n) {
+    for (; i + 4 * n <= count; i += 4 * n) {
         hwy::Prefetch(ahead + i);
-        addTwo<floating, clipping, keep>(d, w + i, steps, unit, lanes, columns + i, errors + i);
+        hwy::Prefetch(ahead + i + 2 * n);
+        const auto four = roundFour<floating, clipping, keep, false>(d, w + i, steps, unit, errors + i);
+        bool sure;
+        if constexpr (clipping == Clipping::Common)
+            sure = hn::AllTrue(d, hn::Le(four.distance, hn::LoadU(d, unit.margin)));
+        else
+            sure = hn::AllTrue(d, hn::Le(four.largest, hn::LoadU(d, unit.limit)));
+        if (HWY_LIKELY(sure)) {
+            addFour<clipping>(d, four, clipping == Clipping::Common, lanes, columns + i);
+        } else {
+            BlockLanes<Wide> again = lanes;
+            addAgain<floating, clipping, keep>(d, w + i, steps, unit, again, columns + i, errors + i);
+            lanes = again;
+        }
     }
-    if (i + n <= count) {
-        addOne<floating, clipping, keep>(d, w + i, unit, lanes, columns + i, errors + i);
-        i += n;
-    }
+    for (; i + n <= count; i += n)
+        addOne<floating, clipping, keep>(d, w + i, steps, unit, lanes, columns + i, errors + i);
     block = lanes;
     if (i < count) {
         const One one;
+        const UnitSteps<One> single(one, units, u);
         for (; i < count; ++i)
-            addOne<floating, clipping, keep>(one, w + i, unit, tail, columns + i, errors + i);
+            addOne<floating, clipping, keep>(one, w + i, single, unit, tail, columns + i, errors + i);
     }
 }
 
+// Σw·e goes where Σw·ŵ is wanted.
 template<class D>
 HWY_INLINE void addTo(D d, const BlockLanes<D>& lanes, ErrorSums& sums, std::uint64_t& clipped)
 {
     const auto total = [d](hn::Vec<D> v) HWY_ATTR { return static_cast<double>(hn::GetLane(hn::SumOfLanes(d, v))); };
-    sums.quantizedEnergy += total(hn::Add(lanes.quantized[0], lanes.quantized[1]));
-    sums.errorEnergy += total(hn::Add(lanes.error[0], lanes.error[1]));
+    sums.dotProduct += total(lanes.product);
+    sums.errorEnergy += total(lanes.energy);
     sums.errorSum += total(lanes.sum);
     // The root of a rounded square is the number itself, exactly.
-    const double largest = std::sqrt(hn::GetLane(hn::MaxOfLanes(d, lanes.largest)));
+    const double largest = static_cast<double>(std::sqrt(hn::GetLane(hn::MaxOfLanes(d, lanes.largest))));
     sums.maxAbsError = HWY_MAX(sums.maxAbsError, largest);
     clipped += static_cast<std::uint64_t>(hn::GetLane(hn::SumOfLanes(d, lanes.clipped)));
 }
 
-// One block, at `offset` of its stretch; its signal is known already.
+// One block, at `offset` of its stretch. Its dotProduct is Σw·e.
 template<bool floating, Clipping clipping, bool keep>
 ErrorSums AddBlock(const float* stretch, std::size_t offset, std::size_t count, const IntegerCodes& codes, Units& units,
     float* columns, float* errors, const float* ahead, std::uint64_t& clipped)
@@ -278,11 +294,12 @@ bool AddStretch(const IntegerRun& run, const IntegerScheme& scheme, const Intege
         }
         quick += block;
     }
-    // From e = w − ŵ: far more exact than its terms wherever ŵ is anything like w.
+    // ŵ = w − e: as exact as its own sums wherever ŵ is anything like w.
     quick.signalEnergy = signal;
-    quick.dotProduct = 0.5 * (signal + quick.quantizedEnergy - quick.errorEnergy);
-    const bool good =
-        quick.quantizedEnergy <= 0x1p120 && isSafe(quick.errorEnergy) && 16.0 * quick.dotProduct >= signal;
+    quick.quantizedEnergy = signal - 2.0 * quick.dotProduct + quick.errorEnergy;
+    quick.dotProduct = signal - quick.dotProduct;
+    const bool good = isSafe(quick.errorEnergy) && 16.0 * quick.dotProduct >= signal
+        && 16.0 * quick.quantizedEnergy >= signal && quick.quantizedEnergy <= 0x1p120;
     std::uint64_t counted = 0;
     sums += HWY_LIKELY(good) ? quick : addCarefully(run, scheme, nullptr, counted);
     return true;
@@ -296,6 +313,7 @@ ErrorSums MeasureRows(const float* rows, std::size_t rowCount, const IntegerSche
     const std::size_t unitsAtATime = HWY_MAX(1, HWY_MIN(maxUnits, blockLength / shape.length));
     Units units {};
     units.length = shape.length;
+    hn::Store(hn::Set(Wide(), 12582912.0F), Wide(), units.lanes.magic);
     const std::size_t stretch = unitsAtATime * shape.length;
     ErrorSums total;
     for (std::size_t band = 0; band < rowCount; band += bandRows) {

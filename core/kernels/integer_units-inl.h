@@ -30,22 +30,21 @@ constexpr std::size_t wideLanes = hn::MaxLanes(Wide());
 // The constants of one unit, each in a vector of its own, in memory: the sums need the registers. They lie where what
 // is written might lie too, or the compiler would hold them in registers and the sums in memory.
 struct UnitLanes {
-    HWY_ALIGN float scale[8], inverse[8], minimum[8], lowest[8], highest[8], limit[8], margin[8], magic[8];
+    HWY_ALIGN float magic[8], limit[8], minimum[8], lowest[8], highest[8], margin[8];
 
-    void fill(const IntegerCodes& codes, float unitScale, float unitZero, float unitInverse, float unitLimit)
+    HWY_INLINE void fill(const IntegerCodes& codes, float unitZero, float unitLimit, bool floating, bool clips)
     {
         const Wide d;
-        const float zero = codes.floatingMinimum ? 0.0F : unitZero;
+        hn::Store(hn::Set(d, unitLimit), d, limit);
+        if (floating)
+            hn::Store(hn::Set(d, unitZero), d, minimum);
+        if (!clips)
+            return;
+        const float zero = floating ? 0.0F : unitZero;
         const float low = codes.lowest - zero, high = codes.highest - zero;
-        const auto spread = [d](float value, float* lanes) HWY_ATTR { hn::Store(hn::Set(d, value), d, lanes); };
-        spread(unitScale, scale);
-        spread(unitInverse, inverse);
-        spread(codes.floatingMinimum ? unitZero : 0.0F, minimum);
-        spread(low, lowest);
-        spread(high, highest);
-        spread(unitLimit, limit);
-        spread(0.5F - (HWY_MAX(-low, high) + 2.0F) * 0x1p-21F, margin);
-        spread(12582912.0F, magic);
+        hn::Store(hn::Set(d, low), d, lowest);
+        hn::Store(hn::Set(d, high), d, highest);
+        hn::Store(hn::Set(d, 0.5F - (HWY_MAX(-low, high) + 2.0F) * 0x1p-21F), d, margin);
     }
 };
 
