@@ -172,7 +172,7 @@ HWY_INLINE void addOne(D d, const float* w, const UnitSteps<D>& steps, const Uni
 
 template<bool floating, Clipping clipping, bool keep>
 HWY_INLINE void addSegment(const float* w, std::size_t count, const IntegerCodes& codes, Units& units, std::size_t u,
-    BlockLanes<Wide>& block, BlockLanes<One>& tail, float* columns, float* errors, const float* ahead)
+    BlockLanes<Wide>& block, BlockLanes<One>& tail, float* columns, float* errors)
 {
     const Wide d;
     const std::size_t n = hn::Lanes(d);
@@ -182,8 +182,8 @@ HWY_INLINE void addSegment(const float* w, std::size_t count, const IntegerCodes
     BlockLanes<Wide> lanes = block;
     std::size_t i = 0;
     for (; i + 4 * n <= count; i += 4 * n) {
-        hwy::Prefetch(ahead + i);
-        hwy::Prefetch(ahead + i + 2 * n);
+        hwy::Prefetch(w + i + prefetchDistance);
+        hwy::Prefetch(w + i + 2 * n + prefetchDistance);
         const auto four = roundFour<floating, clipping, keep, false>(d, w + i, steps, unit, errors + i);
         bool sure;
         if constexpr (clipping == Clipping::Common)
@@ -226,7 +226,7 @@ HWY_INLINE void addTo(D d, const BlockLanes<D>& lanes, ErrorSums& sums, std::uin
 // One block, at `offset` of its stretch. Its dotProduct is Σw·e.
 template<bool floating, Clipping clipping, bool keep>
 ErrorSums AddBlock(const float* stretch, std::size_t offset, std::size_t count, const IntegerCodes& codes, Units& units,
-    float* columns, float* errors, const float* ahead, std::uint64_t& clipped)
+    float* columns, float* errors, std::uint64_t& clipped)
 {
     const Wide d;
     const One one;
@@ -239,10 +239,10 @@ ErrorSums AddBlock(const float* stretch, std::size_t offset, std::size_t count, 
         float* kept = errors + (at - offset);
         if (units.clips[u] != 0.0F)
             addSegment<floating, clipping, keep>(
-                stretch + at, next - at, codes, units, u, lanes, tail, columns + at, kept, ahead + at);
+                stretch + at, next - at, codes, units, u, lanes, tail, columns + at, kept);
         else
             addSegment<floating, Clipping::None, keep>(
-                stretch + at, next - at, codes, units, u, lanes, tail, columns + at, kept, ahead + at);
+                stretch + at, next - at, codes, units, u, lanes, tail, columns + at, kept);
         at = next;
     }
     ErrorSums sums {count};
@@ -261,7 +261,7 @@ inline bool isSafe(double sum)
 // Whole units of one row. False, and nothing done, where only the definition itself will do.
 template<bool floating, Clipping clipping, bool keep>
 bool AddStretch(const IntegerRun& run, const IntegerScheme& scheme, const IntegerErrorProfile& profile, Units& units,
-    const float* ahead, ErrorSums& sums, std::uint64_t& clipped)
+    ErrorSums& sums, std::uint64_t& clipped)
 {
     const double signal = FindRanges(run.weights, run.count, units);
     if (!isSafe(signal))
@@ -285,7 +285,7 @@ bool AddStretch(const IntegerRun& run, const IntegerScheme& scheme, const Intege
         const std::size_t count = HWY_MIN(blockLength, run.count - offset);
         float* columns = profile.columnEnergies.data() + run.column;
         const ErrorSums block = AddBlock<floating, clipping, keep>(
-            run.weights, offset, count, scheme.codes, units, columns, errors, ahead, clipped);
+            run.weights, offset, count, scheme.codes, units, columns, errors, clipped);
         if constexpr (keep) {
             // Squares of tiny errors may have become 0, and with them the bound.
             const bool bounded = block.maxAbsError >= 0x1p-50;
@@ -316,28 +316,17 @@ ErrorSums MeasureRows(const float* rows, std::size_t rowCount, const IntegerSche
     hn::Store(hn::Set(Wide(), 12582912.0F), Wide(), units.lanes.magic);
     const std::size_t stretch = unitsAtATime * shape.length;
     ErrorSums total;
-    for (std::size_t band = 0; band < rowCount; band += bandRows) {
-        const std::size_t height = HWY_MIN(bandRows, rowCount - band);
-        double energies[bandRows] = {};
-        // Stretch by stretch, so that the columns' sums stay in the first-level cache.
+    for (std::size_t row = 0; row < rowCount; ++row) {
+        ErrorSums sums;
         for (std::size_t start = 0; start < shape.columns; start += stretch) {
             const std::size_t count = HWY_MIN(stretch, shape.columns - start);
             units.count = (count + shape.length - 1) / shape.length;
-            for (std::size_t i = 0; i < height; ++i) {
-                const IntegerRun run {rows + (band + i) * shape.columns + start, band + i, start, count};
-                const float* ahead = i + 2 < height
-                    ? run.weights + 2 * shape.columns
-                    : run.weights + stretch + (i + 2) % height * shape.columns - i * shape.columns;
-                ErrorSums sums;
-                if (HWY_UNLIKELY(
-                        !(AddStretch<floating, clipping, keep>(run, scheme, profile, units, ahead, sums, clipped))))
-                    sums += addCarefully(run, scheme, &profile, clipped);
-                energies[i] += sums.errorEnergy;
-                total += sums;
-            }
+            const IntegerRun run {rows + row * shape.columns + start, row, start, count};
+            if (HWY_UNLIKELY(!(AddStretch<floating, clipping, keep>(run, scheme, profile, units, sums, clipped))))
+                sums += addCarefully(run, scheme, &profile, clipped);
         }
-        for (std::size_t i = 0; i < height; ++i)
-            profile.rowEnergies[band + i] = static_cast<float>(energies[i]);
+        profile.rowEnergies[row] = static_cast<float>(sums.errorEnergy);
+        total += sums;
     }
     return total;
 }
