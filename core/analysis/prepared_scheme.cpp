@@ -4,6 +4,7 @@
 #include "core/analysis/measure.h"
 #include "core/analysis/row_tiles.h"
 #include "core/number_formats/tensor_range_search.h"
+#include "core/schemes/format_traits.h"
 
 #include <algorithm>
 #include <cmath>
@@ -84,7 +85,48 @@ double chooseErrorRange(const PreparedScheme& scheme, std::span<const float> sam
     return static_cast<double>(std::min(static_cast<float>(range), std::numeric_limits<float>::max()));
 }
 
+/// What the fused kernel is to do for a scheme; nothing where it cannot.
+std::optional<kernels::IntegerScheme> integersOf(const Quantizer& quantizer)
+{
+    const auto& scheme = quantizer.scheme();
+    if (traitsOf(scheme.format).family != FormatFamily::Integer)
+        return {};
+    const auto rule = [&] {
+        if (quantizer.wholeTensor() || scheme.range.kind != RangeEstimator::Kind::MinMax)
+            return kernels::IntegerRule::Given;
+        switch (scheme.symmetry) {
+        case Symmetry::Symmetric: return kernels::IntegerRule::Symmetric;
+        case Symmetry::SymmetricFull: return kernels::IntegerRule::SymmetricFull;
+        case Symmetry::Asymmetric: return kernels::IntegerRule::Asymmetric;
+        case Symmetry::AsymmetricFloat: return kernels::IntegerRule::AsymmetricFloat;
+        }
+        return kernels::IntegerRule::Given;
+    }();
+    const auto bits = static_cast<unsigned>(codeBits(scheme.format));
+    return kernels::IntegerScheme {
+        .shape = {quantizer.columns(), quantizer.unitLength(), quantizer.wholeTensor()},
+        .codes = {.lowest = scheme.symmetry == Symmetry::Symmetric ? 1.0F : 0.0F,
+            .highest = static_cast<float>((1U << bits) - 1U),
+            .floatingMinimum = scheme.symmetry == Symmetry::AsymmetricFloat},
+        .rule = rule,
+    };
+}
+
 }  // namespace
+
+kernels::IntegerScheme PreparedScheme::integersOf(
+    std::span<const float> rows, std::size_t rowCount, QuantizerScratch& scratch) const
+{
+    auto scheme = *integers;
+    if (scheme.shape.shared) {
+        scheme.grids = {&tensorGrid, 1};
+    } else if (scheme.rule == kernels::IntegerRule::Given) {
+        scratch.grids.resize(quantizer.gridCount(rowCount));
+        quantizer.fit(rows, rowCount, scratch.grids);
+        scheme.grids = scratch.grids;
+    }
+    return scheme;
+}
 
 std::uint64_t PreparedScheme::quantize(
     std::span<const float> rows, std::size_t rowCount, QuantizerScratch& scratch) const
@@ -119,7 +161,7 @@ Result<std::vector<PreparedScheme>> prepareSchemes(const ModelTensor& tensor, co
                 weights.moments.count);
             searched.push_back(prepared.size());
         }
-        prepared.push_back({.quantizer = *quantizer});
+        prepared.push_back({.quantizer = *quantizer, .integers = integersOf(*quantizer)});
     }
     if (auto done = searchRanges(tensor, searches, std::move(stop), progress); !done)
         return tl::unexpected(done.error());

@@ -3,12 +3,14 @@
 #pragma once
 
 #include "core/analysis/row_tiles.h"
+#include "core/kernels/fused_integer.h"
 #include "core/model/model.h"
 #include "core/number_formats/quantizer.h"
 #include "core/statistics/weight_statistics.h"
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <stop_token>
 #include <vector>
@@ -19,6 +21,7 @@ namespace quantloupe {
 struct QuantizerScratch {
     std::vector<UnitGrid> grids {};
     std::vector<float> quantized {};
+    std::optional<kernels::PairedHistogram> pairs {};
 };
 
 /// A quantizer with all that must be known about the whole tensor before its tiles can be worked on one by one.
@@ -26,7 +29,12 @@ struct PreparedScheme {
     Quantizer quantizer;
     UnitGrid tensorGrid {};   ///< Granularity::Tensor only
     double errorRange = 0.0;  ///< R of the error histogram
+    /// The same for the fused kernel, where it can do this scheme. Grids are missing.
+    std::optional<kernels::IntegerScheme> integers {};
 
+    /// `integers` with the grids of these rows, which scratch holds where the kernel does not make them. @pre integers
+    kernels::IntegerScheme integersOf(
+        std::span<const float> rows, std::size_t rowCount, QuantizerScratch& scratch) const;
     /// Quantizes whole rows into scratch.quantized with the grids left in scratch.grids. Returns the clipped weights.
     std::uint64_t quantize(std::span<const float> rows, std::size_t rowCount, QuantizerScratch& scratch) const;
 };
