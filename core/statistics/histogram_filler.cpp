@@ -42,7 +42,12 @@ void HistogramFiller::take(kernels::PairedHistogram& pairs)
 
 HistogramFiller& HistogramFiller::operator+=(const HistogramFiller& other)
 {
-    m_histogram += other.histogram();
+    return *this += other.histogram();
+}
+
+HistogramFiller& HistogramFiller::operator+=(const Histogram& counted)
+{
+    m_histogram += counted;
     return *this;
 }
 

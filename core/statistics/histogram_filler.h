@@ -29,6 +29,7 @@ public:
     bool canPair() const { return m_bins.bins == kernels::PairedHistogram::bins && m_bins.low == -m_bins.high; }
     bool counts() const { return m_bins.bins != 0; }
     HistogramFiller& operator+=(const HistogramFiller& other);
+    HistogramFiller& operator+=(const Histogram& counted);
     Histogram histogram() const;
 
 private:
