@@ -9,12 +9,14 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/kernels/histogram_counts.cpp"
 #include <hwy/foreach_target.h>  // compiles this file once per instruction set
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+constexpr std::size_t prefetchDistance = 1'024;  // floats
 constexpr float largestFloat = std::numeric_limits<float>::max();
 
 // What the slots are made from, spread over the lanes.
@@ -151,6 +153,7 @@ void FillJoint(const float* HWY_RESTRICT values, std::size_t count, const Histog
     HWY_ALIGN std::int32_t cells[lanes];
     std::size_t i = 0;
     for (; i + lanes <= count; i += lanes) {
+        hwy::Prefetch(values + i + prefetchDistance);
         const auto x = hn::LoadU(d, values + i);
         auto slot = hn::Zero(di), distance = slot;
         if (HWY_LIKELY(hn::AllTrue(d, hn::And(hn::Ge(x, edges.low), hn::Le(x, edges.high))))) {

@@ -8,6 +8,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/kernels/weight_sums.cpp"
 #include <hwy/foreach_target.h>  // compiles this file once per instruction set
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 HWY_BEFORE_NAMESPACE();
@@ -39,6 +40,7 @@ QuickSums SumQuickly(const float* HWY_RESTRICT weights, std::size_t count, float
     const auto maskOf = [&](auto w) HWY_ATTR { return hn::BitCast(di, hn::VecFromMask(d, hn::Eq(w, none))); };
     std::size_t i = 0;
     for (; i + 2 * n <= count; i += 2 * n) {
+        hwy::Prefetch(weights + i + runLength);
         const auto a = hn::LoadU(d, weights + i), b = hn::LoadU(d, weights + i + n);
         low = hn::Min(low, hn::Min(a, b));
         high = hn::Max(high, hn::Max(a, b));
