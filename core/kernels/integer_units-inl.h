@@ -135,7 +135,7 @@ HWY_INLINE V reduceEight(D d, const V* v, const Op& op)
 #endif
 
 // Ranges of all units of a stretch. Returns Σw², which is not finite where a weight is not.
-double FindRanges(const float* HWY_RESTRICT weights, std::size_t total, Units& units)
+inline double FindRanges(const float* HWY_RESTRICT weights, std::size_t total, Units& units)
 {
     const Wide d;
     SignalLanes<Wide> lanes(d);
@@ -186,7 +186,7 @@ double FindRanges(const float* HWY_RESTRICT weights, std::size_t total, Units& u
 // ---- Grids
 
 // As integerGrid(), for units whose weights are of a good size; false where one is not.
-bool MakeGrids(const IntegerScheme& scheme, Units& units)
+inline bool MakeGrids(const IntegerScheme& scheme, Units& units)
 {
     const Wide d;
     const auto zero = hn::Zero(d), one = hn::Set(d, 1.0F);
@@ -232,7 +232,7 @@ bool MakeGrids(const IntegerScheme& scheme, Units& units)
 }
 
 // What the quick rounding needs to know. False where the grid is so odd that only the definition itself will do.
-bool PrepareGrids(const IntegerCodes& codes, Units& units)
+inline bool PrepareGrids(const IntegerCodes& codes, Units& units)
 {
     const Wide d;
     const auto magic = hn::Set(d, 12582912.0F);
