@@ -6,6 +6,7 @@
 #include "core/analysis/measure.h"
 #include "core/analysis/prepared_scheme.h"
 #include "core/kernels/memory_read.h"
+#include "core/kernels/shrink_search.h"
 #include "core/statistics/median.h"
 
 #include <tbb/task_arena.h>
@@ -37,6 +38,7 @@ double wallSeconds()
 struct Timed {
     std::string name;
     std::function<Result<void>()> run;
+    double part = 1.0;  ///< of the weights
     std::vector<double> processor {}, wall {};
 };
 
@@ -61,6 +63,8 @@ Result<void> decodeAll(const ModelTensor& tensor, std::vector<float>& buffer)
     return {};
 }
 
+constexpr std::uint64_t searchedPart = 8;
+
 /// The tensors and arenas that every operation works on.
 struct Bench {
     BenchmarkTensor whole, brain, half;
@@ -78,13 +82,12 @@ struct Bench {
     {
     }
 
-    Result<void> measure(const PreparedScheme& scheme, tbb::task_arena& arena, std::size_t bins)
+    Result<void> measure(std::span<const PreparedScheme> schemes, tbb::task_arena& arena, std::size_t bins)
     {
         Progress unseen;
         const auto& tensor = whole.tensor();
-        auto measured = arena.execute([&] {
-            return measureErrors(tensor, {&scheme, 1}, bins, stop, ProgressShare(unseen, 0));
-        });
+        auto measured =
+            arena.execute([&] { return measureErrors(tensor, schemes, bins, stop, ProgressShare(unseen, 0)); });
         if (!measured)
             return tl::unexpected(measured.error());
         checksum += measured->front().error.count;
@@ -114,6 +117,35 @@ std::vector<Timed> operationsOf(Bench& bench)
     return operations;
 }
 
+/// Uniform integers that one pass measures together.
+std::vector<Scheme> eightSchemes()
+{
+    std::vector<Scheme> schemes;
+    for (const auto* text :
+        {"int4:g128", "int4:g32", "int8", "int3:g64", "int4:g128:asym", "int4:g128:symf", "int4:g128:asymf", "int6"})
+        schemes.push_back(Scheme::parse(text).value());
+    return schemes;
+}
+
+/// GPTQ's clipping search for four bits in groups of 128.
+Result<void> searchRanges(Bench& bench)
+{
+    const auto& view = bench.whole.tensor().view;
+    const RowTiling tiling(matrixShape(view));
+    const auto columns = static_cast<std::size_t>(tiling.shape.columns);
+    const kernels::UnitShape shape {columns, 128, false};
+    std::vector<float> shrinks;
+    for (int i = 0; i < 80; ++i)
+        shrinks.push_back(static_cast<float>(1.0 - i / 100.0));
+    // A search takes a hundred times as long as a pass: an eighth of the rows will do.
+    const auto rows = std::max<std::uint64_t>(1, tiling.shape.rows / searchedPart);
+    std::vector<UnitGrid> grids(static_cast<std::size_t>(rows) * shape.unitsPerRow());
+    kernels::integerShrinkSearch(rowsOf(view, 0, rows, bench.buffer), shape, kernels::IntegerRule::Symmetric,
+        {.lowest = 1.0F, .highest = 15.0F}, shrinks, grids);
+    bench.checksum += grids.front().scale > 0.0F ? 1U : 0U;
+    return {};
+}
+
 }  // namespace
 
 std::vector<Scheme> defaultBenchmarkSchemes()
@@ -141,13 +173,30 @@ Result<BenchmarkResult> runBenchmark(const BenchmarkOptions& options, std::stop_
     if (!prepared)
         return tl::unexpected(prepared.error());
 
+    const auto eight = prepareSchemes(bench.whole.tensor(), *weights, eightSchemes(), nullptr, stop, share);
+    if (!eight)
+        return tl::unexpected(eight.error());
+
     auto operations = operationsOf(bench);
     constexpr std::size_t bins = 256, variants = 3;
+    operations.push_back({.name = "eight schemes, no histograms",
+        .run = [&bench, &eight] { return bench.measure(*eight, bench.one, 0); }});
+    operations.push_back(
+        {.name = "eight schemes", .run = [&bench, &eight] { return bench.measure(*eight, bench.one, bins); }});
+    operations.push_back({.name = "mse range search",
+        .run = [&bench] { return searchRanges(bench); },
+        .part = 1.0 / static_cast<double>(std::min(searchedPart, options.rows))});
     std::vector<Timed> passes;  // per scheme: full, without histogram, full on two threads
     for (const auto& scheme : *prepared) {
-        passes.push_back({.name = "full", .run = [&bench, &scheme] { return bench.measure(scheme, bench.one, bins); }});
-        passes.push_back({.name = "plain", .run = [&bench, &scheme] { return bench.measure(scheme, bench.one, 0); }});
-        passes.push_back({.name = "two", .run = [&bench, &scheme] { return bench.measure(scheme, bench.two, bins); }});
+        passes.push_back({.name = "full", .run = [&bench, &scheme] {
+                              return bench.measure({&scheme, 1}, bench.one, bins);
+                          }});
+        passes.push_back({.name = "plain", .run = [&bench, &scheme] {
+                              return bench.measure({&scheme, 1}, bench.one, 0);
+                          }});
+        passes.push_back({.name = "two", .run = [&bench, &scheme] {
+                              return bench.measure({&scheme, 1}, bench.two, bins);
+                          }});
     }
     // Round by round, so that a slow spell of the machine meets all alike.
     for (unsigned round = 0; round < options.rounds; ++round)
@@ -161,7 +210,7 @@ Result<BenchmarkResult> runBenchmark(const BenchmarkOptions& options, std::stop_
 
     const auto elements = options.rows * options.columns;
     const auto rate = [&](const Timed& timed) {
-        return 4e-9 * static_cast<double>(elements) / median(timed.processor);
+        return 4e-9 * timed.part * static_cast<double>(elements) / median(timed.processor);
     };
     BenchmarkResult result {.weights = elements, .rounds = options.rounds, .operations = {}, .schemes = {}};
     const double read = rate(operations.front());
@@ -173,6 +222,7 @@ Result<BenchmarkResult> runBenchmark(const BenchmarkOptions& options, std::stop_
             .full = rate(pass[0]),
             .withoutHistogram = rate(pass[1]),
             .fullOfMemoryRead = rate(pass[0]) / read,
+            .withoutHistogramOfMemoryRead = rate(pass[1]) / read,
             .speedUpOfTwoThreads = median(pass[0].wall) / median(pass[2].wall)});
     }
     return result;

@@ -31,13 +31,15 @@ struct SchemeRate {
     double full = 0.0;  ///< decode, fit, quantize, all error figures, profiles and the 256-bin histogram
     double withoutHistogram = 0.0;
     double fullOfMemoryRead = 0.0;
+    double withoutHistogramOfMemoryRead = 0.0;
     double speedUpOfTwoThreads = 0.0;  ///< of `full`, by the clock on the wall
 };
 
 struct BenchmarkResult {
     std::uint64_t weights = 0;
     unsigned rounds = 0;
-    std::vector<OperationRate> operations;  ///< memory read first
+    /// Memory read first. "eight schemes": uniform integers, in one pass; rates are of the weights, counted once.
+    std::vector<OperationRate> operations;
     std::vector<SchemeRate> schemes;
 };
 

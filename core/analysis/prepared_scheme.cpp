@@ -5,6 +5,7 @@
 #include "core/algorithms/combinations.h"
 #include "core/analysis/measure.h"
 #include "core/analysis/whole_tensor_passes.h"
+#include "core/schemes/format_traits.h"
 
 #include <algorithm>
 #include <cmath>
@@ -43,6 +44,40 @@ double chooseErrorRange(const PreparedScheme& scheme, const RowSample& sample, d
     return static_cast<double>(std::min(static_cast<float>(range), std::numeric_limits<float>::max()));
 }
 
+/// How the fused kernel finds the grids of a scheme: by itself only where it does so exactly as the format does.
+kernels::IntegerRule ruleOf(const Quantizer& quantizer)
+{
+    const auto& scheme = quantizer.scheme();
+    const bool plainScales = scheme.scales == ScaleStorage::Float32 || scheme.scales == ScaleStorage::Float16;
+    if (quantizer.wholeTensor() || scheme.range.kind != RangeEstimator::Kind::MinMax || !plainScales
+        || uses(scheme, Algorithm::Hqq))
+        return kernels::IntegerRule::Given;
+    switch (scheme.symmetry) {
+    case Symmetry::Symmetric: return kernels::IntegerRule::Symmetric;
+    case Symmetry::SymmetricFull: return kernels::IntegerRule::SymmetricFull;
+    case Symmetry::Asymmetric: return kernels::IntegerRule::Asymmetric;
+    case Symmetry::AsymmetricFloat: return kernels::IntegerRule::AsymmetricFloat;
+    }
+    return kernels::IntegerRule::Given;
+}
+
+/// What the fused kernel is to do for a scheme; nothing where it cannot.
+std::optional<kernels::IntegerScheme> fusedIntegers(const PreparedScheme& ready)
+{
+    const auto& quantizer = ready.quantizer;
+    const auto& scheme = quantizer.scheme();
+    if (!isInteger(scheme.format) || !ready.keepsLevels() || quantizer.rowsPerUnit() > 1)
+        return {};
+    const auto bits = static_cast<unsigned>(codeBits(scheme.format));
+    return kernels::IntegerScheme {
+        .shape = {quantizer.columns(), quantizer.unitLength(), quantizer.wholeTensor()},
+        .codes = {.lowest = scheme.symmetry == Symmetry::Symmetric ? 1.0F : 0.0F,
+            .highest = static_cast<float>((1U << bits) - 1U),
+            .floatingMinimum = scheme.symmetry == Symmetry::AsymmetricFloat},
+        .rule = ruleOf(quantizer),
+    };
+}
+
 bool needsAllGrids(const Scheme& scheme)
 {
     return scheme.granularity.kind == Granularity::Kind::Block || scheme.scales == ScaleStorage::Double8;
@@ -59,9 +94,11 @@ Result<PreparedScheme> prepareScheme(const ModelTensor& tensor, const WeightStat
     auto transform = makeTransform(tensor, weights, scheme, model, std::move(stop));
     if (!transform)
         return tl::unexpected(transform.error());
-    return PreparedScheme {.quantizer = std::move(*quantizer),
+    PreparedScheme ready {.quantizer = std::move(*quantizer),
         .transform = std::move(*transform),
         .correctsChannels = uses(scheme, Algorithm::BiasCorrection)};
+    ready.integers = fusedIntegers(ready);
+    return ready;
 }
 
 }  // namespace
@@ -86,6 +123,18 @@ void PreparedScheme::chooseGrids(std::uint64_t firstRow, std::size_t rowCount, Q
         halfQuadratic->fit(scratch.source, scratch.grids);
     else
         quantizer.fit(scratch.source, rowCount, scratch.grids);
+}
+
+kernels::IntegerScheme PreparedScheme::integersOf(
+    std::uint64_t firstRow, std::span<const float> rows, std::size_t rowCount, QuantizerScratch& scratch) const
+{
+    auto scheme = *integers;
+    if (scheme.rule == kernels::IntegerRule::Given) {
+        scratch.source = rows;
+        chooseGrids(firstRow, rowCount, scratch);
+        scheme.grids = scratch.grids;
+    }
+    return scheme;
 }
 
 std::uint64_t PreparedScheme::quantize(

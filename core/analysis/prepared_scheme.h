@@ -5,6 +5,7 @@
 #include "core/algorithms/hqq.h"
 #include "core/algorithms/weight_transform.h"
 #include "core/analysis/row_tiles.h"
+#include "core/kernels/fused_integer.h"
 #include "core/model/model.h"
 #include "core/number_formats/quantizer.h"
 #include "core/statistics/weight_statistics.h"
@@ -12,6 +13,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <stop_token>
 #include <vector>
@@ -25,6 +27,7 @@ struct QuantizerScratch {
     std::size_t rowInBand = 0;  ///< the first row's, in the band of units that grids begin with
     std::vector<float> quantized {};
     TransformScratch transform {};
+    std::optional<kernels::PairedHistogram> pairs {};
 };
 
 /// A quantizer with all that must be known about the whole tensor before its tiles can be worked on one by one.
@@ -39,7 +42,12 @@ struct PreparedScheme {
     std::shared_ptr<const HalfQuadraticSearch> halfQuadratic {};  ///< of hqq: fits the rows
     bool correctsChannels = false;                                ///< of biascorr
     double errorRange = 0.0;                                      ///< R of the error histogram
+    /// What the fused kernel is to do, where it can do this scheme; grids are missing.
+    std::optional<kernels::IntegerScheme> integers {};
 
+    /// `integers` with the grids of these rows, which scratch holds where the kernel does not make them. @pre integers
+    kernels::IntegerScheme integersOf(
+        std::uint64_t firstRow, std::span<const float> rows, std::size_t rowCount, QuantizerScratch& scratch) const;
     /// Quantizes whole rows into scratch.quantized with the grids left in scratch.grids. Returns the clipped weights.
     std::uint64_t quantize(
         std::uint64_t firstRow, std::span<const float> rows, std::size_t rowCount, QuantizerScratch& scratch) const;

@@ -9,12 +9,14 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/kernels/histogram_counts.cpp"
 #include <hwy/foreach_target.h>  // compiles this file once per instruction set
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+constexpr std::size_t prefetchDistance = 1'024;  // floats
 constexpr float largestFloat = std::numeric_limits<float>::max();
 
 // What the slots are made from, spread over the lanes.
@@ -128,6 +130,51 @@ void FillDistances(
         countSlots(oneInt, distancesOf(one, hn::LoadU(one, values + i), mean, step, distances), counters);
 }
 
+template<std::size_t lane, std::size_t lanes>
+HWY_INLINE void countCells(const std::int32_t* HWY_RESTRICT cells, std::uint32_t* HWY_RESTRICT counters)
+{
+    ++counters[cells[lane]];
+    if constexpr (lane + 1 < lanes)
+        countCells<lane + 1, lanes>(cells, counters);
+}
+
+void FillJoint(const float* HWY_RESTRICT values, std::size_t count, const HistogramBins& bins, float mean, float step,
+    std::uint32_t distances, std::uint32_t* HWY_RESTRICT counters)
+{
+    const hn::ScalableTag<float> d;
+    const hn::RebindToSigned<decltype(d)> di;
+    const hn::CappedTag<float, 1> one;
+    const hn::RebindToSigned<decltype(one)> oneInt;
+    const Edges edges(d, bins);
+    const Edges edgesOfOne(one, bins);
+    const auto centre = hn::Set(d, mean), width = hn::Set(d, step);
+    const auto last = hn::Set(d, static_cast<float>(distances - 1));
+    constexpr std::size_t lanes = hn::MaxLanes(d);
+    HWY_ALIGN std::int32_t cells[lanes];
+    std::size_t i = 0;
+    for (; i + lanes <= count; i += lanes) {
+        hwy::Prefetch(values + i + prefetchDistance);
+        const auto x = hn::LoadU(d, values + i);
+        auto slot = hn::Zero(di), distance = slot;
+        if (HWY_LIKELY(hn::AllTrue(d, hn::And(hn::Ge(x, edges.low), hn::Le(x, edges.high))))) {
+            slot = insideSlots(d, x, edges);
+            const auto steps = hn::Ceil(hn::Div(hn::Abs(hn::Sub(x, centre)), width));
+            distance = hn::ConvertTo(di, hn::Min(steps, last));
+        } else {
+            slot = slotsOf(d, x, edges);
+            distance = distancesOf(d, x, mean, step, distances);
+        }
+        hn::Store(hn::Add(hn::ShiftLeft<7>(slot), distance), di, cells);
+        countCells<0, lanes>(cells, counters);
+    }
+    for (; i < count; ++i) {
+        const auto x = hn::LoadU(one, values + i);
+        const auto slot = slotsOf(one, x, edgesOfOne);
+        hn::Store(hn::Add(hn::ShiftLeft<7>(slot), distancesOf(one, x, mean, step, distances)), oneInt, cells);
+        ++counters[cells[0]];
+    }
+}
+
 }  // namespace quantloupe::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -136,6 +183,7 @@ namespace quantloupe::kernels {
 
 HWY_EXPORT(Fill);
 HWY_EXPORT(FillDistances);
+HWY_EXPORT(FillJoint);
 
 float HistogramBins::density() const
 {
@@ -155,6 +203,35 @@ void distanceFill(
     std::span<const float> values, float mean, float step, std::uint32_t distances, HistogramTables& tables)
 {
     HWY_DYNAMIC_DISPATCH(FillDistances)(values.data(), values.size(), mean, step, distances, tables);
+}
+
+void jointFill(std::span<const float> values, const HistogramBins& bins, float mean, float step,
+    std::uint32_t distances, JointTable& table)
+{
+    HWY_DYNAMIC_DISPATCH(FillJoint)
+    (values.data(), values.size(), bins, mean, step, distances, table.cells.data());
+}
+
+void jointFold(
+    const JointTable& table, const HistogramBins& bins, HistogramTotals& totals, std::span<std::uint64_t> counts)
+{
+    for (std::size_t slot = 0; slot < bins.bins + 3; ++slot) {
+        const auto* cells = table.cells.data() + slot * JointTable::mostDistances;
+        std::uint64_t inSlot = 0;
+        for (std::size_t distance = 0; distance <= counts.size(); ++distance) {
+            inSlot += cells[distance];
+            if (distance < counts.size())
+                counts[distance] += cells[distance];
+        }
+        if (slot == 0)
+            totals.below += inSlot;
+        else if (slot <= bins.bins)
+            totals.counts[slot - 1] += inSlot;
+        else if (slot == bins.bins + 1)
+            totals.above += inSlot;
+        else
+            totals.nonFinite += inSlot;
+    }
 }
 
 void histogramFillReference(std::span<const float> values, const HistogramBins& bins, HistogramTables& tables)

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace quantloupe::kernels {
 
@@ -52,6 +53,25 @@ void distanceFill(
     std::span<const float> values, float mean, float step, std::uint32_t distances, HistogramTables& tables);
 void distanceFillReference(
     std::span<const float> values, float mean, float step, std::uint32_t distances, HistogramTables& tables);
+
+/// Counters of both at once: one increment per value, in the cell of its bin and its distance. A bin meets few
+/// distances, so that few cells are ever touched.
+struct JointTable {
+    static constexpr std::size_t mostDistances = 128;  ///< the one for what is not finite included
+    std::vector<std::uint32_t> cells;
+
+    explicit JointTable(std::size_t bins)
+        : cells((bins + 3) * mostDistances)
+    {
+    }
+};
+
+/// As histogramFill() and distanceFill(). @pre distances < JointTable::mostDistances; at most 2³² values between folds
+void jointFill(std::span<const float> values, const HistogramBins& bins, float mean, float step,
+    std::uint32_t distances, JointTable& table);
+/// Adds the table to both totals; counts: one per distance.
+void jointFold(
+    const JointTable& table, const HistogramBins& bins, HistogramTotals& totals, std::span<std::uint64_t> counts);
 
 /// Adds the tables to counts (one per slot) and clears them.
 void distanceFold(HistogramTables& tables, std::span<std::uint64_t> counts, std::uint64_t& nonFinite);

@@ -3,20 +3,21 @@
 // asymf, the value of code 0. Sources: sym as in SmoothQuant and TensorRT; symf and asym as in GPTQ's Quantizer
 // (arXiv 2210.17323); asymf as ggml's q4_1: minimum and step.
 #include "core/kernels/integer_grid.h"
+#include "core/kernels/integer_rule.h"
+#include "core/kernels/shrink_search.h"
 #include "core/number_formats/number_format.h"
 #include "core/number_formats/stored_scale.h"
+#include "core/number_formats/unit_fitting.h"
 
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <limits>
 
 namespace quantloupe::number_formats {
 namespace {
 
 constexpr std::array formats {
     Format::Int2, Format::Int3, Format::Int4, Format::Int5, Format::Int6, Format::Int7, Format::Int8, Format::Int16};
-constexpr float smallest = std::numeric_limits<float>::denorm_min();
 
 int bitsOf(const Scheme& scheme)
 {
@@ -50,57 +51,55 @@ GridBasis basis(const Scheme& scheme)
     return scheme.symmetry == Symmetry::Symmetric ? GridBasis::AbsMax : GridBasis::Range;
 }
 
-// A range that no float step spans: twice FLT_MAX overflows, a few denormals divide to nothing.
-float stepOver(float low, float high, float steps)
+kernels::IntegerRule ruleOf(const Scheme& scheme)
 {
-    const float step = (high - low) / steps;
-    return std::isfinite(step) ? std::max(step, smallest) : high / steps - low / steps;
+    switch (scheme.symmetry) {
+    case Symmetry::Symmetric: return kernels::IntegerRule::Symmetric;
+    case Symmetry::SymmetricFull: return kernels::IntegerRule::SymmetricFull;
+    case Symmetry::Asymmetric: return kernels::IntegerRule::Asymmetric;
+    case Symmetry::AsymmetricFloat: return kernels::IntegerRule::AsymmetricFloat;
+    }
+    return kernels::IntegerRule::Symmetric;
 }
 
-UnitGrid gridOf(const Scheme& scheme, const UnitRange& range)
+bool storesExactly(const Scheme& scheme)
 {
-    auto [low, high, ignored] = range;
+    return scheme.scales == ScaleStorage::Float32 || scheme.scales == ScaleStorage::Float16;
+}
+
+// The grid with its scale as it will be stored, and the zero that goes with it.
+UnitGrid roundedGrid(const Scheme& scheme, const UnitGrid& exact, const UnitRange& range)
+{
     const float middle = middleCode(scheme);
     const float largest = largestCode(scheme);
-    if (low == 0.0F && high == 0.0F && scheme.scales == ScaleStorage::Double8)
-        return {scaleOfZeros(scheme.scales), middle};
     switch (scheme.symmetry) {
     case Symmetry::Symmetric:
-        if (high == 0.0F)
-            return {1.0F, middle};
-        return {usableScale(scheme.scales, std::max(high / (middle - 1.0F), smallest), middle - 1.0F), middle};
-    case Symmetry::SymmetricFull: {
-        // As GPTQ's code does: mirrored only where something is negative.
-        high = std::max(std::max(std::abs(low), high), 0.0F);
-        low = low < 0.0F ? -high : 0.0F;
-        if (low == 0.0F && high == 0.0F) {
-            low = -1.0F;
-            high = 1.0F;
-        }
-        return {usableScale(scheme.scales, stepOver(low, high, largest), middle), middle};
-    }
+    case Symmetry::SymmetricFull: return {usableScale(scheme.scales, exact.scale, middle), exact.zero};
     case Symmetry::Asymmetric: {
-        low = std::min(low, 0.0F);
-        high = std::max(high, 0.0F);
-        if (low == 0.0F && high == 0.0F) {
-            low = -1.0F;
-            high = 1.0F;
-        }
-        const float scale = storedScale(scheme.scales, stepOver(low, high, largest));
+        const float scale = storedScale(scheme.scales, exact.scale);
+        const float low = range.low == 0.0F && range.high == 0.0F ? -1.0F : std::min(range.low, 0.0F);
         const float zero = std::clamp(std::nearbyint(-low / scale), 0.0F, largest) + 0.0F;
         return {usableScale(scheme.scales, scale, std::max(zero, largest - zero)), zero};
     }
     case Symmetry::AsymmetricFloat: {
-        const float minimum = storedMinimum(scheme.scales, low);
-        if (!(low < high))
-            return {1.0F, minimum};
-        float scale = usableScale(scheme.scales, stepOver(minimum, high, largest), largest);
+        const float minimum = storedMinimum(scheme.scales, exact.zero);
+        // A minimum that came out lower leaves more to span.
+        const float step = std::max(exact.scale, (range.high - minimum) / largest);
+        float scale = usableScale(scheme.scales, std::isfinite(step) ? step : exact.scale, largest);
         while (!std::isfinite(scale * largest + minimum))
             scale = lowerScale(scheme.scales, scale);
         return {scale, minimum};
     }
     }
-    return {};
+    return exact;
+}
+
+UnitGrid gridOf(const Scheme& scheme, const UnitRange& range)
+{
+    if (range.low == 0.0F && range.high == 0.0F && scheme.scales == ScaleStorage::Double8)
+        return {scaleOfZeros(scheme.scales), middleCode(scheme)};
+    const UnitGrid exact = kernels::integerGrid(ruleOf(scheme), codesOf(scheme), range.low, range.high);
+    return storesExactly(scheme) ? exact : roundedGrid(scheme, exact, range);
 }
 
 std::uint64_t fakeQuantize(const Scheme& scheme, const kernels::UnitShape& shape, std::span<const float> rows,
@@ -145,7 +144,23 @@ double worstCaseError(const Scheme& scheme, double absMax)
     return 0.0;
 }
 
-constexpr GridMethods methods {basis, gridOf, fakeQuantize, encode, decode};
+bool searchShrunk(
+    const Scheme& scheme, const kernels::UnitShape& shape, std::span<const float> rows, std::span<UnitGrid> grids)
+{
+    // The kernel's grids are those of exact scales.
+    if (!storesExactly(scheme))
+        return false;
+    static const auto shrinks = [] {
+        std::array<float, shrinkCandidates> factors {};
+        for (std::size_t i = 0; i < factors.size(); ++i)
+            factors[i] = shrunkRange(1.0F, 1.0F, i).high;
+        return factors;
+    }();
+    kernels::integerShrinkSearch(rows, shape, ruleOf(scheme), codesOf(scheme), shrinks, grids);
+    return true;
+}
+
+constexpr GridMethods methods {basis, gridOf, fakeQuantize, encode, decode, searchShrunk};
 
 }  // namespace
 

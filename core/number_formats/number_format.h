@@ -42,6 +42,10 @@ struct GridMethods {
         std::span<const UnitGrid> grids, std::span<std::uint32_t> codes);
     void (*decode)(const Scheme& scheme, const kernels::UnitShape& shape, std::span<const std::uint32_t> codes,
         std::span<const UnitGrid> grids, std::span<float> out);
+    /// The grids that the mse search chooses for units inside rows, where the format has a quicker way to the same
+    /// choice than trying every candidate by itself; false where it has none for this scheme.
+    bool (*searchShrunk)(const Scheme& scheme, const kernels::UnitShape& shape, std::span<const float> rows,
+        std::span<UnitGrid> grids) = nullptr;
 };
 
 /// Formats whose scales and codes are found together: a row becomes bytes, codes and scales in one. Rows are

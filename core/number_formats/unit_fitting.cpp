@@ -155,6 +155,10 @@ void fitUnits(
     const std::size_t units = task.shape.unitsPerRow();
     const std::size_t rowCount = task.shape.rows(rows.size());
     const RangeEstimator::Kind kind = task.scheme.range.kind;
+    if (kind == RangeEstimator::Kind::Mse && basis != GridBasis::AbsMean && task.rowsPerUnit == 1
+        && task.importance.empty() && format.searchShrunk != nullptr
+        && format.searchShrunk(task.scheme, task.shape, rows, grids))
+        return;
     std::vector<FiniteRange> ranges;
     ShrinkSearch search(format, task);
     UnitGatherer gatherer(task);

@@ -43,17 +43,49 @@ void ErrorAccumulator::add(
             m_histogram.add(run);
         }
         rowErrorEnergy[row] = static_cast<float>(sums.errorEnergy);
-        m_error += {.count = sums.count,
-            .nonFinite = columns - sums.count,
-            .signalEnergy = sums.signalEnergy,
-            .quantizedEnergy = sums.quantizedEnergy,
-            .errorEnergy = sums.errorEnergy,
-            .dotProduct = sums.dotProduct,
-            .errorSum = sums.errorSum,
-            .maxAbsError = sums.maxAbsError};
+        add(sums, columns);
         if (++m_recentRows == settledRows)
             settleColumns();
     }
+}
+
+void ErrorAccumulator::addIntegers(std::span<const float> originals, const kernels::IntegerScheme& scheme,
+    kernels::PairedHistogram& pairs, std::span<float> rowErrorEnergy)
+{
+    const auto columns = m_columns.size();
+    const bool counting = m_histogram.counts();
+    if (counting)
+        m_histogram.begin(pairs);
+    auto piece = scheme;
+    for (std::size_t row = 0; row < rowErrorEnergy.size();) {
+        const auto count = std::min(settledRows - m_recentRows, rowErrorEnergy.size() - row);
+        if (scheme.rule == kernels::IntegerRule::Given && !scheme.shape.shared)
+            piece.grids = scheme.grids.subspan(row * scheme.shape.unitsPerRow());
+        add(kernels::integerErrors(originals.subspan(row * columns, count * columns), piece,
+                {.rowEnergies = rowErrorEnergy.subspan(row, count),
+                    .columnEnergies = m_recentColumns,
+                    .histogram = counting ? &pairs : nullptr},
+                m_error.clipped),
+            count * columns);
+        row += count;
+        m_recentRows += count;
+        if (m_recentRows == settledRows)
+            settleColumns();
+    }
+    if (counting)
+        m_histogram.take(pairs);
+}
+
+void ErrorAccumulator::add(const kernels::ErrorSums& sums, std::size_t weights)
+{
+    m_error += {.count = sums.count,
+        .nonFinite = weights - sums.count,
+        .signalEnergy = sums.signalEnergy,
+        .quantizedEnergy = sums.quantizedEnergy,
+        .errorEnergy = sums.errorEnergy,
+        .dotProduct = sums.dotProduct,
+        .errorSum = sums.errorSum,
+        .maxAbsError = sums.maxAbsError};
 }
 
 void ErrorAccumulator::settleColumns()

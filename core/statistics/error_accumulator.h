@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "core/kernels/fused_integer.h"
 #include "core/statistics/error_statistics.h"
 #include "core/statistics/histogram_filler.h"
 
@@ -20,6 +21,11 @@ public:
 
     /// Adds whole rows; rowErrorEnergy takes one value per row. Non-finite originals are counted and else passed over.
     void add(std::span<const float> originals, std::span<const float> quantized, std::span<float> rowErrorEnergy);
+    /// The same for rows that need not be quantized first: as add() and addClipped(), in one pass. `pairs` is any that
+    /// the thread has at hand. @pre takesIntegers()
+    void addIntegers(std::span<const float> originals, const kernels::IntegerScheme& scheme,
+        kernels::PairedHistogram& pairs, std::span<float> rowErrorEnergy);
+    bool takesIntegers() const { return !m_histogram.counts() || m_histogram.canPair(); }
     void addClipped(std::uint64_t count) { m_error.clipped += count; }
     ErrorAccumulator& operator+=(const ErrorAccumulator& other);
 
@@ -30,6 +36,7 @@ public:
     std::vector<float> columnErrorEnergy() const;
 
 private:
+    void add(const kernels::ErrorSums& sums, std::size_t weights);
     void settleColumns();
 
     ErrorStatistics m_error {};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/kernels/histogram_counts.h"
+#include "core/kernels/paired_histogram.h"
 #include "core/statistics/histogram.h"
 
 #include <span>
@@ -21,7 +22,14 @@ public:
 
     /// Non-finite values are passed over.
     void add(std::span<const float> values);
+    /// What a kernel counts is counted here: the paired counters start with this range, and give up all they have.
+    /// @pre canPair()
+    void begin(kernels::PairedHistogram& pairs) const { pairs.begin(m_bins); }
+    void take(kernels::PairedHistogram& pairs);
+    bool canPair() const { return m_bins.bins == kernels::PairedHistogram::bins && m_bins.low == -m_bins.high; }
+    bool counts() const { return m_bins.bins != 0; }
     HistogramFiller& operator+=(const HistogramFiller& other);
+    HistogramFiller& operator+=(const Histogram& counted);
     Histogram histogram() const;
 
 private:

@@ -133,6 +133,8 @@ WeightSpread::WeightSpread(const WeightRanges& ranges, std::size_t bins)
     : m_histogram({.low = static_cast<double>(ranges.minimum),
         .high = static_cast<double>(ranges.maximum),
         .counts = std::vector<std::uint64_t>(bins)})
+    , m_bins {.low = ranges.minimum, .high = ranges.maximum, .bins = static_cast<std::uint32_t>(bins)}
+    , m_joint(bins)
 {
     if (ranges.moments.count == 0)
         return;
@@ -142,10 +144,11 @@ WeightSpread::WeightSpread(const WeightRanges& ranges, std::size_t bins)
 
 void WeightSpread::add(std::span<const float> weights)
 {
-    m_histogram.add(weights);
     // Without a spread nothing lies off the mean.
-    if (m_step > 0.0F)
-        kernels::distanceFill(weights, m_mean, m_step, distanceSlots, m_distances);
+    if (m_step > 0.0F && m_bins.bins != 0)
+        kernels::jointFill(weights, m_bins, m_mean, m_step, distanceSlots, m_joint);
+    else
+        m_histogram.add(weights);
 }
 
 WeightSpread& WeightSpread::operator+=(const WeightSpread& other)
@@ -153,16 +156,27 @@ WeightSpread& WeightSpread::operator+=(const WeightSpread& other)
     assert(m_mean == other.m_mean && m_step == other.m_step);
     const auto more = other.reached();
     std::transform(m_reached.begin(), m_reached.end(), more.begin(), m_reached.begin(), std::plus<> {});
-    m_histogram += other.m_histogram;
+    m_histogram += other.histogram();
     return *this;
+}
+
+Histogram WeightSpread::histogram() const
+{
+    Histogram all = m_histogram.histogram();
+    std::array<std::uint64_t, distanceSlots> ignored {};
+    kernels::HistogramTotals totals {.counts = all.counts};
+    kernels::jointFold(m_joint, m_bins, totals, ignored);
+    all.underflow += totals.below;
+    all.overflow += totals.above;
+    return all;
 }
 
 std::array<std::uint64_t, survivalPoints> WeightSpread::reached() const
 {
     std::array<std::uint64_t, distanceSlots> slots {};
-    std::uint64_t nonFinite = 0;
-    auto tables = m_distances;  // folding empties them
-    kernels::distanceFold(tables, slots, nonFinite);
+    std::vector<std::uint64_t> ignored(m_bins.bins);
+    kernels::HistogramTotals totals {.counts = ignored};
+    kernels::jointFold(m_joint, m_bins, totals, slots);
     auto all = m_reached;
     for (std::size_t i = 0; i < survivalPoints; ++i)
         all[i] += slots[i + 1];

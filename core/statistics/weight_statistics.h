@@ -74,15 +74,16 @@ public:
     void add(std::span<const float> weights);
     WeightSpread& operator+=(const WeightSpread& other);
 
-    Histogram histogram() const { return m_histogram.histogram(); }
+    Histogram histogram() const;
     /// Element i: weights with |w − mean| > 0.25·i·σ but not > 0.25·(i+1)·σ; the last one has no upper end.
     std::array<std::uint64_t, survivalPoints> reached() const;
 
 private:
     float m_mean = 0.0F, m_step = 0.0F;
-    HistogramFiller m_histogram;
-    kernels::HistogramTables m_distances {};
-    std::array<std::uint64_t, survivalPoints> m_reached {};
+    HistogramFiller m_histogram;  ///< what is not in m_joint
+    kernels::HistogramBins m_bins;
+    kernels::JointTable m_joint;
+    std::array<std::uint64_t, survivalPoints> m_reached {};  ///< likewise
 };
 
 /// The whole picture from both passes.

@@ -17,14 +17,16 @@ Findings findingsOf(const BenchmarkResult& result)
             {"of_memory_read", number(rate.ofMemoryRead)}});
         table.add({rate.operation, {rate.gigabytesPerSecond, 3}, {rate.ofMemoryRead, 3}});
     }
-    findings.table = TextTable({"scheme", "GB/s", "without histogram", "of memory read", "two threads"});
+    findings.table =
+        TextTable({"scheme", "GB/s", "without histogram", "of memory read", "without, of read", "two threads"});
     for (const auto& rate : result.schemes) {
         schemes.push_back({{"scheme", rate.scheme}, {"gb_per_s", number(rate.full)},
             {"gb_per_s_without_histogram", number(rate.withoutHistogram)},
             {"of_memory_read", number(rate.fullOfMemoryRead)},
+            {"without_histogram_of_memory_read", number(rate.withoutHistogramOfMemoryRead)},
             {"speed_up_of_two_threads", number(rate.speedUpOfTwoThreads)}});
         findings.table.add({rate.scheme, {rate.full, 3}, {rate.withoutHistogram, 3}, {rate.fullOfMemoryRead, 3},
-            {rate.speedUpOfTwoThreads, 3}});
+            {rate.withoutHistogramOfMemoryRead, 3}, {rate.speedUpOfTwoThreads, 3}});
     }
     findings.text = table.text() + "\n" + findings.table.text() + "\nPer core, of FP32 weights ("
         + std::to_string(result.weights) + " of them), medians over " + std::to_string(result.rounds)

@@ -98,6 +98,32 @@ private Q_SLOTS:
         QCOMPARE(counts, (std::vector<std::uint64_t> {1, 3, 2, 0, 1}));
         QCOMPARE(nonFinite, std::uint64_t(1));
     }
+
+    void jointCountsAsBothDo_data() { addTargetRows({0, 1, 7, 9, 100, 1000}); }
+    void jointCountsAsBothDo()
+    {
+        QFETCH(const qint64, target);
+        QFETCH(const int, count);
+        QFETCH(const int, shift);
+        const TargetScope scope(target);
+        for (const Content content : {Content::Weights, Content::Awkward})
+            for (const HistogramBins& bins : {HistogramBins {-0.1F, 0.1F, 256}, HistogramBins {-0.02F, 0.07F, 512}})
+                for (const float step : {0.005F, 1e-38F, 1e30F}) {
+                    const Samples samples(count, shift, content);
+                    const Counted expected = counted(kernels::histogramFillReference, samples.values(), bins);
+                    HistogramTables tables;
+                    kernels::distanceFillReference(samples.values(), 0.003F, step, 82, tables);
+                    std::vector<std::uint64_t> expectedDistances(82), distances(82), counts(bins.bins);
+                    std::uint64_t nonFinite = 0;
+                    kernels::distanceFold(tables, expectedDistances, nonFinite);
+                    kernels::JointTable joint(bins.bins);
+                    kernels::jointFill(samples.values(), bins, 0.003F, step, 82, joint);
+                    HistogramTotals totals {counts};
+                    kernels::jointFold(joint, bins, totals, distances);
+                    QVERIFY((Counted {counts, totals.below, totals.above, totals.nonFinite} == expected));
+                    QCOMPARE(distances, expectedDistances);
+                }
+    }
 };
 
 QTEST_APPLESS_MAIN(TestHistogramCounts)

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/kernels/error_sums.h"
+#include "core/kernels/integer_rule.h"
+#include "core/kernels/paired_histogram.h"
+
+#include <cstdint>
+#include <span>
+
+namespace quantloupe::kernels {
+
+/// A uniform integer format on one matrix.
+struct IntegerScheme {
+    UnitShape shape {};
+    IntegerCodes codes {};
+    IntegerRule rule = IntegerRule::Given;
+    /// For IntegerRule::Given: one per unit of the rows handed over, or one if shape.shared.
+    std::span<const UnitGrid> grids {};
+};
+
+/// Where the figures of integerErrors() go, apart from its sums.
+struct IntegerErrorProfile {
+    std::span<float> rowEnergies {};       ///< one per row: Σe²
+    std::span<float> columnEnergies {};    ///< one per column, += e² (in float)
+    PairedHistogram* histogram = nullptr;  ///< of e over the finite weights, if wanted
+};
+
+/// The error of whole rows under a uniform integer format, in one pass that neither writes ŵ nor e to memory:
+/// the next weights are fetched while those in the first-level cache are quantized and measured.
+///
+/// Codes, and with them every e = w − ŵ, are those of integerFakeQuantizeReference() bit for bit: products with 1/scale
+/// stand in for quotients only where they cannot change the rounding. Counts and maxAbsError are exact; other sums are
+/// as errorSums() makes them, in float lanes over at most 1,024 weights.
+/// `clipped` gains the finite weights that were clamped.
+/// @pre whole rows; shape.shared only with IntegerRule::Given
+ErrorSums integerErrors(std::span<const float> rows, const IntegerScheme& scheme, const IntegerErrorProfile& profile,
+    std::uint64_t& clipped);
+ErrorSums integerErrorsReference(std::span<const float> rows, const IntegerScheme& scheme,
+    const IntegerErrorProfile& profile, std::uint64_t& clipped);
+
+/// Weights that lie side by side in one row: what integerErrors() hands over to slower hands.
+struct IntegerRun {
+    const float* weights;
+    std::size_t row, column, count;  ///< column: of the first of them
+};
+
+/// Its way where float lanes are not fit: for weights that are not finite, tiny or huge. Without a profile only sums
+/// are made, and the run may begin and end anywhere in a unit. @pre the whole units are in memory around it
+ErrorSums addCarefully(
+    const IntegerRun& run, const IntegerScheme& scheme, const IntegerErrorProfile* profile, std::uint64_t& clipped);
+
+}  // namespace quantloupe::kernels

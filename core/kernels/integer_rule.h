@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/kernels/integer_grid.h"
+
+#include <cstdint>
+
+namespace quantloupe::kernels {
+
+/// How the grid of a unit is made from its smallest and largest finite weight; Given: it is not, but handed over.
+/// Sources: core/number_formats/integer.cpp.
+enum class IntegerRule : std::uint8_t { Given, Symmetric, SymmetricFull, Asymmetric, AsymmetricFloat };
+
+/// The grid for weights in [low, high], finite, both 0 where there are none; always usable: scale finite and > 0, no ŵ
+/// overflows. codes.highest is 2^b − 1. @pre rule is not Given
+UnitGrid integerGrid(IntegerRule rule, const IntegerCodes& codes, float low, float high);
+
+}  // namespace quantloupe::kernels

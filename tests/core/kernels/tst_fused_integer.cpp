@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/kernels/fused_integer.h"
+#include "core/kernels/ranges.h"
+#include "tests/support/kernel_sweep.h"
+
+using namespace quantloupe;
+using namespace quantloupe::tests;
+using kernels::ErrorSums;
+using kernels::IntegerRule;
+
+namespace {
+
+constexpr std::size_t rowCount = 11;
+
+struct Case {
+    const char* name;
+    IntegerRule rule;
+    int bits;
+};
+constexpr Case cases[] = {{"sym 4", IntegerRule::Symmetric, 4}, {"sym 8", IntegerRule::Symmetric, 8},
+    {"sym 2", IntegerRule::Symmetric, 2}, {"sym 16", IntegerRule::Symmetric, 16},
+    {"symf 4", IntegerRule::SymmetricFull, 4}, {"asym 8", IntegerRule::Asymmetric, 8},
+    {"asym 2", IntegerRule::Asymmetric, 2}, {"asymf 4", IntegerRule::AsymmetricFloat, 4},
+    {"asymf 16", IntegerRule::AsymmetricFloat, 16}};
+
+kernels::IntegerScheme schemeOf(const Case& of, std::size_t columns, std::size_t length)
+{
+    return {.shape = {columns, std::max<std::size_t>(1, length), false},
+        .codes = {of.rule == IntegerRule::Symmetric ? 1.0F : 0.0F, float((1U << unsigned(of.bits)) - 1U),
+            of.rule == IntegerRule::AsymmetricFloat},
+        .rule = of.rule};
+}
+
+struct Outcome {
+    ErrorSums sums;
+    std::uint64_t clipped = 0;
+    std::vector<float> rows, columns;
+    std::vector<std::uint64_t> counts = std::vector<std::uint64_t>(256);
+    std::uint64_t below = 0, above = 0;
+};
+
+using Kernel = ErrorSums (*)(
+    std::span<const float>, const kernels::IntegerScheme&, const kernels::IntegerErrorProfile&, std::uint64_t&);
+
+Outcome run(Kernel kernel, std::span<const float> weights, const kernels::IntegerScheme& scheme, float range)
+{
+    Outcome outcome;
+    outcome.rows.resize(scheme.shape.rows(weights.size()));
+    outcome.columns.resize(scheme.shape.columns);
+    kernels::PairedHistogram histogram;
+    histogram.begin({-range, range, 256});
+    outcome.sums =
+        kernel(weights, scheme, {outcome.rows, outcome.columns, range > 0.0F ? &histogram : nullptr}, outcome.clipped);
+    kernels::HistogramTotals totals {.counts = outcome.counts};
+    histogram.fold(totals);
+    outcome.below = totals.below;
+    outcome.above = totals.above;
+    return outcome;
+}
+
+// Relative to the sizes of the terms: float lanes of up to 1,024 (scalar target).
+bool close(double actual, double expected, double sizes)
+{
+    return actual == expected || std::abs(actual - expected) <= 0x1p-24 * (1024 + 16) * sizes;
+}
+
+bool agree(const Outcome& a, const Outcome& b, std::size_t rows)
+{
+    const auto& x = a.sums;
+    const auto& y = b.sums;
+    const double sizes = y.signalEnergy + y.quantizedEnergy + y.errorEnergy;
+    if (x.count != y.count || a.clipped != b.clipped || x.maxAbsError != y.maxAbsError || a.counts != b.counts
+        || a.below != b.below || a.above != b.above || !close(x.signalEnergy, y.signalEnergy, y.signalEnergy)
+        || !close(x.quantizedEnergy, y.quantizedEnergy, y.quantizedEnergy)
+        || !close(x.errorEnergy, y.errorEnergy, y.errorEnergy) || !close(x.dotProduct, y.dotProduct, sizes)
+        || !close(x.errorSum, y.errorSum, std::sqrt(double(y.count) * y.errorEnergy)))
+        return false;
+    for (std::size_t i = 0; i < a.rows.size(); ++i)
+        if (!close(double(a.rows[i]), double(b.rows[i]), double(b.rows[i]) + 1e-44))
+            return false;
+    for (std::size_t i = 0; i < a.columns.size(); ++i)
+        if (std::abs(a.columns[i] - b.columns[i]) > 0x1p-23F * float(rows) * b.columns[i])
+            return false;
+    return true;
+}
+
+// Weights on and beside the middles between two steps of a grid.
+void putTies(std::span<float> weights, const UnitGrid& grid, const kernels::IntegerCodes& codes)
+{
+    for (std::size_t i = 2; i < weights.size(); ++i) {
+        const float code = codes.lowest + float(i % std::size_t(codes.highest - codes.lowest)) + 0.5F;
+        const float tie = codes.floatingMinimum ? code * grid.scale + grid.zero : (code - grid.zero) * grid.scale;
+        weights[i] = i % 3 == 0 ? tie : std::nextafter(tie, i % 3 == 1 ? HUGE_VALF : -HUGE_VALF);
+    }
+}
+
+}  // namespace
+
+class TestFusedInteger : public QObject
+{
+    Q_OBJECT
+private Q_SLOTS:
+    void matchesReference_data() { addTargetRows({1, 7, 8, 33, 128, 333, 1024, 1100, 2500}); }
+    void matchesReference()
+    {
+        QFETCH(const qint64, target);
+        QFETCH(const int, count);
+        QFETCH(const int, shift);
+        const TargetScope scope(target);
+        const auto columns = std::size_t(count);
+        for (const auto content : {Content::Weights, Content::Awkward}) {
+            Samples samples(count * int(rowCount), shift, content);
+            // Rows of zeros, tiny and huge weights.
+            for (std::size_t i = 0; i < columns && content == Content::Awkward; ++i) {
+                samples.values()[i] = 0.0F;
+                samples.values()[columns + i] = 1e-41F * float(int(i % 7) - 3);
+                samples.values()[2 * columns + i] = 1e25F * float(int(i % 7) - 3);
+                samples.values()[3 * columns + i] = 0.01F * float(int(i % 15) - 7);
+            }
+            const std::span<const float> weights = std::as_const(samples).values();
+            for (const Case& of : cases)
+                for (const std::size_t length : {std::size_t(32), std::size_t(128), std::size_t(48), columns}) {
+                    if (length > columns)
+                        continue;
+                    const auto scheme = schemeOf(of, columns, length);
+                    for (const float range : {0.0F, 0.003F}) {
+                        const auto expected = run(kernels::integerErrorsReference, weights, scheme, range);
+                        QVERIFY2(agree(run(kernels::integerErrors, weights, scheme, range), expected, rowCount),
+                            qPrintable(QString("%1 g%2 %3").arg(of.name).arg(length).arg(double(range))));
+                    }
+                }
+        }
+    }
+
+    void everyErrorIsExact_data() { addTargetRows({32, 333, 1024}); }
+    void everyErrorIsExact()
+    {
+        QFETCH(const qint64, target);
+        QFETCH(const int, count);
+        QFETCH(const int, shift);
+        const TargetScope scope(target);
+        Samples samples(count, shift, Content::Weights);
+        for (const Case& of : cases)
+            for (const float offset : {0.0F, 3.0F, -0.5F}) {
+                const auto scheme = schemeOf(of, std::size_t(count), std::size_t(count));
+                samples.values()[0] = offset - 0.1F;
+                samples.values()[1] = offset + 0.13F;
+                const auto range = kernels::rangeOfReference(samples.values().first(2));
+                putTies(samples.values(), kernels::integerGrid(of.rule, scheme.codes, range.minimum, range.maximum),
+                    scheme.codes);
+                const std::span<const float> weights = std::as_const(samples).values();
+                // Of one row, columns hold e² and nothing else.
+                const auto expected = run(kernels::integerErrorsReference, weights, scheme, 0.0F);
+                const auto actual = run(kernels::integerErrors, weights, scheme, 0.0F);
+                QVERIFY2(firstDifference(actual.columns, expected.columns) == -1, of.name);
+                QVERIFY2(actual.clipped == expected.clipped, of.name);
+            }
+    }
+
+    void takesGrids_data() { addTargetRows({64, 333, 2048}); }
+    void takesGrids()
+    {
+        QFETCH(const qint64, target);
+        QFETCH(const int, count);
+        QFETCH(const int, shift);
+        const TargetScope scope(target);
+        const auto columns = std::size_t(count);
+        const Samples samples(count * int(rowCount), shift, Content::Weights);
+        const std::span<const float> weights = samples.values();
+        for (const Case& of : cases)
+            for (const std::size_t length : {std::size_t(32), columns})
+                for (const bool shared : {false, true}) {
+                    auto scheme = schemeOf(of, columns, shared ? columns : length);
+                    scheme.shape.shared = shared;
+                    // Narrow ranges: every fifth weight or so is clipped.
+                    std::vector<UnitGrid> grids;
+                    for (std::size_t i = 0; i < (shared ? 1 : rowCount * scheme.shape.unitsPerRow()); ++i)
+                        grids.push_back(
+                            kernels::integerGrid(of.rule, scheme.codes, -0.03F - 0.0001F * float(i), 0.026F));
+                    scheme.rule = IntegerRule::Given;
+                    scheme.grids = grids;
+                    const auto expected = run(kernels::integerErrorsReference, weights, scheme, 0.02F);
+                    QVERIFY(expected.clipped > 0);
+                    QVERIFY2(agree(run(kernels::integerErrors, weights, scheme, 0.02F), expected, rowCount), of.name);
+                }
+    }
+};
+
+QTEST_APPLESS_MAIN(TestFusedInteger)
+#include "tst_fused_integer.moc"

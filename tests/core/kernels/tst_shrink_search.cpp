@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/kernels/shrink_search.h"
+#include "tests/support/kernel_sweep.h"
+
+#include <set>
+
+using namespace quantloupe;
+using namespace quantloupe::tests;
+using kernels::IntegerRule;
+
+class TestShrinkSearch : public QObject
+{
+    Q_OBJECT
+private Q_SLOTS:
+    void choosesAsTheReference_data() { addTargetRows({1, 8, 33, 128, 300, 1100}); }
+    void choosesAsTheReference()
+    {
+        QFETCH(const qint64, target);
+        QFETCH(const int, count);
+        QFETCH(const int, shift);
+        const TargetScope scope(target);
+        std::vector<float> shrinks;
+        for (int i = 0; i < 80; ++i)
+            shrinks.push_back(float(1.0 - i / 100.0));
+        for (const auto content : {Content::Weights, Content::Awkward})
+            for (const auto rule : {IntegerRule::Symmetric, IntegerRule::SymmetricFull, IntegerRule::Asymmetric,
+                     IntegerRule::AsymmetricFloat})
+                for (const int bits : {2, 4, 8}) {
+                    const Samples samples(2 * count, shift, content, unsigned(bits));
+                    const std::span<const float> rows = samples.values();
+                    const kernels::UnitShape shape {
+                        std::size_t(count), std::min<std::size_t>(128, std::size_t(count)), false};
+                    const kernels::IntegerCodes codes {rule == IntegerRule::Symmetric ? 1.0F : 0.0F,
+                        float((1U << unsigned(bits)) - 1U), rule == IntegerRule::AsymmetricFloat};
+                    std::vector<UnitGrid> expected(2 * shape.unitsPerRow()), actual(expected);
+                    kernels::integerShrinkSearchReference(rows, shape, rule, codes, shrinks, expected);
+                    kernels::integerShrinkSearch(rows, shape, rule, codes, shrinks, actual);
+                    QVERIFY(actual == expected);
+                }
+    }
+
+    void shrinks()
+    {
+        // One outlier in a unit of four bits is given up; the search is not a way to write 1.
+        std::vector<float> weights(1024), shrinks {1.0F, 0.9F, 0.8F, 0.7F, 0.6F, 0.5F, 0.4F, 0.3F};
+        for (std::size_t i = 0; i < weights.size(); ++i)
+            weights[i] = std::sin(float(i)) * 0.1F;
+        weights[100] = 0.2F;
+        UnitGrid grid;
+        const kernels::IntegerCodes codes {1.0F, 15.0F, false};
+        kernels::integerShrinkSearch(weights, {1024, 1024, false}, IntegerRule::Symmetric, codes, shrinks, {&grid, 1});
+        QVERIFY(grid.scale < 0.15F / 7.0F);
+    }
+};
+
+QTEST_APPLESS_MAIN(TestShrinkSearch)
+#include "tst_shrink_search.moc"
