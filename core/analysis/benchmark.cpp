@@ -5,6 +5,7 @@
 #include "core/analysis/benchmark_weights.h"
 #include "core/analysis/measure.h"
 #include "core/analysis/prepared_scheme.h"
+#include "core/analysis/thread_time.h"
 #include "core/kernels/memory_read.h"
 #include "core/kernels/shrink_search.h"
 #include "core/statistics/median.h"
@@ -13,21 +14,12 @@
 
 #include <algorithm>
 #include <chrono>
-#include <ctime>
 #include <functional>
 #include <utility>
 
 namespace quantloupe {
 
 namespace {
-
-/// Processor time of this thread, seconds.
-double threadSeconds()
-{
-    timespec now {};
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
-}
 
 double wallSeconds()
 {

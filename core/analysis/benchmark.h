@@ -50,4 +50,26 @@ std::vector<Scheme> defaultBenchmarkSchemes();
 /// measure), Cancelled.
 Result<BenchmarkResult> runBenchmark(const BenchmarkOptions& options, std::stop_token stop);
 
+/// One scheme in the table over all of them.
+struct SchemeReview {
+    std::string scheme;
+    double bitsPerWeight = 0.0;     ///< on the reference matrices
+    double full = 0.0;              ///< as in SchemeRate
+    double withoutHistogram = 0.0;  ///< likewise
+    double withoutHistogramOfMemoryRead = 0.0;
+    double sqnrGaussianDb = 0.0;     ///< on a matrix of Gaussian weights
+    double sqnrHeavyTailedDb = 0.0;  ///< on one of Student's t with four degrees of freedom
+};
+
+struct AllSchemesResult {
+    std::uint64_t weights = 0;
+    unsigned rounds = 0;
+    double memoryRead = 0.0;  ///< 10⁹ bytes per second
+    std::vector<SchemeReview> schemes;
+};
+
+/// Every format, and the granularities, symmetries, ranges, scale storages and algorithms once each. A scheme that
+/// takes long is timed on fewer rows. Takes some minutes. Errors: InvalidArgument, Cancelled.
+Result<AllSchemesResult> reviewEveryScheme(const BenchmarkOptions& options, std::stop_token stop);
+
 }  // namespace quantloupe

@@ -36,8 +36,33 @@ Findings findingsOf(const BenchmarkResult& result)
     return findings;
 }
 
+Findings findingsOf(const AllSchemesResult& result)
+{
+    Findings findings;
+    Json schemes = Json::array();
+    findings.table = TextTable(
+        {"scheme", "bits", "GB/s", "without histogram", "of memory read", "SQNR Gaussian dB", "SQNR heavy-tailed dB"});
+    for (const auto& review : result.schemes) {
+        schemes.push_back({{"scheme", review.scheme}, {"bits_per_weight", number(review.bitsPerWeight)},
+            {"gb_per_s", number(review.full)}, {"gb_per_s_without_histogram", number(review.withoutHistogram)},
+            {"without_histogram_of_memory_read", number(review.withoutHistogramOfMemoryRead)},
+            {"sqnr_gaussian_db", number(review.sqnrGaussianDb)},
+            {"sqnr_heavy_tailed_db", number(review.sqnrHeavyTailedDb)}});
+        findings.table.add({review.scheme, {review.bitsPerWeight, 4}, {review.full, 3}, {review.withoutHistogram, 3},
+            {review.withoutHistogramOfMemoryRead, 3}, {review.sqnrGaussianDb, 4}, {review.sqnrHeavyTailedDb, 4}});
+    }
+    findings.text = findings.table.text() + "\nPer core, of FP32 weights, medians over " + std::to_string(result.rounds)
+        + " rounds; plain memory read in the same run: " + std::to_string(result.memoryRead)
+        + " GB/s. Rates hold all error figures, profiles by row and column, and the 256-bin histogram or none."
+          " Compare figures of one run only.\n";
+    findings.json = {{"weights", result.weights}, {"rounds", result.rounds},
+        {"memory_read_gb_per_s", number(result.memoryRead)}, {"schemes", std::move(schemes)}};
+    return findings;
+}
+
 struct BenchOptions {
     std::vector<std::string> schemes;
+    bool all = false;
     BenchmarkOptions benchmark;
 };
 
@@ -49,6 +74,12 @@ Result<void> bench(const Session& session, BenchOptions options)
     if (!schemes)
         return tl::unexpected(schemes.error());
     options.benchmark.schemes = std::move(*schemes);
+    if (options.all) {
+        const auto review = reviewEveryScheme(options.benchmark, session.stop);
+        if (!review)
+            return tl::unexpected(review.error());
+        return present(session, findingsOf(*review));
+    }
     const auto result = runBenchmark(options.benchmark, session.stop);
     if (!result)
         return tl::unexpected(result.error());
@@ -62,6 +93,7 @@ Action setUpBench(CLI::App& command)
         ->type_name("SCHEME")
         ->expected(1)
         ->take_all();
+    command.add_flag("--all", options->all, "Speed and error of every scheme (some minutes), or of those named");
     command.add_option("--rows", options->benchmark.rows, "Rows of the matrix")
         ->check(CLI::Range(std::uint64_t {1}, std::uint64_t {65536}))
         ->capture_default_str();
