@@ -114,18 +114,24 @@ std::optional<kernels::IntegerScheme> integersOf(const Quantizer& quantizer)
 
 }  // namespace
 
-kernels::IntegerScheme PreparedScheme::integersOf(
-    std::span<const float> rows, std::size_t rowCount, QuantizerScratch& scratch) const
+bool PreparedScheme::addFused(
+    ErrorAccumulator& errors, const RowTile& tile, std::span<float> rowErrorEnergy, QuantizerScratch& scratch) const
 {
+    if (!integers || !errors.takesIntegers())
+        return false;
     auto scheme = *integers;
     if (scheme.shape.shared) {
         scheme.grids = {&tensorGrid, 1};
     } else if (scheme.rule == kernels::IntegerRule::Given) {
-        scratch.grids.resize(quantizer.gridCount(rowCount));
-        quantizer.fit(rows, rowCount, scratch.grids);
+        scratch.grids.resize(quantizer.gridCount(tile.rowCount));
+        quantizer.fit(tile.weights, tile.rowCount, scratch.grids);
         scheme.grids = scratch.grids;
     }
-    return scheme;
+    if (!scratch.pairs)
+        scratch.pairs.emplace();
+    errors.addIntegers(tile.weights, scheme, *scratch.pairs,
+        rowErrorEnergy.subspan(static_cast<std::size_t>(tile.firstRow), tile.rowCount));
+    return true;
 }
 
 std::uint64_t PreparedScheme::quantize(
