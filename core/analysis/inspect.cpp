@@ -130,12 +130,17 @@ Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStat
         },
         [&](InspectionSums& total, const RowTile& tile) {
             auto& scratch = scratches.local();
+            // As measureSchemes() does it: the figures must be the same.
+            const bool added =
+                ready.addFused(total.error, tile, inspection.measurement.rowErrorEnergy, scratch.quantizer);
             forEachStep(ready, tile, scratch.quantizer,
                 [&](std::span<const float> rows, std::span<float> quantized, std::size_t firstRow, std::size_t count,
                     std::uint64_t clipped) {
-                    total.error.add(
-                        rows, quantized, std::span(inspection.measurement.rowErrorEnergy).subspan(firstRow, count));
-                    total.error.addClipped(clipped);
+                    if (!added) {
+                        total.error.add(
+                            rows, quantized, std::span(inspection.measurement.rowErrorEnergy).subspan(firstRow, count));
+                        total.error.addClipped(clipped);
+                    }
                     auto& grids = scratch.quantizer.grids;
                     if (!total.codes.empty()) {
                         scratch.codes.resize(rows.size());

@@ -56,15 +56,8 @@ Result<std::vector<SchemeMeasurement>> measureErrors(const ModelTensor& tensor, 
         [&](SchemeErrors& sums, const RowTile& tile) {
             auto& scratch = scratches.local();
             for (std::size_t i = 0; i < schemes.size(); ++i) {
-                if (schemes[i].integers && sums.schemes[i].takesIntegers()) {
-                    if (!scratch.pairs)
-                        scratch.pairs.emplace();
-                    sums.schemes[i].addIntegers(tile.weights,
-                        schemes[i].integersOf(tile.firstRow, tile.weights, tile.rowCount, scratch), *scratch.pairs,
-                        std::span(measurements[i].rowErrorEnergy)
-                            .subspan(static_cast<std::size_t>(tile.firstRow), tile.rowCount));
+                if (schemes[i].addFused(sums.schemes[i], tile, measurements[i].rowErrorEnergy, scratch))
                     continue;
-                }
                 forEachStep(schemes[i], tile, scratch,
                     [&](auto rows, auto quantized, std::size_t firstRow, std::size_t count, std::uint64_t clipped) {
                         const auto energies = std::span(measurements[i].rowErrorEnergy).subspan(firstRow, count);

@@ -125,16 +125,22 @@ void PreparedScheme::chooseGrids(std::uint64_t firstRow, std::size_t rowCount, Q
         quantizer.fit(scratch.source, rowCount, scratch.grids);
 }
 
-kernels::IntegerScheme PreparedScheme::integersOf(
-    std::uint64_t firstRow, std::span<const float> rows, std::size_t rowCount, QuantizerScratch& scratch) const
+bool PreparedScheme::addFused(
+    ErrorAccumulator& errors, const RowTile& tile, std::span<float> rowErrorEnergy, QuantizerScratch& scratch) const
 {
+    if (!integers || !errors.takesIntegers())
+        return false;
     auto scheme = *integers;
     if (scheme.rule == kernels::IntegerRule::Given) {
-        scratch.source = rows;
-        chooseGrids(firstRow, rowCount, scratch);
+        scratch.source = tile.weights;
+        chooseGrids(tile.firstRow, tile.rowCount, scratch);
         scheme.grids = scratch.grids;
     }
-    return scheme;
+    if (!scratch.pairs)
+        scratch.pairs.emplace();
+    errors.addIntegers(tile.weights, scheme, *scratch.pairs,
+        rowErrorEnergy.subspan(static_cast<std::size_t>(tile.firstRow), tile.rowCount));
+    return true;
 }
 
 std::uint64_t PreparedScheme::quantize(

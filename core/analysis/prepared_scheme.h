@@ -8,6 +8,7 @@
 #include "core/kernels/fused_integer.h"
 #include "core/model/model.h"
 #include "core/number_formats/quantizer.h"
+#include "core/statistics/error_accumulator.h"
 #include "core/statistics/weight_statistics.h"
 
 #include <algorithm>
@@ -45,9 +46,10 @@ struct PreparedScheme {
     /// What the fused kernel is to do, where it can do this scheme; grids are missing.
     std::optional<kernels::IntegerScheme> integers {};
 
-    /// `integers` with the grids of these rows, which scratch holds where the kernel does not make them. @pre integers
-    kernels::IntegerScheme integersOf(
-        std::uint64_t firstRow, std::span<const float> rows, std::size_t rowCount, QuantizerScratch& scratch) const;
+    /// Adds a tile's errors by the fused kernel; rowErrorEnergy: of all rows of the tensor. False, and nothing added,
+    /// where it cannot do this scheme.
+    bool addFused(ErrorAccumulator& errors, const RowTile& tile, std::span<float> rowErrorEnergy,
+        QuantizerScratch& scratch) const;
     /// Quantizes whole rows into scratch.quantized with the grids left in scratch.grids. Returns the clipped weights.
     std::uint64_t quantize(
         std::uint64_t firstRow, std::span<const float> rows, std::size_t rowCount, QuantizerScratch& scratch) const;

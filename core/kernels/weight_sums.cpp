@@ -18,80 +18,6 @@ namespace hn = hwy::HWY_NAMESPACE;
 // Weights at a time: they stay in the first-level cache for the second look.
 constexpr std::size_t runLength = 1'024;
 
-// What a run of float sums comes to.
-struct QuickSums {
-    std::uint64_t zeros;
-    FiniteRange range;
-    double sum1, sum2, sum3, sum4;
-};
-
-// Range, zeros and powers of a run in float lanes. `pivot` is a float's value. All is wrong where a weight is not
-// finite: sum2 shows it.
-QuickSums SumQuickly(const float* HWY_RESTRICT weights, std::size_t count, float pivot)
-{
-    const hn::ScalableTag<float> d;
-    const hn::RebindToSigned<decltype(d)> di;
-    const std::size_t n = hn::Lanes(d);
-    const auto none = hn::Zero(d), centre = hn::Set(d, pivot);
-    auto low = hn::Set(d, std::numeric_limits<float>::infinity());
-    auto high = hn::Neg(low);
-    auto zeros = hn::Zero(di);
-    auto sum1 = none, sum2 = none, sum3 = none, sum4 = none;
-    const auto maskOf = [&](auto w) HWY_ATTR { return hn::BitCast(di, hn::VecFromMask(d, hn::Eq(w, none))); };
-    std::size_t i = 0;
-    for (; i + 2 * n <= count; i += 2 * n) {
-        hwy::Prefetch(weights + i + runLength);
-        const auto a = hn::LoadU(d, weights + i), b = hn::LoadU(d, weights + i + n);
-        low = hn::Min(low, hn::Min(a, b));
-        high = hn::Max(high, hn::Max(a, b));
-        // −1 in each lane of a mask: subtracting counts up.
-        zeros = hn::Sub(zeros, hn::Add(maskOf(a), maskOf(b)));
-        const auto x = hn::Sub(a, centre), y = hn::Sub(b, centre);
-        const auto xx = hn::Mul(x, x), yy = hn::Mul(y, y);
-        sum1 = hn::Add(sum1, hn::Add(x, y));
-        sum2 = hn::Add(sum2, hn::Add(xx, yy));
-        sum3 = hn::Add(sum3, hn::MulAdd(xx, x, hn::Mul(yy, y)));
-        sum4 = hn::Add(sum4, hn::MulAdd(xx, xx, hn::Mul(yy, yy)));
-    }
-    const auto total = [&](auto v) HWY_ATTR { return static_cast<double>(hn::GetLane(hn::SumOfLanes(d, v))); };
-    QuickSums sums {static_cast<std::uint64_t>(hn::GetLane(hn::SumOfLanes(di, zeros))),
-        {hn::GetLane(hn::MinOfLanes(d, low)), hn::GetLane(hn::MaxOfLanes(d, high))}, total(sum1), total(sum2),
-        total(sum3), total(sum4)};
-    for (; i < count; ++i) {
-        sums.range.minimum = HWY_MIN(sums.range.minimum, weights[i]);
-        sums.range.maximum = HWY_MAX(sums.range.maximum, weights[i]);
-        sums.zeros += weights[i] == 0.0F;
-        const double x = static_cast<double>(weights[i]) - static_cast<double>(pivot);
-        sums.sum1 += x;
-        sums.sum2 += x * x;
-        sums.sum3 += x * x * x;
-        sums.sum4 += x * x * x * x;
-    }
-    return sums;
-}
-
-// Float sums of a run, where they will do: fourth powers far from float's ends, and a pivot near the mean, or the
-// central moments would be small differences of large sums. False, and nothing added, elsewhere.
-bool AddQuickly(const float* weights, std::size_t count, double pivot, WeightSums& sums)
-{
-    const auto centre = static_cast<float>(pivot);
-    if (static_cast<double>(centre) != pivot)
-        return false;
-    const QuickSums quick = SumQuickly(weights, count, centre);
-    const bool sized = quick.sum2 >= 0x1p-40 && quick.sum2 <= 0x1p56;
-    if (!(sized && 16.0 * quick.sum1 * quick.sum1 <= quick.sum2 * static_cast<double>(count)))
-        return false;
-    sums.count += count;
-    sums.zeros += quick.zeros;
-    sums.sum1 += quick.sum1;
-    sums.sum2 += quick.sum2;
-    sums.sum3 += quick.sum3;
-    sums.sum4 += quick.sum4;
-    sums.range.minimum = HWY_MIN(sums.range.minimum, quick.range.minimum) + 0.0F;
-    sums.range.maximum = HWY_MAX(sums.range.maximum, quick.range.maximum) + 0.0F;
-    return true;
-}
-
 // Range and zeros of a run. False where a weight is not finite: nothing of it is added then.
 bool AddRange(const float* weights, std::size_t count, WeightSums& sums)
 {
@@ -104,6 +30,7 @@ bool AddRange(const float* weights, std::size_t count, WeightSums& sums)
     auto zeros = hn::Zero(di);
     std::size_t i = 0;
     for (; i + hn::Lanes(d) <= count; i += hn::Lanes(d)) {
+        hwy::Prefetch(weights + i + runLength);
         const auto w = hn::LoadU(d, weights + i);
         low = hn::Min(low, w);
         high = hn::Max(high, w);
@@ -205,10 +132,7 @@ void Sums(const float* row, std::size_t count, double pivot, float* columnAbsMax
     for (std::size_t start = 0; start < count; start += runLength) {
         const std::size_t length = HWY_MIN(runLength, count - start);
         float* columns = columnAbsMax ? columnAbsMax + start : nullptr;
-        if (AddQuickly(row + start, length, pivot, sums)) {
-            if (columns)
-                WidenColumns(row + start, length, columns);
-        } else if (AddRange(row + start, length, sums)) {
+        if (AddRange(row + start, length, sums)) {
             AddPowers(row + start, length, pivot, sums);
             if (columns)
                 WidenColumns(row + start, length, columns);

@@ -8,7 +8,7 @@
 
 namespace quantloupe::kernels {
 
-/// What weight statistics are made of, over the finite weights: powers of x − pivot.
+/// What weight statistics are made of, over the finite weights: powers of x − pivot, in double throughout.
 struct WeightSums {
     std::uint64_t count = 0;  ///< finite
     std::uint64_t zeros = 0;
@@ -19,9 +19,7 @@ struct WeightSums {
 };
 
 /// One row, or one run of weights; columnAbsMax[i] becomes max(columnAbsMax[i], |w|) where w is finite.
-/// Counts, range and columns are exact. Runs of 1,024 are summed in float lanes, then in double, where the pivot is a
-/// float near their mean and no power leaves float's good range; elsewhere in double throughout. Sums are within
-/// 2⁻²⁴·(1,024 / lanes + 8) of the sum of their terms' sizes, n·2⁻⁵³ elsewhere.
+/// Counts, range and columns are exact; sums are within n·2⁻⁵³ of the sum of their terms' sizes.
 /// @pre columnAbsMax is as long as the row, or empty if not wanted
 WeightSums weightSums(std::span<const float> row, double pivot, std::span<float> columnAbsMax);
 WeightSums weightSumsReference(std::span<const float> row, double pivot, std::span<float> columnAbsMax);
