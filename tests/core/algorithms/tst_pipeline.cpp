@@ -6,7 +6,7 @@
 #include "core/algorithms/equalization.h"
 #include "core/algorithms/hqq.h"
 #include "core/algorithms/weight_transform.h"
-#include "tests/core/algorithms/golden_layers.h"
+#include "tests/core/algorithms/golden_set.h"
 
 #include <QTest>
 
