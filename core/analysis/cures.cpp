@@ -208,6 +208,11 @@ Result<std::optional<Cure>> tryWiderColumns(const Trial& trial, Steps& steps)
     return trial.mixture(CureKind::WiderColumns, energy, bytes, std::move(kept));
 }
 
+bool isOnOffer(const Cure& cure)
+{
+    return !cure.isMixture() && static_cast<double>(cure.bytesAfter) <= 1.25 * static_cast<double>(cure.bytesBefore);
+}
+
 /// Free gains, bought gains, the rest.
 int placeOf(const Cure& cure)
 {
@@ -306,13 +311,22 @@ Result<std::vector<Cure>> tryCures(const ModelTensor& tensor, const WeightStatis
 
 const Cure* cureToSuggest(std::span<const Cure> cures)
 {
-    for (const double wanted : {3.0, 1.0})
-        for (const auto& cure : cures) {
-            const bool isSmall = static_cast<double>(cure.bytesAfter) <= 1.25 * static_cast<double>(cure.bytesBefore);
-            if (!cure.isMixture() && isSmall && cure.gain() >= wanted)
-                return &cure;
+    // What a bit is worth everywhere: half of the step, 20·log10(2).
+    constexpr double decibelsPerBit = 6.02;
+    const Cure* best = nullptr;
+    double most = 0.0;
+    for (const auto& cure : cures) {
+        const double net = cure.gain() - decibelsPerBit * std::max(0.0, cure.addedBits());
+        if (isOnOffer(cure) && net >= 1.0 && net > most) {
+            best = &cure;
+            most = net;
         }
-    return nullptr;
+    }
+    if (best != nullptr)
+        return best;
+    const auto bought = std::find_if(
+        cures.begin(), cures.end(), [](const Cure& cure) { return isOnOffer(cure) && cure.gain() >= 3.0; });
+    return bought == cures.end() ? nullptr : &*bought;
 }
 
 }  // namespace quantloupe

@@ -74,7 +74,7 @@ void complete(Finding& finding, const Scheme& scheme, std::span<const Cure> cure
         return;
     }
     finding.text += under + (under == " " ? "None" : "none") + " of the " + std::to_string(cures.size())
-        + " changes tried on it gives 1 dB or more for at most a quarter more bytes.";
+        + " changes tried on it gains 1 dB beyond what its bits are worth, or 3 dB for at most a quarter more bytes.";
 }
 
 }  // namespace
