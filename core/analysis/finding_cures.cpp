@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/analysis/findings.h"
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <map>
 #include <utility>
 
@@ -71,6 +73,14 @@ void complete(Finding& finding, const Scheme& scheme, std::span<const Cure> cure
     if (const auto* best = cureToSuggest(cures)) {
         finding.cure = *best;
         finding.text += under + best->sentence();
+        if (best->kind != CureKind::Rotation)
+            return;
+        // Few engines rotate activations.
+        std::vector<Cure> others;
+        std::copy_if(cures.begin(), cures.end(), std::back_inserter(others),
+            [](const Cure& cure) { return cure.kind != CureKind::Rotation; });
+        if (const auto* second = cureToSuggest(others))
+            finding.text += " Without one: " + second->sentence();
         return;
     }
     finding.text += under + (under == " " ? "None" : "none") + " of the " + std::to_string(cures.size())

@@ -49,11 +49,11 @@ std::vector<Finding> findingsOf(const StudySnapshot& study);
 constexpr std::size_t mostFindingsToCure = 12;
 
 /// findingsOf(), with a cure for those about errors: tryCures() on the tensors of the worst of them, whose sentences
-/// then end in what the best one measured there would give, or in that none of those tried helps. Heavy tails, which
-/// are seen without a scheme, take the scheme with the lowest SQNR that the study has for the tensor, and name it.
-/// Cures of BetterScheme are the study's own measurements. Tensors that the model does not have are passed over.
-/// Runs in the caller's task arena; the bits do not depend on the number of threads. Sets the totals of `progress`.
-/// Errors: Cancelled, Truncated.
+/// then end in what the best one measured there would give, what the best does without a rotation where it is one, or
+/// in that none of those tried helps. Heavy tails, which are seen without a scheme, take the scheme with the lowest
+/// SQNR that the study has for the tensor, and name it. Cures of BetterScheme are the study's own measurements. Tensors
+/// that the model does not have are passed over. Runs in the caller's task arena; the bits do not depend on the number
+/// of threads. Sets the totals of `progress`. Errors: Cancelled, Truncated.
 Result<std::vector<Finding>> findingsWithCures(
     const Model& model, const StudySnapshot& study, std::stop_token stop, Progress& progress);
 
