@@ -180,7 +180,7 @@ Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStat
     inspection.topOutputChannels = loudestChannels(inspection.measurement.rowErrorEnergy, mostNamed);
     inspection.topInputChannels = loudestChannels(inspection.measurement.columnErrorEnergy, mostNamed);
     inspection.topGroups = sums->shares.loudestGroups();
-    if (ends.isDefined()) {
+    if (ends.isDefined() && std::isfinite(inspection.measurement.error.errorEnergy)) {
         // The whole was summed in a kernel's order; parts of it stay parts of it.
         const double whole = inspection.measurement.error.errorEnergy;
         const double clipping = whole * sums->shares.clippingShare();

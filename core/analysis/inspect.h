@@ -32,7 +32,7 @@ struct LayerInspection {
     std::uint64_t codesUsed = 0;
 
     /// measurement.error.errorEnergy in two. Absent where units have no ends of their own: behind cle, hadamard and
-    /// biascorr, and for formats without grids (ggml's blocks, look-up tables).
+    /// biascorr, and for formats without grids (ggml's blocks, look-up tables); and where the energy is infinite.
     std::optional<ErrorSplit> split {};
     /// The channels that carry most of the error, largest first, equals by index; at most 16 of each.
     std::vector<ChannelShare> topOutputChannels {}, topInputChannels {};

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <tuple>
 
@@ -13,30 +14,55 @@ namespace quantloupe {
 
 namespace {
 
+constexpr UnitEnds endless {-std::numeric_limits<float>::infinity(), std::numeric_limits<float>::infinity()};
+
 /// A total order, so that what is kept depends on neither the order of arrival nor the number of threads.
 bool isLouder(const GroupEnergy& a, const GroupEnergy& b)
 {
     return std::tie(b.energy, a.row, a.column) < std::tie(a.energy, b.row, b.column);
 }
 
-/// 0 where the original is not finite.
+struct Energies {
+    double inside = 0.0, beyond = 0.0;
+};
+
 double squaredError(float original, float quantized)
 {
     const double error = static_cast<double>(original) - static_cast<double>(quantized);
-    return std::isfinite(original) ? error * error : 0.0;
+    return error * error;
 }
 
-/// In four sums side by side, of which none has to wait for another.
+/// In four sums side by side, of which none has to wait for another. Squares of floats fit a double whatever they are:
+/// the sum is finite exactly where all originals are.
 double energyOf(std::span<const float> originals, std::span<const float> quantized)
 {
-    std::array<double, 4> sums {};
+    double a = 0.0, b = 0.0, c = 0.0, d = 0.0;
     std::size_t i = 0;
-    for (; i + sums.size() <= originals.size(); i += sums.size())
-        for (std::size_t lane = 0; lane < sums.size(); ++lane)
-            sums[lane] += squaredError(originals[i + lane], quantized[i + lane]);
+    for (; i + 4 <= originals.size(); i += 4) {
+        a += squaredError(originals[i], quantized[i]);
+        b += squaredError(originals[i + 1], quantized[i + 1]);
+        c += squaredError(originals[i + 2], quantized[i + 2]);
+        d += squaredError(originals[i + 3], quantized[i + 3]);
+    }
     for (; i < originals.size(); ++i)
-        sums[0] += squaredError(originals[i], quantized[i]);
-    return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+        a += squaredError(originals[i], quantized[i]);
+    return (a + b) + (c + d);
+}
+
+bool isBeyond(float weight, const UnitEnds& ends)
+{
+    return weight < ends.lowest || weight > ends.highest;
+}
+
+/// One by one, passing over what is not finite.
+Energies finiteEnergiesOf(std::span<const float> originals, std::span<const float> quantized, const UnitEnds& ends)
+{
+    Energies energies;
+    for (std::size_t i = 0; i < originals.size(); ++i)
+        if (std::isfinite(originals[i]))
+            (isBeyond(originals[i], ends) ? energies.beyond : energies.inside) +=
+                squaredError(originals[i], quantized[i]);
+    return energies;
 }
 
 /// Whether no finite weight lies beyond.
@@ -44,6 +70,22 @@ bool reaches(const UnitEnds& ends, std::span<const float> weights)
 {
     const auto range = kernels::rangeOf(weights);
     return range.minimum >= ends.lowest && range.maximum <= ends.highest;
+}
+
+/// The same, faster: few weights lie beyond, if any.
+Energies energiesOf(std::span<const float> originals, std::span<const float> quantized, const UnitEnds& ends)
+{
+    const double all = energyOf(originals, quantized);
+    if (!std::isfinite(all))
+        return finiteEnergiesOf(originals, quantized, ends);
+    if (reaches(ends, originals))
+        return {all, 0.0};
+    double beyond = 0.0;
+    for (std::size_t i = 0; i < originals.size(); ++i)
+        if (isBeyond(originals[i], ends))
+            beyond += squaredError(originals[i], quantized[i]);
+    // Where all of it lies beyond, the order of the sums must not leave less than nothing.
+    return {std::max(0.0, all - beyond), beyond};
 }
 
 }  // namespace
@@ -81,17 +123,10 @@ void ErrorShares::add(std::span<const float> originals, std::span<const float> q
             const auto first = row * m_columns + column;
             const auto weights = originals.subspan(first, length);
             const auto values = quantized.subspan(first, length);
-            double inside = 0.0, beyond = 0.0;
-            if (ends.empty() || reaches(ends[group], weights))
-                inside = energyOf(weights, values);
-            else
-                for (std::size_t i = 0; i < length; ++i) {
-                    const bool clipped = weights[i] < ends[group].lowest || weights[i] > ends[group].highest;
-                    (clipped ? beyond : inside) += squaredError(weights[i], values[i]);
-                }
-            m_rounding += inside;
-            m_clipping += beyond;
-            consider({firstRow + row, column, length, inside + beyond});
+            const auto energies = energiesOf(weights, values, ends.empty() ? endless : ends[group]);
+            m_rounding += energies.inside;
+            m_clipping += energies.beyond;
+            consider({firstRow + row, column, length, energies.inside + energies.beyond});
         }
 }
 

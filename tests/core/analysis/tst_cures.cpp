@@ -313,6 +313,18 @@ private Q_SLOTS:
         QVERIFY(kept->kept.back() >= bands * band || kept->kept.back() % band == 0);
     }
 
+    // Its partner's factors belong to rows and columns of the whole.
+    void equalizedTensorsAreMeasuredWhole()
+    {
+        const SyntheticTensor synthetic(1100, 1024, tests::llmWeights(1100, 1024, 19));
+        const auto cures = curesOn(2, synthetic.tensor(), "int4:channel+cle");
+        QVERIFY(cures && !cures->empty());
+        for (const auto& cure : *cures) {
+            QCOMPARE(cure.measuredRows, 1100U);
+            QVERIFY(!cure.isMixture());
+        }
+    }
+
     void sameBitsOnAnyNumberOfThreads()
     {
         const SyntheticTensor synthetic(900, 256, tests::llmWeights(900, 256, 3, 0.001));
