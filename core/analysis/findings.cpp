@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/analysis/findings.h"
 
+#include "core/analysis/sentence_words.h"
 #include "core/statistics/median.h"
 
 #include <algorithm>
@@ -24,14 +25,6 @@ constexpr double channelExcess = 5.0;
 constexpr double notableDecibels = 3.0;
 constexpr double similarSize = 1.05;
 constexpr std::size_t fewestPeers = 4;
-
-/// Fixed notation that does not depend on the locale of the process.
-std::string number(double value, int decimals)
-{
-    char text[64];
-    const auto end = std::to_chars(std::begin(text), std::end(text), value, std::chars_format::fixed, decimals);
-    return end.ec == std::errc {} ? std::string(text, end.ptr) : std::string("beyond measure");
-}
 
 /// Shortest text that gives the value back.
 std::string plain(double value)
@@ -82,7 +75,8 @@ void findBrokenValues(const CatalogTensor& tensor, const WeightStatistics& weigh
         findings.push_back({.tensor = tensor.name,
             .text = weights.absMax == 0.0 ? std::string("Every weight is zero.")
                                           : "Every weight has the same value, " + plain(weights.minimum) + ".",
-            .severity = 500.0});
+            .severity = 500.0,
+            .kind = FindingKind::ConstantTensor});
         return;
     }
     const auto dead = static_cast<std::uint64_t>(std::count(weights.rowAbsMax.begin(), weights.rowAbsMax.end(), 0.0F));
@@ -90,7 +84,8 @@ void findBrokenValues(const CatalogTensor& tensor, const WeightStatistics& weigh
         findings.push_back({.tensor = tensor.name,
             .text = plural(dead, "output channel", "output channels") + " of "
                 + std::to_string(weights.rowAbsMax.size()) + (dead == 1 ? " is" : " are") + " all zero.",
-            .severity = 2.0 + static_cast<double>(dead) / static_cast<double>(weights.rowAbsMax.size())});
+            .severity = 2.0 + static_cast<double>(dead) / static_cast<double>(weights.rowAbsMax.size()),
+            .kind = FindingKind::DeadChannels});
 }
 
 void findHeavyTails(const CatalogTensor& tensor, const WeightStatistics& weights, std::vector<Finding>& findings)
@@ -104,7 +99,8 @@ void findHeavyTails(const CatalogTensor& tensor, const WeightStatistics& weights
         .text = "Heavy tails: excess kurtosis " + number(kurtosis, 1)
             + " where a normal distribution has 0; the outermost " + "weight lies " + number(reach / sigma, 1)
             + " σ from the mean, and " + plural(weights.beyond6Sigma, "weight lies", "weights lie") + " beyond 6 σ.",
-        .severity = std::log2(kurtosis / heavyTail) + 1.0});
+        .severity = std::log2(kurtosis / heavyTail) + 1.0,
+        .kind = FindingKind::HeavyTails});
 }
 
 /// The channels that carry far more than their part of the error.
@@ -174,7 +170,8 @@ void findLoudChannels(
                 + percent(static_cast<double>(worst.indices.size()) / static_cast<double>(channels))
                 + " of the channels).",
             .severity = -10.0 * std::log10(std::max(1e-6, 1.0 - worst.share)),
-            .scheme = worstScheme});
+            .scheme = worstScheme,
+            .kind = input ? FindingKind::LoudInputChannels : FindingKind::LoudOutputChannels});
     }
 }
 
@@ -206,7 +203,8 @@ void findLowSqnr(const StudySnapshot& study, std::vector<Finding>& findings)
                 + " dB below the median of the " + std::to_string(count) + " tensors of role "
                 + std::string(nameOf(tensor.parts.role)) + " (" + number(medians[key], 1) + " dB).",
             .severity = gap,
-            .scheme = scheme};
+            .scheme = scheme,
+            .kind = FindingKind::LowSqnr};
     });
     for (auto& [name, finding] : worst)
         if (!finding.text.empty())
@@ -233,6 +231,20 @@ std::string describeGain(
         return to + " reaches " + figures + ".";
     return to + " is better by 3 dB or more than " + from + " in " + std::to_string(count) + " of " + std::to_string(of)
         + " tensors, most of all here: it reaches " + figures + ".";
+}
+
+Cure measuredCure(const BetterScheme& best)
+{
+    const auto rows = static_cast<std::uint64_t>(best.to->rowErrorEnergy.size());
+    return {.kind = CureKind::AnotherScheme,
+        .scheme = best.to->scheme,
+        .sqnrBefore = best.from->error.sqnrDb(),
+        .sqnrAfter = best.to->error.sqnrDb(),
+        .bytesBefore = best.from->storedBytes,
+        .bytesAfter = best.to->storedBytes,
+        .measuredRows = rows,
+        .rows = rows,
+        .weights = best.to->error.count + best.to->error.nonFinite};
 }
 
 void findBetterSchemes(const StudySnapshot& study, std::vector<Finding>& findings)
@@ -267,7 +279,9 @@ void findBetterSchemes(const StudySnapshot& study, std::vector<Finding>& finding
         findings.push_back({.tensor = best.tensor->name,
             .text = describeGain(pair.first, pair.second, best, notable[pair], comparable[pair]),
             .severity = best.gain,
-            .scheme = pair.first});
+            .scheme = pair.first,
+            .kind = FindingKind::BetterScheme,
+            .cure = measuredCure(best)});
     }
 }
 

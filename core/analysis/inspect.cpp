@@ -3,6 +3,7 @@
 
 #include "core/analysis/measure.h"
 #include "core/analysis/prepared_scheme.h"
+#include "core/analysis/unit_ends.h"
 #include "core/statistics/error_accumulator.h"
 
 #include <tbb/enumerable_thread_specific.h>
@@ -19,16 +20,19 @@ namespace quantloupe {
 namespace {
 
 constexpr std::size_t mostLevels = 256;
+constexpr std::size_t mostNamed = 16;
 
 struct InspectionSums {
     ErrorAccumulator error;
     HistogramFiller quantized;
+    ErrorShares shares;
     std::vector<std::uint64_t> codes;  ///< by code
 
     InspectionSums& operator+=(const InspectionSums& other)
     {
         error += other.error;
         quantized += other.quantized;
+        shares += other.shares;
         std::transform(codes.begin(), codes.end(), other.codes.begin(), codes.begin(), std::plus<> {});
         return *this;
     }
@@ -38,6 +42,7 @@ struct InspectionScratch {
     QuantizerScratch quantizer {};
     std::vector<std::uint32_t> codes {};
     std::vector<UnitGrid> grids {};
+    std::vector<UnitEnds> ends {};
 };
 
 double entropyOf(std::span<const std::uint64_t> counts)
@@ -118,6 +123,8 @@ Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStat
     const auto shape = matrixShape(tensor.view);
     LayerInspection inspection;
     inspection.measurement = describeSizes(scheme, shape);
+    inspection.codes = ready.quantizer.codeCount();
+    const UnitEndsFinder ends(ready);
     std::vector<UnitGrid> rowGrids(ready.quantizer.hasGrids() ? static_cast<std::size_t>(shape.rows) : 0);
     tbb::enumerable_thread_specific<InspectionScratch> scratches;
 
@@ -126,6 +133,7 @@ Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStat
         [&] {
             return InspectionSums {.error = ErrorAccumulator(ready.quantizer.columns(), ready.errorRange),
                 .quantized = HistogramFiller(weights.histogram),
+                .shares = ErrorShares(ready.quantizer.columns(), ready.quantizer.unitLength(), mostNamed),
                 .codes = std::vector<std::uint64_t>(ready.quantizer.codeCount())};
         },
         [&](InspectionSums& total, const RowTile& tile) {
@@ -141,6 +149,9 @@ Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStat
                             rows, quantized, std::span(inspection.measurement.rowErrorEnergy).subspan(firstRow, count));
                         total.error.addClipped(clipped);
                     }
+                    if (ends.isDefined())
+                        ends.find(count, scratch.quantizer, scratch.ends);
+                    total.shares.add(rows, quantized, firstRow, scratch.ends);
                     auto& grids = scratch.quantizer.grids;
                     if (!total.codes.empty()) {
                         scratch.codes.resize(rows.size());
@@ -171,6 +182,17 @@ Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStat
     inspection.measurement.error = sums->error.error();
     inspection.measurement.errorHistogram = sums->error.histogram();
     inspection.measurement.columnErrorEnergy = sums->error.columnErrorEnergy();
+    inspection.topOutputChannels = loudestChannels(inspection.measurement.rowErrorEnergy, mostNamed);
+    inspection.topInputChannels = loudestChannels(inspection.measurement.columnErrorEnergy, mostNamed);
+    inspection.topGroups = sums->shares.loudestGroups();
+    if (ends.isDefined() && std::isfinite(inspection.measurement.error.errorEnergy)) {
+        // The whole was summed in a kernel's order; parts of it stay parts of it.
+        const double whole = inspection.measurement.error.errorEnergy;
+        const double clipping = whole * sums->shares.clippingShare();
+        inspection.split = ErrorSplit {.rounding = whole - clipping, .clipping = clipping};
+    }
+    inspection.codesUsed = static_cast<std::uint64_t>(
+        std::count_if(sums->codes.begin(), sums->codes.end(), [](std::uint64_t count) { return count != 0; }));
     inspection.quantizedHistogram = sums->quantized.histogram();
     inspection.entropyBits = sums->codes.empty() ? std::numeric_limits<double>::quiet_NaN() : entropyOf(sums->codes);
     if (!sums->codes.empty() && sums->codes.size() <= mostLevels)

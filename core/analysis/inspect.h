@@ -2,12 +2,21 @@
 #pragma once
 
 #include "core/analysis/analyze.h"
+#include "core/statistics/error_shares.h"
 
 #include <cstdint>
+#include <optional>
 #include <stop_token>
 #include <vector>
 
 namespace quantloupe {
+
+/// Error energy by its cause, weight units squared. Their sum is the whole, within rounding of a double.
+struct ErrorSplit {
+    double rounding = 0.0;
+    double clipping = 0.0;  ///< of weights beyond the lowest and highest value of their unit
+    bool operator==(const ErrorSplit&) const = default;
+};
 
 /// What the Layer page shows beyond a measurement: computed live for one tensor and one scheme, never stored.
 struct LayerInspection {
@@ -19,6 +28,17 @@ struct LayerInspection {
     /// How often each of these codes occurs among the finite weights: occupancy[i] belongs to levels[i].
     std::vector<std::uint64_t> occupancy;
     double entropyBits = 0.0;  ///< of the codes: bits per weight actually used
+    std::uint64_t codes = 0;   ///< that the format has; 0 above 65,536
+    std::uint64_t codesUsed = 0;
+
+    /// measurement.error.errorEnergy in two. Absent where units have no ends of their own: behind cle, hadamard and
+    /// biascorr, and for formats without grids (ggml's blocks, look-up tables); and where the energy is infinite.
+    std::optional<ErrorSplit> split {};
+    /// The channels that carry most of the error, largest first, equals by index; at most 16 of each.
+    std::vector<ChannelShare> topOutputChannels {}, topInputChannels {};
+    /// The same for the weights of a row that share a scale (under a rotation: runs of that length; where rows or the
+    /// tensor share one: rows). Energies are sums of doubles.
+    std::vector<GroupEnergy> topGroups {};
 };
 
 /// @pre `weights` are the tensor's statistics. `model`: as for measureSchemes(). Errors: Cancelled, Unsupported,

@@ -21,6 +21,9 @@ bool hasKeys(const QJsonObject& object, const QStringList& keys)
     return !keys.isEmpty();
 }
 
+const QStringList kDetails {"rounding_energy", "clipping_energy", "code_entropy_bits", "codes_used", "codes",
+    "top_output_channels", "top_input_channels", "top_groups", "error_quantiles"};
+
 QJsonObject firstOf(const QJsonObject& object, const char* key)
 {
     return object[key].toArray().first().toObject();
@@ -189,6 +192,61 @@ private Q_SLOTS:
         const auto twice =
             runCli({"analyze", m_model, "--scheme", "int8", "--scheme", "int8:channel:sym", "--json"}).json();
         QCOMPARE(twice["totals"].toArray().size(), 1);
+    }
+
+    void detailsSayWhereTheErrorLies()
+    {
+        const QStringList plain {"analyze", m_model, "--scheme", "int3:g32:p99", "--scheme", "int4+hadamard", "--json"};
+        const auto without = runCli(plain).json();
+        const auto run = runCli(plain + QStringList {"--details"});
+        QCOMPARE(run.status, 0);
+        const auto json = run.json();
+        QCOMPARE(json["results"].toArray().size(), 12);
+        for (qsizetype i = 0; i < 12; ++i) {
+            auto result = json["results"].toArray()[i].toObject();
+            QVERIFY(hasKeys(result, kDetails));
+            const bool rotated = result["scheme"].toString() == "int4+hadamard";
+            QCOMPARE(result["clipping_energy"].isNull(), rotated);
+            const double energy = result["mse"].toDouble() * 48.0 * 96.0;
+            if (!rotated) {
+                QVERIFY(result["clipping_energy"].toDouble() > 0.0);
+                const double sum = result["clipping_energy"].toDouble() + result["rounding_energy"].toDouble();
+                QVERIFY(std::abs(sum - energy) < 1e-12 * energy);
+            }
+            QVERIFY(result["codes_used"].toInt() <= result["codes"].toInt());
+            QVERIFY(result["code_entropy_bits"].toDouble() <= std::log2(result["codes_used"].toInt()) + 1e-9);
+            QCOMPARE(result["top_output_channels"].toArray().size(), 16);
+            QVERIFY(hasKeys(firstOf(result, "top_input_channels"), {"index", "share"}));
+            const auto group = firstOf(result, "top_groups");
+            QVERIFY(hasKeys(group, {"row", "column", "length", "share"}));
+            QCOMPARE(group["length"].toInt(), rotated ? 96 : 32);
+            QVERIFY(group["share"].toDouble() > 0.0 && group["share"].toDouble() < 1.0);
+            const auto quantiles = result["error_quantiles"].toObject();
+            QVERIFY(quantiles["0.001"].toDouble() < quantiles["0.5"].toDouble());
+            QVERIFY(quantiles["0.5"].toDouble() < quantiles["0.999"].toDouble());
+            for (const auto& key : kDetails)
+                result.remove(key);
+            QCOMPARE(result, without["results"].toArray()[i].toObject());
+        }
+        QCOMPARE(json["totals"], without["totals"]);
+        for (const auto& finding : json["findings"].toArray())
+            QVERIFY(hasKeys(finding.toObject(), {"tensor", "scheme", "text", "cure"}));
+        for (const auto& finding : without["findings"].toArray())
+            QVERIFY(!finding.toObject().contains("cure"));
+    }
+
+    // The study's own measurement of a better scheme is a cure.
+    void findingsNameTheirCure()
+    {
+        const auto json = runCli(
+            {"analyze", m_model, "--scheme", "int2:channel", "--scheme", "int2:channel:mse", "--json", "--details"})
+                              .json();
+        QVERIFY(!json["findings"].toArray().isEmpty());
+        const auto cure = firstOf(json, "findings")["cure"].toObject();
+        QVERIFY(hasKeys(cure, {"scheme", "sqnr_db_before", "sqnr_db_after", "bytes_before", "bytes_after"}));
+        QCOMPARE(cure["scheme"].toString(), "int2:channel:mse");
+        QVERIFY(cure["sqnr_db_after"].toDouble() >= cure["sqnr_db_before"].toDouble() + 3.0);
+        QCOMPARE(cure["bytes_after"].toInt(), 48 * (96 / 4 + 2));
     }
 
     void totalsCountWhatIsLeftOutAsStored()

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include "app/cli/analysis_details.h"
 #include "app/cli/inputs.h"
 #include "app/cli/output.h"
 #include "app/cli/progress_printer.h"
@@ -11,6 +12,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <optional>
 
 namespace quantloupe::cli {
 namespace {
@@ -18,6 +20,7 @@ namespace {
 struct AnalyzeOptions {
     std::string model;
     std::vector<std::string> schemes;
+    bool details = false;
 };
 
 /// What is asked for, and what of it a study does not hold yet.
@@ -115,7 +118,45 @@ Total totalOf(
                         : static_cast<double>(plan.baseBytes) / static_cast<double>(plan.bytes)};
 }
 
-Findings findingsOf(const Model& model, const Assignment& assignment, const StudySnapshot& found)
+/// What --details adds; empty without it.
+struct Details {
+    std::vector<Json> results;  ///< tensor by tensor, scheme by scheme
+    std::vector<Finding> findings;
+};
+
+Result<Details> detailsOf(
+    const Session& session, const Model& model, const Assignment& assignment, const StudySnapshot& found)
+{
+    std::vector<ResultName> names;
+    for (const auto tensor : assignment.tensors)
+        for (const auto& scheme : assignment.schemes)
+            names.push_back({tensor, scheme});
+    auto results = resultDetails(session, model, names, found);
+    if (!results)
+        return tl::unexpected(results.error());
+    auto findings = curedFindings(session, model, found);
+    if (!findings)
+        return tl::unexpected(findings.error());
+    return Details {std::move(*results), std::move(*findings)};
+}
+
+/// The sentences, in the JSON and the text of `findings`.
+void addSentences(const std::vector<Finding>& sentences, bool withCures, Findings& findings)
+{
+    Json list = Json::array();
+    for (const auto& finding : sentences) {
+        list.push_back({{"tensor", finding.tensor},
+            {"scheme", finding.scheme.empty() ? Json(nullptr) : Json(finding.scheme)}, {"text", finding.text}});
+        if (withCures)
+            list.back()["cure"] = cureJson(finding.cure);
+        findings.text += (list.size() == 1 ? "\nWorth knowing:\n" : "")
+            + printable(finding.tensor + (finding.tensor.empty() ? "" : ": ") + finding.text) + "\n";
+    }
+    findings.json["findings"] = std::move(list);
+}
+
+Findings findingsOf(
+    const Model& model, const Assignment& assignment, const StudySnapshot& found, const std::optional<Details>& details)
 {
     Findings findings;
     const auto& catalog = found.model;
@@ -128,6 +169,8 @@ Findings findingsOf(const Model& model, const Assignment& assignment, const Stud
             const auto& measurement = *found.find(tensor, scheme);
             const auto& error = measurement.error;
             results.push_back(resultOf(tensor, scheme, measurement));
+            if (details)
+                results.back().update(details->results[results.size() - 1]);
             findings.table.add(
                 {tensor, scheme, error.sqnrDb(), error.relativeError(), {error.cosine(), 7}, error.maxAbsError,
                     error.mse(), measurement.bitsPerWeight, measurement.storedBytes, error.clippedRatio()});
@@ -147,15 +190,8 @@ Findings findingsOf(const Model& model, const Assignment& assignment, const Stud
             total.sqnrDb, total.compressionRatio});
     }
     findings.text = findings.table.text() + "\n" + totalTable.text();
-    Json sentences = Json::array();
-    for (const auto& finding : quantloupe::findingsOf(found)) {
-        sentences.push_back({{"tensor", finding.tensor},
-            {"scheme", finding.scheme.empty() ? Json(nullptr) : Json(finding.scheme)}, {"text", finding.text}});
-        findings.text += (sentences.size() == 1 ? "\nWorth knowing:\n" : "")
-            + printable(finding.tensor + (finding.tensor.empty() ? "" : ": ") + finding.text) + "\n";
-    }
-    findings.json = {
-        {"results", std::move(results)}, {"totals", std::move(totals)}, {"findings", std::move(sentences)}};
+    findings.json = {{"results", std::move(results)}, {"totals", std::move(totals)}};
+    addSentences(details ? details->findings : quantloupe::findingsOf(found), details.has_value(), findings);
     return findings;
 }
 
@@ -213,7 +249,14 @@ Result<void> analyzeModel(const Session& session, const AnalyzeOptions& options)
     if (!measured)
         return measured;
 
-    auto findings = findingsOf(**model, assignment, found);
+    std::optional<Details> details;
+    if (options.details) {
+        auto more = detailsOf(session, **model, assignment, found);
+        if (!more)
+            return tl::unexpected(more.error());
+        details = std::move(*more);
+    }
+    auto findings = findingsOf(**model, assignment, found, details);
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
     findings.json["elapsed_s"] = elapsed.count();
     findings.json["threads"] = session.threads();
@@ -231,6 +274,9 @@ Action setUpAnalyze(CLI::App& command)
         ->required()
         ->expected(1)
         ->take_all();
+    command.add_flag("--details", options->details,
+        "Add to each result where its error lies and how well its codes are used, and to the findings what was\n"
+        "found to help when tried on the tensor");
     command.footer(
         "With --study each finished tensor is kept at once, and what the study already holds is not computed\n"
         "again. Totals are of the whole model: the tensors of this analysis under the scheme, scales, zero\n"

@@ -195,7 +195,17 @@ private Q_SLOTS:
         study.tensor("t");
         study.scheme("int4", 20.0 - 1e-9, 500);
         study.scheme("nf4", sqnr, bytes);
-        QCOMPARE(textOf(study.findings()), expected);
+        const auto findings = study.findings();
+        QCOMPARE(textOf(findings), expected);
+        for (const auto& finding : findings) {
+            QVERIFY(finding.kind == FindingKind::BetterScheme && finding.cure.has_value());
+            QVERIFY(finding.cure->scheme == Scheme::parse("nf4").value());
+            QVERIFY(std::abs(finding.cure->sqnrBefore - 20.0) < 1e-6);
+            QVERIFY(std::abs(finding.cure->sqnrAfter - sqnr) < 1e-6);
+            QCOMPARE(finding.cure->bytesBefore, 500U);
+            QCOMPARE(finding.cure->bytesAfter, bytes);
+            QCOMPARE(finding.cure->measuredRows, finding.cure->rows);
+        }
     }
 
     void sameAdviceForManyIsOneFinding()

@@ -37,7 +37,9 @@ bool same(LayerInspection a, LayerInspection b)
 {
     const auto plain = [](double x) { return std::isnan(x) ? -1.0 : x; };
     return a.measurement == b.measurement && a.quantizedHistogram == b.quantizedHistogram && a.levels == b.levels
-        && a.occupancy == b.occupancy && plain(a.entropyBits) == plain(b.entropyBits);
+        && a.occupancy == b.occupancy && a.codes == b.codes && a.codesUsed == b.codesUsed && a.split == b.split
+        && a.topOutputChannels == b.topOutputChannels && a.topInputChannels == b.topInputChannels
+        && a.topGroups == b.topGroups && plain(a.entropyBits) == plain(b.entropyBits);
 }
 
 WeightMap rectangle(std::uint64_t firstRow, std::uint64_t firstColumn, std::uint64_t rows, std::uint64_t columns)
@@ -107,6 +109,8 @@ private Q_SLOTS:
             bits -= share * std::log2(share);
         }
         QVERIFY(std::abs(actual->entropyBits - bits) < 1e-9);
+        QCOMPARE(actual->codes, quantizer.codeCount());
+        QCOMPARE(actual->codesUsed, counts.size());
 
         QCOMPARE(actual->levels.size(), actual->occupancy.size());
         if (quantizer.codeCount() > 256) {
@@ -149,7 +153,7 @@ private Q_SLOTS:
     void sameBitsOnAnyNumberOfThreads()
     {
         const SyntheticTensor synthetic(900, 257, tests::llmWeights(900, 257, 3, 0.001));
-        for (const auto* text : {"int4:g32:asym", "int4:tensor:mse", "fp8_e5m2", "fp16"}) {
+        for (const auto* text : {"int4:g32:asym", "int4:tensor:mse", "int3:g64:p99", "fp8_e5m2", "fp16"}) {
             const auto scheme = Scheme::parse(text).value();
             const auto expected = inspectOn(1, synthetic.tensor(), scheme);
             QVERIFY(expected.has_value());
