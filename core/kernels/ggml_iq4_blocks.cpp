@@ -247,7 +247,7 @@ void FinishExtraSmall(const Search& search, const float* values, const float* sc
         const auto stored = static_cast<unsigned>(steps + 32);
         low |= (stored & 0xfU) << 4U * group;
         high |= stored >> 4U << 2U * group;
-        Place(search, values + kGroup * group, scale * static_cast<float>(steps), out + 8 + 16 * group);
+        Place(search, values + kGroup * group, scale * static_cast<float>(steps), out + 8 + std::size_t {16} * group);
     }
     storeHalf(out + 2, static_cast<std::uint16_t>(high));
     storeHalf(out + 4, static_cast<std::uint16_t>(low & 0xffffU));
