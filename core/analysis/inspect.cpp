@@ -118,6 +118,7 @@ Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStat
     const auto shape = matrixShape(tensor.view);
     LayerInspection inspection;
     inspection.measurement = describeSizes(scheme, shape);
+    inspection.levelsShown = ready.keepsLevels();
     std::vector<UnitGrid> rowGrids(ready.quantizer.hasGrids() ? static_cast<std::size_t>(shape.rows) : 0);
     tbb::enumerable_thread_specific<InspectionScratch> scratches;
 

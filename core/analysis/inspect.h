@@ -19,6 +19,7 @@ struct LayerInspection {
     /// How often each of these codes occurs among the finite weights: occupancy[i] belongs to levels[i].
     std::vector<std::uint64_t> occupancy;
     double entropyBits = 0.0;  ///< of the codes: bits per weight actually used
+    bool levelsShown = true;   ///< whether ŵ lie on levels: not behind a rotation, factors or a correction of channels
 };
 
 /// @pre `weights` are the tensor's statistics. `model`: as for measureSchemes(). Errors: Cancelled, Unsupported,

@@ -19,6 +19,8 @@ const QString weightsView = QStringLiteral("layer/weights");
 const QString inspectionView = QStringLiteral("layer/inspection");
 const QString besideView = QStringLiteral("layer/beside");
 const QString mapView = QStringLiteral("layer/map");
+const QString previewView = QStringLiteral("layer/preview");
+const QString mapPreviewView = QStringLiteral("layer/map preview");
 
 /// Schemes kept per tensor: what a hand tries in a row.
 constexpr qsizetype mostKept = 32;
@@ -43,6 +45,12 @@ LayerInspector::LayerInspector(Workbench* workbench, QObject* parent)
     : QObject(parent)
     , m_workbench(workbench)
 {
+    for (auto* timer : {&m_holdBack, &m_holdBackMap}) {
+        timer->setSingleShot(true);
+        timer->setInterval(previewAfter);
+        timer->setTimerType(Qt::PreciseTimer);
+        connect(timer, &QTimer::timeout, this, &LayerInspector::showPreview);
+    }
 }
 
 std::optional<LayerInspector::Source> LayerInspector::source() const
@@ -76,7 +84,10 @@ void LayerInspector::setTensor(const QString& name)
     m_wantedBeside.clear();
     m_wantedMap.reset();
     m_drawnMap.reset();
-    for (const auto& view : {weightsView, inspectionView, besideView, mapView})
+    m_shown.reset();
+    m_sample.reset();
+    m_sampledMap.reset();
+    for (const auto& view : {weightsView, inspectionView, besideView, mapView, previewView, mapPreviewView})
         m_workbench->jobs()->cancel(view);
 
     const auto study = m_workbench->study();
@@ -125,11 +136,21 @@ void LayerInspector::keep(const Scheme& scheme, LayerInspection inspection)
     if (m_known.size() >= mostKept)
         m_known.clear();
     m_known.insert(keyOf(scheme), std::make_shared<const LayerInspection>(std::move(inspection)));
+    if (scheme == m_shown)
+        m_sample.reset();
     Q_EMIT inspected(scheme);
+}
+
+std::shared_ptr<const quantloupe::LayerSample> LayerInspector::preview(const Scheme& scheme) const
+{
+    return m_sample && scheme == m_shown ? m_sample : nullptr;
 }
 
 void LayerInspector::inspect(const Scheme& scheme)
 {
+    m_shown = scheme;
+    m_sample.reset();
+    m_workbench->jobs()->cancel(previewView);
     if (find(scheme)) {
         m_workbench->jobs()->cancel(inspectionView);
         Q_EMIT inspected(scheme);
@@ -142,6 +163,7 @@ void LayerInspector::inspect(const Scheme& scheme)
         m_wanted = scheme;
         return;
     }
+    startPreview(scheme);
     m_workbench->jobs()->compute<LayerInspection>(
         this, {tr("Inspect %1").arg(m_tensor), inspectionView, false},
         [source = *source, scheme](std::stop_token stop, Progress& progress) {
@@ -156,6 +178,36 @@ void LayerInspector::inspect(const Scheme& scheme)
             else
                 Q_EMIT failed(QString::fromStdString(quantloupe::describe(inspection.error())));
         });
+}
+
+void LayerInspector::startPreview(const Scheme& scheme)
+{
+    const auto source = this->source();
+    if (!source)
+        return;
+    m_holdBack.start();
+    using Sample = std::optional<quantloupe::LayerSample>;
+    m_workbench->jobs()->compute<Sample>(
+        this, {tr("Preview %1").arg(m_tensor), previewView, false},
+        [source = *source, scheme](std::stop_token stop, Progress&) {
+            return quantloupe::inspectSample(source.tensor(), *source.weights, scheme, stop);
+        },
+        [this, scheme, name = m_tensor](Result<Sample> sample) {
+            // Why a sample cannot be taken is why the tensor cannot be inspected: said there.
+            if (name != m_tensor || scheme != m_shown || find(scheme) || !sample || !*sample)
+                return;
+            m_sample = std::make_shared<const quantloupe::LayerSample>(std::move(**sample));
+            if (!m_holdBack.isActive())
+                showPreview();
+        });
+}
+
+void LayerInspector::showPreview()
+{
+    if (m_sample && m_shown && !m_holdBack.isActive())
+        Q_EMIT previewed(*m_shown);
+    if (m_sampledMap && !m_holdBackMap.isActive())
+        Q_EMIT mapReady(*std::exchange(m_sampledMap, std::nullopt), true);
 }
 
 void LayerInspector::inspectBeside(const std::vector<Scheme>& schemes)
@@ -218,6 +270,7 @@ void LayerInspector::startMap()
         .rows = m_wantedMap->rows ? m_wantedMap->rows : shape.rows,
         .columns = m_wantedMap->rows ? m_wantedMap->columns : shape.columns,
         .cells = {}};
+    startMapPreview(rectangle);
     m_workbench->jobs()->compute<WeightMap>(
         this, {tr("Draw %1").arg(m_tensor), mapView, false},
         [source = *source, wish = *m_wantedMap, rectangle](std::stop_token stop, Progress&) {
@@ -228,11 +281,37 @@ void LayerInspector::startMap()
             if (name != m_tensor)
                 return;
             m_wantedMap.reset();
+            m_sampledMap.reset();
             if (!map) {
                 Q_EMIT failed(QString::fromStdString(quantloupe::describe(map.error())));
                 return;
             }
             m_drawnMap = wish;
-            Q_EMIT mapReady(*map);
+            Q_EMIT mapReady(*map, false);
+        });
+}
+
+void LayerInspector::startMapPreview(const WeightMap& rectangle)
+{
+    m_sampledMap.reset();
+    m_workbench->jobs()->cancel(mapPreviewView);
+    const auto source = this->source();
+    // The weights themselves do not change under a moving control: there is nothing to bridge.
+    if (!source || m_wantedMap->quantity == quantloupe::MapQuantity::Weights || !m_wantedMap->scheme)
+        return;
+    m_holdBackMap.start();
+    using Sample = std::optional<WeightMap>;
+    m_workbench->jobs()->compute<Sample>(
+        this, {tr("Preview %1").arg(m_tensor), mapPreviewView, false},
+        [source = *source, wish = *m_wantedMap, rectangle](std::stop_token stop, Progress&) {
+            return quantloupe::poolSample(source.tensor(), *source.weights, *wish.scheme, wish.quantity, rectangle,
+                wish.maxHeight, wish.maxWidth, stop);
+        },
+        [this, wish = *m_wantedMap, name = m_tensor](Result<Sample> map) {
+            if (name != m_tensor || wish != m_wantedMap || !map || !*map)
+                return;
+            m_sampledMap = std::move(**map);
+            if (!m_holdBackMap.isActive())
+                showPreview();
         });
 }

@@ -20,6 +20,7 @@
 #include <QComboBox>
 #include <QGridLayout>
 #include <QHBoxLayout>
+#include <QLabel>
 #include <QPushButton>
 #include <QScrollArea>
 #include <QStackedWidget>
@@ -115,6 +116,8 @@ QWidget* LayerPage::makeBody()
     m_mapQuantity->addItem(tr("Error"), static_cast<int>(MapQuantity::Error));
     m_mapQuantity->addItem(tr("|Error|"), static_cast<int>(MapQuantity::AbsError));
     m_mapQuantity->addItem(tr("Codes"), static_cast<int>(MapQuantity::Codes));
+    m_mapNote = new QLabel;
+    m_mapNote->setForegroundRole(QPalette::PlaceholderText);
     m_channelSide = choice(tr("Channels"), tr("Along which side of the matrix."));
     m_channelSide->addItems({tr("Input"), tr("Output")});
     m_channelQuantity = choice(tr("Quantity per channel"), tr("What is shown per channel."));
@@ -135,7 +138,7 @@ QWidget* LayerPage::makeBody()
     grid->setColumnStretch(1, 1);
     grid->addWidget(sectionOf(m_histogram), 0, 0);
     grid->addWidget(sectionOf(m_errors), 0, 1);
-    grid->addWidget(sectionOf(m_map, {m_mapQuantity}), 1, 0);
+    grid->addWidget(sectionOf(m_map, {m_mapNote, m_mapQuantity}), 1, 0);
     grid->addWidget(
         new Section(tr("Figures"), tr("What the scheme does to this tensor; each row explains itself when pointed at."),
             m_metrics),
