@@ -28,7 +28,7 @@ SchemeHelpDialog::SchemeHelpDialog(QWidget* parent)
         formats += row(group.title, code(names), group.explanation);
     }
     for (const auto algorithm : algorithmsFor({}))
-        algorithms += row(code({wordText(nameOf(algorithm))}), {}, explanationOf(algorithm));
+        algorithms += row(code({wordText(nameOf(algorithm))}), nameInWords(algorithm), explanationOf(algorithm));
     const auto table = QStringLiteral("<table cellspacing=\"8\">%1</table>");
     auto* text = new QTextBrowser;
     text->setHtml(

@@ -198,20 +198,31 @@ QString refusalOf(const Scheme& scheme)
     return built ? QString() : QString::fromStdString(built.error().reason);
 }
 
+QString nameInWords(Algorithm algorithm)
+{
+    switch (algorithm) {
+    case Algorithm::Equalization: return SchemeChoices::tr("cross-layer equalization");
+    case Algorithm::Hadamard: return SchemeChoices::tr("Hadamard rotation");
+    case Algorithm::Hqq: return SchemeChoices::tr("half-quadratic minimums");
+    case Algorithm::BiasCorrection: return SchemeChoices::tr("bias correction");
+    default: return {};
+    }
+}
+
 QString explanationOf(Algorithm algorithm)
 {
     switch (algorithm) {
     case Algorithm::Equalization:
-        return SchemeChoices::tr("Cross-layer equalization: moves scale between this matrix and the one that feeds it, "
+        return SchemeChoices::tr("Moves scale between this matrix and the one that feeds it, "
                                  "so that both have channels of like range. Exact for up/down and value/output pairs.");
     case Algorithm::Hadamard:
-        return SchemeChoices::tr("Hadamard rotation: mixes the inputs so that outliers spread evenly. Helps integers "
+        return SchemeChoices::tr("Mixes the inputs so that outliers spread evenly. Helps integers "
                                  "with few bits; the inverse must run at inference or be folded into a neighbour.");
     case Algorithm::Hqq:
-        return SchemeChoices::tr("Half-quadratic quantization: shifts the floating minimum of each group so that most "
+        return SchemeChoices::tr("Shifts the floating minimum of each group so that most "
                                  "weights fit better and outliers count less. For asymf integers with minmax range.");
     case Algorithm::BiasCorrection:
-        return SchemeChoices::tr("Bias correction: puts back what rounding took from mean and spread of each output "
+        return SchemeChoices::tr("Puts back what rounding took from mean and spread of each output "
                                  "channel.");
     default: return SchemeChoices::tr("Needs activations of the model.");
     }

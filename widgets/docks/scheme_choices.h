@@ -34,6 +34,7 @@ quantloupe::Scheme toggled(const quantloupe::Scheme& scheme, quantloupe::Algorit
 QString refusalOf(const quantloupe::Scheme& scheme);
 
 // Texts for people.
+QString nameInWords(quantloupe::Algorithm algorithm);
 QString explanationOf(quantloupe::Algorithm algorithm);
 QString explanationOf(quantloupe::Format format);  ///< bits per weight with all defaults, and its block
 QString textOf(const quantloupe::Granularity& granularity);

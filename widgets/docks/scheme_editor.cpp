@@ -8,8 +8,8 @@
 #include <QAbstractItemView>
 #include <QComboBox>
 #include <QHBoxLayout>
+#include <QPushButton>
 #include <QStandardItemModel>
-#include <QToolButton>
 
 #include <utility>
 
@@ -72,15 +72,15 @@ SchemeEditor::SchemeEditor(QWidget* parent)
              "keeps the most information (entropy)."),
           {textOf(quantloupe::RangeEstimator {quantloupe::RangeEstimator::Kind::Mse, 100.0}),
               textOf(quantloupe::RangeEstimator {quantloupe::RangeEstimator::Kind::Percentile, 99.99})}))
-    , m_more(new QToolButton(this))
+    , m_more(new QPushButton(this))
     , m_menu(new SchemeMoreMenu(this))
 {
     fillFormats();
     m_more->setObjectName(QStringLiteral("more"));
     m_more->setAccessibleName(tr("Algorithms and scale storage"));
-    m_more->setPopupMode(QToolButton::InstantPopup);
     m_more->setMenu(m_menu);
-    m_more->setFocusPolicy(Qt::StrongFocus);
+    m_more->setText(tr("+%n algorithms", nullptr, 2));
+    m_more->setMinimumWidth(m_more->sizeHint().width());
 
     auto* layout = new QHBoxLayout(this);
     layout->setContentsMargins(0, 0, 0, 0);

@@ -6,7 +6,7 @@
 #include <QWidget>
 
 class QComboBox;
-class QToolButton;
+class QPushButton;
 class SchemeMoreMenu;
 
 /// A scheme as controls: format, granularity, symmetry and range as combos, algorithms and scale storage behind a
@@ -41,6 +41,6 @@ private:
     QComboBox* m_granularity;
     QComboBox* m_symmetry;
     QComboBox* m_range;
-    QToolButton* m_more;
+    QPushButton* m_more;
     SchemeMoreMenu* m_menu;
 };

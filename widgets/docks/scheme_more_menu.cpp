@@ -76,7 +76,7 @@ void SchemeMoreMenu::showAlgorithms()
             std::find(m_scheme.algorithms.begin(), m_scheme.algorithms.end(), algorithm) != m_scheme.algorithms.end();
         const auto refusal = on ? QString() : refusalOf(toggled(m_scheme, algorithm));
         action->setData(static_cast<int>(algorithm));
-        action->setText(wordText(nameOf(algorithm)));
+        action->setText(wordText(nameOf(algorithm)) + u'\t' + nameInWords(algorithm));
         action->setChecked(on);
         action->setEnabled(refusal.isEmpty());
         action->setToolTip(refusal.isEmpty() ? explanationOf(algorithm)

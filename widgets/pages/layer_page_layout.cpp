@@ -87,14 +87,18 @@ QWidget* LayerPage::makeHeader()
     controls->addWidget(m_editor);
     controls->addWidget(m_keep);
     controls->addWidget(m_pin);
-    controls->addWidget(m_status, 1);
+    controls->addStretch();
+    auto* facts = new QHBoxLayout;
+    facts->setSpacing(8);
+    facts->addWidget(m_facts, 3);
+    facts->addWidget(m_status, 2);
 
     auto* header = new QWidget;
     auto* column = new QVBoxLayout(header);
     column->setContentsMargins(12, 10, 12, 8);
     column->setSpacing(5);
     column->addWidget(m_name);
-    column->addWidget(m_facts);
+    column->addLayout(facts);
     column->addLayout(controls);
     column->addWidget(m_pins);
     return header;
