@@ -194,3 +194,10 @@ void RecipeDock::updateButtons()
     m_load->setEnabled(open);
     m_save->setEnabled(open);
 }
+
+void RecipeDock::resizeEvent(QResizeEvent* event)
+{
+    QDockWidget::resizeEvent(event);
+    // In a narrow dock the patterns are worth more than how many tensors each decides, which the tool tip says too.
+    m_view->setColumnHidden(RecipeRulesModel::Tensors, width() < fontMetrics().averageCharWidth() * 46);
+}

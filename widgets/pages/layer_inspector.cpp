@@ -150,9 +150,9 @@ void LayerInspector::inspect(const Scheme& scheme)
 {
     m_shown = scheme;
     m_sample.reset();
-    m_workbench->jobs()->cancel(previewView);
+    for (const auto& view : {previewView, inspectionView})
+        m_workbench->jobs()->cancel(view);
     if (find(scheme)) {
-        m_workbench->jobs()->cancel(inspectionView);
         Q_EMIT inspected(scheme);
         return;
     }
@@ -164,6 +164,13 @@ void LayerInspector::inspect(const Scheme& scheme)
         return;
     }
     startPreview(scheme);
+}
+
+void LayerInspector::startInspection(const Scheme& scheme)
+{
+    const auto source = this->source();
+    if (!source)
+        return;
     m_workbench->jobs()->compute<LayerInspection>(
         this, {tr("Inspect %1").arg(m_tensor), inspectionView, false},
         [source = *source, scheme](std::stop_token stop, Progress& progress) {
@@ -193,8 +200,11 @@ void LayerInspector::startPreview(const Scheme& scheme)
             return quantloupe::inspectSample(source.tensor(), *source.weights, scheme, stop);
         },
         [this, scheme, name = m_tensor](Result<Sample> sample) {
+            if (name != m_tensor || scheme != m_shown || find(scheme))
+                return;
+            startInspection(scheme);
             // Why a sample cannot be taken is why the tensor cannot be inspected: said there.
-            if (name != m_tensor || scheme != m_shown || find(scheme) || !sample || !*sample)
+            if (!sample || !*sample)
                 return;
             m_sample = std::make_shared<const quantloupe::LayerSample>(std::move(**sample));
             if (!m_holdBack.isActive())
@@ -270,7 +280,21 @@ void LayerInspector::startMap()
         .rows = m_wantedMap->rows ? m_wantedMap->rows : shape.rows,
         .columns = m_wantedMap->rows ? m_wantedMap->columns : shape.columns,
         .cells = {}};
-    startMapPreview(rectangle);
+    m_sampledMap.reset();
+    for (const auto& view : {mapPreviewView, mapView})
+        m_workbench->jobs()->cancel(view);
+    // The weights themselves do not change under a moving control: there is nothing to bridge.
+    if (m_wantedMap->quantity == quantloupe::MapQuantity::Weights || !m_wantedMap->scheme)
+        startExactMap(rectangle);
+    else
+        startMapPreview(rectangle);
+}
+
+void LayerInspector::startExactMap(const WeightMap& rectangle)
+{
+    const auto source = this->source();
+    if (!source || !m_wantedMap)
+        return;
     m_workbench->jobs()->compute<WeightMap>(
         this, {tr("Draw %1").arg(m_tensor), mapView, false},
         [source = *source, wish = *m_wantedMap, rectangle](std::stop_token stop, Progress&) {
@@ -293,11 +317,8 @@ void LayerInspector::startMap()
 
 void LayerInspector::startMapPreview(const WeightMap& rectangle)
 {
-    m_sampledMap.reset();
-    m_workbench->jobs()->cancel(mapPreviewView);
     const auto source = this->source();
-    // The weights themselves do not change under a moving control: there is nothing to bridge.
-    if (!source || m_wantedMap->quantity == quantloupe::MapQuantity::Weights || !m_wantedMap->scheme)
+    if (!source)
         return;
     m_holdBackMap.start();
     using Sample = std::optional<WeightMap>;
@@ -307,8 +328,11 @@ void LayerInspector::startMapPreview(const WeightMap& rectangle)
             return quantloupe::poolSample(source.tensor(), *source.weights, *wish.scheme, wish.quantity, rectangle,
                 wish.maxHeight, wish.maxWidth, stop);
         },
-        [this, wish = *m_wantedMap, name = m_tensor](Result<Sample> map) {
-            if (name != m_tensor || wish != m_wantedMap || !map || !*map)
+        [this, wish = *m_wantedMap, rectangle, name = m_tensor](Result<Sample> map) {
+            if (name != m_tensor || wish != m_wantedMap)
+                return;
+            startExactMap(rectangle);
+            if (!map || !*map)
                 return;
             m_sampledMap = std::move(**map);
             if (!m_holdBackMap.isActive())

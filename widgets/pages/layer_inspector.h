@@ -69,9 +69,12 @@ Q_SIGNALS:
 private:
     struct Source;
     std::optional<Source> source() const;
-    void startMap();
+    // Previews first, alone; the exact work begins when they have ended, so as not to slow them down.
     void startPreview(const quantloupe::Scheme& scheme);
+    void startInspection(const quantloupe::Scheme& scheme);
+    void startMap();
     void startMapPreview(const quantloupe::WeightMap& rectangle);
+    void startExactMap(const quantloupe::WeightMap& rectangle);
     void showPreview();
     void keep(const quantloupe::Scheme& scheme, quantloupe::LayerInspection inspection);
 
