@@ -4,6 +4,7 @@
 #include "core/algorithms/combinations.h"
 #include "core/analysis/measure.h"
 #include "core/number_formats/quantizer.h"
+#include "core/schemes/format_traits.h"
 
 #include <algorithm>
 #include <cmath>
@@ -14,6 +15,8 @@ namespace quantloupe {
 namespace {
 
 constexpr std::uint64_t sampledWeights = std::uint64_t {1} << 18U;
+/// Where every unit is searched for, which takes tens of times as long.
+constexpr std::uint64_t searchedWeights = std::uint64_t {1} << 16U;
 /// A tensor with fewer than so many times the sample's weights is inspected as a whole at once.
 constexpr std::uint64_t worthwhile = 4;
 
@@ -25,10 +28,16 @@ struct SampledTensor {
     std::uint64_t rows = 0;
 };
 
-std::vector<std::uint64_t> rowsToSample(const MatrixShape& shape, std::uint64_t bandRows)
+bool searchesUnits(const Scheme& scheme)
+{
+    return traitsOf(scheme.format).family == FormatFamily::LookUpTable || scheme.range.kind == RangeEstimator::Kind::Mse
+        || uses(scheme, Algorithm::Hqq);
+}
+
+std::vector<std::uint64_t> rowsToSample(const MatrixShape& shape, std::uint64_t bandRows, std::uint64_t weights)
 {
     const auto allBands = (shape.rows + bandRows - 1) / bandRows;
-    const auto bands = std::clamp<std::uint64_t>(sampledWeights / (bandRows * shape.columns), 1, allBands);
+    const auto bands = std::clamp<std::uint64_t>(weights / (bandRows * shape.columns), 1, allBands);
     std::vector<std::uint64_t> rows;
     for (std::uint64_t band = 0; band < bands; ++band) {
         const auto first = band * allBands / bands * bandRows;
@@ -49,7 +58,8 @@ Result<std::optional<SampledTensor>> takeSample(
         return tl::unexpected(quantizer.error());
     if (uses(scheme, Algorithm::Equalization) || shape.elements() < worthwhile * sampledWeights)
         return std::nullopt;
-    const auto rows = rowsToSample(shape, quantizer->rowsPerUnit());
+    const auto rows =
+        rowsToSample(shape, quantizer->rowsPerUnit(), searchesUnits(scheme) ? searchedWeights : sampledWeights);
     const auto columns = static_cast<std::size_t>(shape.columns);
     if (rows.size() * columns * worthwhile > shape.elements())
         return std::nullopt;

@@ -18,11 +18,11 @@ struct LayerSample {
     std::uint64_t rows = 0;  ///< looked at
 };
 
-/// Evenly spaced rows, about a quarter of a million weights, in whole bands where blocks are several rows high. What
-/// depends on the whole tensor (one range, scales quantized together) comes from the statistics where they hold it and
-/// else from the sample.
-/// Nothing where a sample would save little (the tensor is hardly larger) or mislead (cle takes factors from another
-/// tensor). @pre `weights` are the tensor's statistics. Errors: as for inspectLayer().
+/// Evenly spaced rows, about a quarter of a million weights (fewer where units are searched for: mse, tables, hqq), in
+/// whole bands where blocks are several rows high. What depends on the whole tensor (one range, scales quantized
+/// together) comes from the statistics where they hold it and else from the sample. Nothing where a sample would save
+/// little (the tensor is hardly larger) or mislead (cle takes factors from another tensor). @pre `weights` are the
+/// tensor's statistics. Errors: as for inspectLayer().
 Result<std::optional<LayerSample>> inspectSample(
     const ModelTensor& tensor, const WeightStatistics& weights, const Scheme& scheme, std::stop_token stop);
 

@@ -131,8 +131,7 @@ LayerPage::LayerPage(Workbench* workbench, QWidget* parent)
         m_slow.stop();
         m_slowMap.stop();
         m_mapNote->clear();
-        m_status->setText(reason);
-        m_status->setToolTip(reason);
+        say(reason);
         if (!measurement()) {
             m_errors->setEmptyText(reason);
             m_errors->clear();
@@ -156,7 +155,7 @@ LayerPage::LayerPage(Workbench* workbench, QWidget* parent)
         timer->setInterval(250ms);
     }
     connect(&m_slowMap, &QTimer::timeout, this, [this] { m_mapNote->setText(tr("Computing…")); });
-    connect(&m_slow, &QTimer::timeout, this, [this] { m_status->setText(tr("Computing…")); });
+    connect(&m_slow, &QTimer::timeout, this, [this] { say(tr("Computing…")); });
 }
 
 void LayerPage::showEvent(QShowEvent* event)
@@ -173,6 +172,12 @@ void LayerPage::changeEvent(QEvent* event)
     QWidget::changeEvent(event);
 }
 
+void LayerPage::say(const QString& status)
+{
+    m_status->setText(status);
+    m_status->setVisible(!status.isEmpty());  // without one the facts beside it take the line
+}
+
 void LayerPage::showTensor()
 {
     // A hidden page computes nothing; it catches up when it is shown.
@@ -185,7 +190,7 @@ void LayerPage::showTensor()
     const auto name = m_workbench->currentTensor();
     const auto* tensor = m_workbench->tensor(name);
     m_stack->setCurrentIndex(tensor ? 1 : 0);
-    m_status->clear();
+    say({});
     if (!tensor) {
         m_inspector->setTensor({});
         return;
@@ -244,7 +249,7 @@ void LayerPage::showWeights()
     if (!weights)
         return;
     m_slow.stop();
-    m_status->clear();
+    say({});
     m_survival->setSurvival(weights->survival);
     showInspection();
     drawMap();
@@ -274,10 +279,10 @@ void LayerPage::showInspection()
         return;
     m_slow.stop();
     if (preview)
-        m_status->setText(tr("Preview: %1 of %2 rows")
-                              .arg(format::integer(preview->rows), format::integer(m_inspector->matrix().rows)));
+        say(tr("Preview: %1 of %2 rows")
+                .arg(format::integer(preview->rows), format::integer(m_inspector->matrix().rows)));
     else if (exact || !m_scheme)
-        m_status->clear();
+        say({});
 
     WeightHistogramData histogram;
     std::vector<NamedHistogram> pinnedErrors;

@@ -48,6 +48,7 @@ private:
     QWidget* makeHeader();
     QWidget* makeBody();
 
+    void say(const QString& status);
     void showTensor();
     void showScheme();
     void showWeights();

@@ -69,6 +69,7 @@ QWidget* LayerPage::makeHeader()
     m_status = new ElidedLabel;
     m_status->setForegroundRole(QPalette::PlaceholderText);
     m_status->setAlignment(Qt::AlignRight | Qt::AlignVCenter);
+    m_status->hide();
 
     m_editor = new SchemeEditor;
     m_keep = new QCheckBox(tr("&Keep as stored"));
