@@ -4,11 +4,11 @@
 #include "core/schemes/scheme.h"
 #include "widgets/docks/scheme_choices.h"
 
-#include <QAbstractItemView>
 #include <QComboBox>
 #include <QStandardItemModel>
 #include <QToolTip>
 
+#include <algorithm>
 #include <utility>
 
 namespace {
@@ -56,7 +56,10 @@ QWidget* SchemeDelegate::createEditor(QWidget* parent, const QStyleOptionViewIte
     addFormats(combo);
     combo->setMaxVisibleItems(20);
     // Wide enough for its entries, whatever the column is.
-    combo->setMinimumWidth(combo->sizeHint().width());
+    int widest = 0;
+    for (int i = 0; i < combo->count(); ++i)
+        widest = std::max(widest, combo->fontMetrics().horizontalAdvance(combo->itemText(i)));
+    combo->setMinimumWidth(widest + 3 * combo->fontMetrics().height());
     auto* delegate = const_cast<SchemeDelegate*>(this);
     connect(combo, &QComboBox::activated, delegate, [delegate, combo] {
         Q_EMIT delegate->commitData(combo);

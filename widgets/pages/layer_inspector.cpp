@@ -45,12 +45,10 @@ LayerInspector::LayerInspector(Workbench* workbench, QObject* parent)
     : QObject(parent)
     , m_workbench(workbench)
 {
-    for (auto* timer : {&m_holdBack, &m_holdBackMap}) {
-        timer->setSingleShot(true);
-        timer->setInterval(previewAfter);
-        timer->setTimerType(Qt::PreciseTimer);
-        connect(timer, &QTimer::timeout, this, &LayerInspector::showPreview);
-    }
+    m_holdBack.setSingleShot(true);
+    m_holdBack.setInterval(previewAfter);
+    m_holdBack.setTimerType(Qt::PreciseTimer);
+    connect(&m_holdBack, &QTimer::timeout, this, &LayerInspector::showPreview);
 }
 
 std::optional<LayerInspector::Source> LayerInspector::source() const
@@ -207,6 +205,7 @@ void LayerInspector::startPreview(const Scheme& scheme)
             if (!sample || !*sample)
                 return;
             m_sample = std::make_shared<const quantloupe::LayerSample>(std::move(**sample));
+            m_sampleShown = false;
             if (!m_holdBack.isActive())
                 showPreview();
         });
@@ -214,9 +213,10 @@ void LayerInspector::startPreview(const Scheme& scheme)
 
 void LayerInspector::showPreview()
 {
-    if (m_sample && m_shown && !m_holdBack.isActive())
+    // Together where both are there: one redrawing.
+    if (m_sample && m_shown && !std::exchange(m_sampleShown, true))
         Q_EMIT previewed(*m_shown);
-    if (m_sampledMap && !m_holdBackMap.isActive())
+    if (m_sampledMap)
         Q_EMIT mapReady(*std::exchange(m_sampledMap, std::nullopt), true);
 }
 
@@ -320,7 +320,7 @@ void LayerInspector::startMapPreview(const WeightMap& rectangle)
     const auto source = this->source();
     if (!source)
         return;
-    m_holdBackMap.start();
+    m_holdBack.start();
     using Sample = std::optional<WeightMap>;
     m_workbench->jobs()->compute<Sample>(
         this, {tr("Preview %1").arg(m_tensor), mapPreviewView, false},
@@ -335,7 +335,7 @@ void LayerInspector::startMapPreview(const WeightMap& rectangle)
             if (!map || !*map)
                 return;
             m_sampledMap = std::move(**map);
-            if (!m_holdBackMap.isActive())
+            if (!m_holdBack.isActive())
                 showPreview();
         });
 }

@@ -57,7 +57,7 @@ public:
     bool isDrawing() const { return m_wantedMap.has_value(); }
 
     /// How long a preview is held back for an exact result to overtake it.
-    static constexpr int previewAfter = 40;  // milliseconds
+    static constexpr int previewAfter = 25;  // milliseconds
 
 Q_SIGNALS:
     void weightsReady();
@@ -87,6 +87,7 @@ private:
     std::optional<MapWish> m_wantedMap, m_drawnMap;
     std::optional<quantloupe::Scheme> m_shown;  ///< asked for last
     std::shared_ptr<const quantloupe::LayerSample> m_sample;
+    bool m_sampleShown = false;
     std::optional<quantloupe::WeightMap> m_sampledMap;  ///< of m_wantedMap
-    QTimer m_holdBack, m_holdBackMap;
+    QTimer m_holdBack;
 };

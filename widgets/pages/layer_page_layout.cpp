@@ -91,8 +91,8 @@ QWidget* LayerPage::makeHeader()
     controls->addStretch();
     auto* facts = new QHBoxLayout;
     facts->setSpacing(8);
-    facts->addWidget(m_facts, 3);
-    facts->addWidget(m_status, 2);
+    facts->addWidget(m_facts, 2);
+    facts->addWidget(m_status, 1);
 
     auto* header = new QWidget;
     auto* column = new QVBoxLayout(header);
