@@ -125,6 +125,7 @@ Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStat
     inspection.measurement = describeSizes(scheme, shape);
     inspection.codes = ready.quantizer.codeCount();
     const UnitEndsFinder ends(ready);
+    inspection.levelsShown = ready.keepsLevels();
     std::vector<UnitGrid> rowGrids(ready.quantizer.hasGrids() ? static_cast<std::size_t>(shape.rows) : 0);
     tbb::enumerable_thread_specific<InspectionScratch> scratches;
 

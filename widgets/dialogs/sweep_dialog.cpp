@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "widgets/dialogs/sweep_dialog.h"
 
+#include "widgets/docks/scheme_choices.h"
 #include "widgets/docks/scheme_editor.h"
+#include "widgets/support/format_text.h"
 #include "widgets/theme/icons.h"
 #include "widgets/workbench/work_list.h"
 
@@ -9,6 +11,7 @@
 #include <QHBoxLayout>
 #include <QLabel>
 #include <QListWidget>
+#include <QMenu>
 #include <QPushButton>
 #include <QVBoxLayout>
 
@@ -30,6 +33,19 @@ SweepDialog::SweepDialog(const std::vector<quantloupe::Scheme>& schemes, QWidget
     explanation->setWordWrap(true);
     auto* addButton = new QPushButton(themeIcon(QStringLiteral("add")), tr("&Add"));
     auto* reset = new QPushButton(tr("&Defaults"));
+    auto* addKind = new QPushButton(tr("Add a &kind"));
+    addKind->setToolTip(tr("Adds every format of one kind as it is picked there."));
+    auto* kinds = new QMenu(addKind);
+    kinds->setToolTipsVisible(true);
+    for (const auto& group : formatGroups()) {
+        auto* kind = kinds->addAction(group.title);
+        kind->setToolTip(group.explanation);
+        connect(kind, &QAction::triggered, this, [this, formats = group.formats] {
+            for (const auto format : formats)
+                add(quantloupe::Scheme::of(format));
+        });
+    }
+    addKind->setMenu(kinds);
     auto* editing = new QHBoxLayout;
     editing->addWidget(m_editor);
     editing->addWidget(addButton);
@@ -39,6 +55,7 @@ SweepDialog::SweepDialog(const std::vector<quantloupe::Scheme>& schemes, QWidget
     auto* side = new QVBoxLayout;
     side->addWidget(m_remove);
     side->addWidget(reset);
+    side->addWidget(addKind);
     side->addStretch();
     listing->addLayout(side);
     auto* buttons = new QDialogButtonBox(QDialogButtonBox::Ok | QDialogButtonBox::Cancel);
@@ -66,9 +83,12 @@ SweepDialog::SweepDialog(const std::vector<quantloupe::Scheme>& schemes, QWidget
 
 void SweepDialog::add(const quantloupe::Scheme& scheme)
 {
+    constexpr quantloupe::MatrixShape large {4096, 4096};
     const auto text = QString::fromStdString(scheme.toString());
-    if (m_list->findItems(text, Qt::MatchExactly).isEmpty())
-        m_list->addItem(text);
+    if (m_list->findItems(text, Qt::MatchExactly).isEmpty()) {
+        auto* item = new QListWidgetItem(text, m_list);
+        item->setToolTip(tr("%1 in a large matrix").arg(format::bitsPerWeight(scheme.bitsPerWeight(large))));
+    }
     if (m_accept)
         updateButtons();
 }

@@ -13,10 +13,26 @@
 #include <QHeaderView>
 #include <QLabel>
 #include <QSplitter>
+#include <QStyledItemDelegate>
 #include <QTableView>
 #include <QToolButton>
 #include <QUndoView>
 #include <QVBoxLayout>
+
+namespace {
+
+/// Asks for no width, so that long texts are elided instead of scrolled.
+class NarrowDelegate final : public QStyledItemDelegate
+{
+public:
+    using QStyledItemDelegate::QStyledItemDelegate;
+    QSize sizeHint(const QStyleOptionViewItem& option, const QModelIndex& index) const override
+    {
+        return {0, QStyledItemDelegate::sizeHint(option, index).height() + 2};
+    }
+};
+
+}  // namespace
 
 RecipeDock::RecipeDock(Workbench* workbench, QWidget* parent)
     : QDockWidget(tr("Recipe"), parent)
@@ -75,6 +91,9 @@ RecipeDock::RecipeDock(Workbench* workbench, QWidget* parent)
     auto* undo = new QUndoView(m_workbench->undoStack());
     undo->setEmptyLabel(tr("As opened"));
     undo->setAccessibleName(tr("Undo history"));
+    undo->setItemDelegate(new NarrowDelegate(undo));
+    undo->setTextElideMode(Qt::ElideMiddle);
+    undo->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
     historyTitle->setBuddy(undo);
     historyLayout->addWidget(historyTitle);
     historyLayout->addWidget(undo);
@@ -85,6 +104,8 @@ RecipeDock::RecipeDock(Workbench* workbench, QWidget* parent)
     splitter->setStretchFactor(0, 3);
     splitter->setStretchFactor(1, 1);
     splitter->setContentsMargins(4, 4, 4, 4);
+    // Below this the patterns of the rules, which take what the other columns leave, could not be read.
+    splitter->setMinimumWidth(fontMetrics().averageCharWidth() * 40);
     setWidget(splitter);
 
     connect(m_add, &QToolButton::clicked, this, [this] {
@@ -172,4 +193,11 @@ void RecipeDock::updateButtons()
     m_down->setEnabled(m_model->canMove(currentRow(), +1));
     m_load->setEnabled(open);
     m_save->setEnabled(open);
+}
+
+void RecipeDock::resizeEvent(QResizeEvent* event)
+{
+    QDockWidget::resizeEvent(event);
+    // In a narrow dock the patterns are worth more than how many tensors each decides, which the tool tip says too.
+    m_view->setColumnHidden(RecipeRulesModel::Tensors, width() < fontMetrics().averageCharWidth() * 46);
 }

@@ -23,6 +23,9 @@ Q_SIGNALS:
     void loadRequested();
     void saveRequested();
 
+protected:
+    void resizeEvent(QResizeEvent* event) override;
+
 private:
     QToolButton* makeButton(const QString& icon, const QString& text);
     void refresh();

@@ -2,11 +2,35 @@
 #include "widgets/docks/scheme_delegate.h"
 
 #include "core/schemes/scheme.h"
+#include "widgets/docks/scheme_choices.h"
 
 #include <QComboBox>
+#include <QStandardItemModel>
 #include <QToolTip>
 
+#include <algorithm>
 #include <utility>
+
+namespace {
+
+/// Every format by its bare name, under headings that cannot be chosen.
+void addFormats(QComboBox* combo)
+{
+    auto* model = qobject_cast<QStandardItemModel*>(combo->model());
+    for (const auto& group : formatGroups()) {
+        auto* heading = new QStandardItem(group.title);
+        heading->setFlags(Qt::NoItemFlags);
+        heading->setToolTip(group.explanation);
+        model->appendRow(heading);
+        for (const auto format : group.formats) {
+            auto* item = new QStandardItem(wordText(nameOf(format)));
+            item->setToolTip(explanationOf(format));
+            model->appendRow(item);
+        }
+    }
+}
+
+}  // namespace
 
 SchemeDelegate::SchemeDelegate(std::function<QStringList()> offered, bool mayKeep, QObject* parent)
     : QStyledItemDelegate(parent)
@@ -29,8 +53,13 @@ QWidget* SchemeDelegate::createEditor(QWidget* parent, const QStyleOptionViewIte
     combo->addItems(m_offered());
     if (m_mayKeep)
         combo->addItem(keepText());
+    addFormats(combo);
+    combo->setMaxVisibleItems(20);
     // Wide enough for its entries, whatever the column is.
-    combo->setMinimumWidth(combo->sizeHint().width());
+    int widest = 0;
+    for (int i = 0; i < combo->count(); ++i)
+        widest = std::max(widest, combo->fontMetrics().horizontalAdvance(combo->itemText(i)));
+    combo->setMinimumWidth(widest + 3 * combo->fontMetrics().height());
     auto* delegate = const_cast<SchemeDelegate*>(this);
     connect(combo, &QComboBox::activated, delegate, [delegate, combo] {
         Q_EMIT delegate->commitData(combo);
@@ -54,9 +83,10 @@ void SchemeDelegate::setModelData(QWidget* editor, QAbstractItemModel* model, co
         return;
     }
     const auto plan = quantloupe::LayerPlan::parse(text.toStdString());
-    if (!plan) {
-        QToolTip::showText(editor->mapToGlobal(QPoint(0, editor->height())),
-            QString::fromStdString(describe(plan.error())).toHtmlEscaped(), editor->parentWidget(), {}, 10000);
+    const auto reason = plan ? refusalOf(plan->weights) : QString::fromStdString(describe(plan.error()));
+    if (!reason.isEmpty()) {
+        QToolTip::showText(editor->mapToGlobal(QPoint(0, editor->height())), reason.toHtmlEscaped(),
+            editor->parentWidget(), {}, 10000);
         return;
     }
     model->setData(index, QString::fromStdString(plan->toString()));

@@ -6,8 +6,8 @@
 
 #include <functional>
 
-/// Edits a scheme in place: a combo with the common schemes that also takes any notation. What cannot be read is not
-/// committed; a tool tip at the cell says why.
+/// Edits a scheme in place: a combo with the common schemes and every format that also takes any notation. What cannot
+/// be read, or makes no sense, is not committed; a tool tip at the cell says why.
 class SchemeDelegate final : public QStyledItemDelegate
 {
     Q_OBJECT

@@ -6,9 +6,12 @@
 #include <QWidget>
 
 class QComboBox;
+class QPushButton;
+class SchemeMoreMenu;
 
-/// A scheme as four combos: format, granularity, symmetry, range. A combo that the format takes nothing from is off,
-/// and only what can be computed is offered. Scale storage and algorithms of the scheme it was given stay as they are.
+/// A scheme as controls: format, granularity, symmetry and range as combos, algorithms and scale storage behind a
+/// button. Only what makes sense together with all the rest is offered; a combo that the format takes nothing from is
+/// off. Whatever one control changes, the other parts stay as they are where the new scheme makes sense with them.
 class SchemeEditor final : public QWidget
 {
     Q_OBJECT
@@ -23,13 +26,21 @@ Q_SIGNALS:
     void edited(const quantloupe::Scheme& scheme);
 
 private:
+    void fillFormats();
     void show();
-    void onFormat();
-    void onPart();
+    void showMore();
+    void change(const quantloupe::Scheme& scheme);
+    template<class T>
+    void connectPart(QComboBox* combo, QVector<T> SchemeEditor::*offered, T quantloupe::Scheme::*part);
 
     quantloupe::Scheme m_scheme;
+    QVector<quantloupe::Granularity> m_granularities;  ///< behind the entries of the combo; so for the others
+    QVector<quantloupe::Symmetry> m_symmetries;
+    QVector<quantloupe::RangeEstimator> m_ranges;
     QComboBox* m_format;
     QComboBox* m_granularity;
     QComboBox* m_symmetry;
     QComboBox* m_range;
+    QPushButton* m_more;
+    SchemeMoreMenu* m_menu;
 };

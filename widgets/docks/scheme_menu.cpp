@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "widgets/docks/scheme_menu.h"
 
+#include "widgets/docks/scheme_choices.h"
 #include "widgets/workbench/workbench.h"
 
 #include <QMenu>
@@ -27,4 +28,15 @@ void fillSchemeMenu(QMenu* menu, const Workbench& workbench, const std::function
     const auto schemes = commonSchemes(workbench);
     for (const auto& text : schemes)
         QObject::connect(menu->addAction(text), &QAction::triggered, menu, [text, choose] { choose(text); });
+    menu->addSeparator();
+    for (const auto& group : formatGroups()) {
+        auto* formats = menu->addMenu(group.title);
+        formats->setToolTipsVisible(true);
+        for (const auto format : group.formats) {
+            const auto text = wordText(nameOf(format));
+            auto* action = formats->addAction(text);
+            action->setToolTip(explanationOf(format));
+            QObject::connect(action, &QAction::triggered, menu, [text, choose] { choose(text); });
+        }
+    }
 }

@@ -12,5 +12,5 @@ class Workbench;
 /// text, each once.
 QStringList commonSchemes(const Workbench& workbench);
 
-/// Fills a menu with commonSchemes(); `choose` gets the text.
+/// Fills a menu with commonSchemes() and, in a submenu per kind, every format; `choose` gets the text.
 void fillSchemeMenu(QMenu* menu, const Workbench& workbench, const std::function<void(const QString&)>& choose);

@@ -19,6 +19,8 @@ const QString weightsView = QStringLiteral("layer/weights");
 const QString inspectionView = QStringLiteral("layer/inspection");
 const QString besideView = QStringLiteral("layer/beside");
 const QString mapView = QStringLiteral("layer/map");
+const QString previewView = QStringLiteral("layer/preview");
+const QString mapPreviewView = QStringLiteral("layer/map preview");
 
 /// Schemes kept per tensor: what a hand tries in a row.
 constexpr qsizetype mostKept = 32;
@@ -43,6 +45,10 @@ LayerInspector::LayerInspector(Workbench* workbench, QObject* parent)
     : QObject(parent)
     , m_workbench(workbench)
 {
+    m_holdBack.setSingleShot(true);
+    m_holdBack.setInterval(previewAfter);
+    m_holdBack.setTimerType(Qt::PreciseTimer);
+    connect(&m_holdBack, &QTimer::timeout, this, &LayerInspector::showPreview);
 }
 
 std::optional<LayerInspector::Source> LayerInspector::source() const
@@ -76,7 +82,10 @@ void LayerInspector::setTensor(const QString& name)
     m_wantedBeside.clear();
     m_wantedMap.reset();
     m_drawnMap.reset();
-    for (const auto& view : {weightsView, inspectionView, besideView, mapView})
+    m_shown.reset();
+    m_sample.reset();
+    m_sampledMap.reset();
+    for (const auto& view : {weightsView, inspectionView, besideView, mapView, previewView, mapPreviewView})
         m_workbench->jobs()->cancel(view);
 
     const auto study = m_workbench->study();
@@ -125,13 +134,23 @@ void LayerInspector::keep(const Scheme& scheme, LayerInspection inspection)
     if (m_known.size() >= mostKept)
         m_known.clear();
     m_known.insert(keyOf(scheme), std::make_shared<const LayerInspection>(std::move(inspection)));
+    if (scheme == m_shown)
+        m_sample.reset();
     Q_EMIT inspected(scheme);
+}
+
+std::shared_ptr<const quantloupe::LayerSample> LayerInspector::preview(const Scheme& scheme) const
+{
+    return m_sample && scheme == m_shown ? m_sample : nullptr;
 }
 
 void LayerInspector::inspect(const Scheme& scheme)
 {
+    m_shown = scheme;
+    m_sample.reset();
+    for (const auto& view : {previewView, inspectionView})
+        m_workbench->jobs()->cancel(view);
     if (find(scheme)) {
-        m_workbench->jobs()->cancel(inspectionView);
         Q_EMIT inspected(scheme);
         return;
     }
@@ -142,6 +161,14 @@ void LayerInspector::inspect(const Scheme& scheme)
         m_wanted = scheme;
         return;
     }
+    startPreview(scheme);
+}
+
+void LayerInspector::startInspection(const Scheme& scheme)
+{
+    const auto source = this->source();
+    if (!source)
+        return;
     m_workbench->jobs()->compute<LayerInspection>(
         this, {tr("Inspect %1").arg(m_tensor), inspectionView, false},
         [source = *source, scheme](std::stop_token stop, Progress& progress) {
@@ -156,6 +183,41 @@ void LayerInspector::inspect(const Scheme& scheme)
             else
                 Q_EMIT failed(QString::fromStdString(quantloupe::describe(inspection.error())));
         });
+}
+
+void LayerInspector::startPreview(const Scheme& scheme)
+{
+    const auto source = this->source();
+    if (!source)
+        return;
+    m_holdBack.start();
+    using Sample = std::optional<quantloupe::LayerSample>;
+    m_workbench->jobs()->compute<Sample>(
+        this, {tr("Preview %1").arg(m_tensor), previewView, false},
+        [source = *source, scheme](std::stop_token stop, Progress&) {
+            return quantloupe::inspectSample(source.tensor(), *source.weights, scheme, stop);
+        },
+        [this, scheme, name = m_tensor](Result<Sample> sample) {
+            if (name != m_tensor || scheme != m_shown || find(scheme))
+                return;
+            startInspection(scheme);
+            // Why a sample cannot be taken is why the tensor cannot be inspected: said there.
+            if (!sample || !*sample)
+                return;
+            m_sample = std::make_shared<const quantloupe::LayerSample>(std::move(**sample));
+            m_sampleShown = false;
+            if (!m_holdBack.isActive())
+                showPreview();
+        });
+}
+
+void LayerInspector::showPreview()
+{
+    // Together where both are there: one redrawing.
+    if (m_sample && m_shown && !std::exchange(m_sampleShown, true))
+        Q_EMIT previewed(*m_shown);
+    if (m_sampledMap)
+        Q_EMIT mapReady(*std::exchange(m_sampledMap, std::nullopt), true);
 }
 
 void LayerInspector::inspectBeside(const std::vector<Scheme>& schemes)
@@ -218,6 +280,21 @@ void LayerInspector::startMap()
         .rows = m_wantedMap->rows ? m_wantedMap->rows : shape.rows,
         .columns = m_wantedMap->rows ? m_wantedMap->columns : shape.columns,
         .cells = {}};
+    m_sampledMap.reset();
+    for (const auto& view : {mapPreviewView, mapView})
+        m_workbench->jobs()->cancel(view);
+    // The weights themselves do not change under a moving control: there is nothing to bridge.
+    if (m_wantedMap->quantity == quantloupe::MapQuantity::Weights || !m_wantedMap->scheme)
+        startExactMap(rectangle);
+    else
+        startMapPreview(rectangle);
+}
+
+void LayerInspector::startExactMap(const WeightMap& rectangle)
+{
+    const auto source = this->source();
+    if (!source || !m_wantedMap)
+        return;
     m_workbench->jobs()->compute<WeightMap>(
         this, {tr("Draw %1").arg(m_tensor), mapView, false},
         [source = *source, wish = *m_wantedMap, rectangle](std::stop_token stop, Progress&) {
@@ -228,11 +305,37 @@ void LayerInspector::startMap()
             if (name != m_tensor)
                 return;
             m_wantedMap.reset();
+            m_sampledMap.reset();
             if (!map) {
                 Q_EMIT failed(QString::fromStdString(quantloupe::describe(map.error())));
                 return;
             }
             m_drawnMap = wish;
-            Q_EMIT mapReady(*map);
+            Q_EMIT mapReady(*map, false);
+        });
+}
+
+void LayerInspector::startMapPreview(const WeightMap& rectangle)
+{
+    const auto source = this->source();
+    if (!source)
+        return;
+    m_holdBack.start();
+    using Sample = std::optional<WeightMap>;
+    m_workbench->jobs()->compute<Sample>(
+        this, {tr("Preview %1").arg(m_tensor), mapPreviewView, false},
+        [source = *source, wish = *m_wantedMap, rectangle](std::stop_token stop, Progress&) {
+            return quantloupe::poolSample(source.tensor(), *source.weights, *wish.scheme, wish.quantity, rectangle,
+                wish.maxHeight, wish.maxWidth, stop);
+        },
+        [this, wish = *m_wantedMap, rectangle, name = m_tensor](Result<Sample> map) {
+            if (name != m_tensor || wish != m_wantedMap)
+                return;
+            startExactMap(rectangle);
+            if (!map || !*map)
+                return;
+            m_sampledMap = std::move(**map);
+            if (!m_holdBack.isActive())
+                showPreview();
         });
 }

@@ -118,12 +118,20 @@ LayerPage::LayerPage(Workbench* workbench, QWidget* parent)
         if (scheme == m_scheme || std::find(m_pinned.begin(), m_pinned.end(), scheme) != m_pinned.end())
             showInspection();
     });
-    connect(m_inspector, &LayerInspector::mapReady, this,
-        [this](const quantloupe::WeightMap& map) { m_map->setMap(map, m_inspector->matrix()); });
+    connect(m_inspector, &LayerInspector::previewed, this, [this](const Scheme& scheme) {
+        if (scheme == m_scheme)
+            showInspection();
+    });
+    connect(m_inspector, &LayerInspector::mapReady, this, [this](const quantloupe::WeightMap& map, bool isPreview) {
+        m_slowMap.stop();
+        m_mapNote->setText(isPreview ? tr("Preview") : QString());
+        m_map->setMap(map, m_inspector->matrix());
+    });
     connect(m_inspector, &LayerInspector::failed, this, [this](const QString& reason) {
         m_slow.stop();
-        m_status->setText(reason);
-        m_status->setToolTip(reason);
+        m_slowMap.stop();
+        m_mapNote->clear();
+        say(reason);
         if (!measurement()) {
             m_errors->setEmptyText(reason);
             m_errors->clear();
@@ -142,9 +150,12 @@ LayerPage::LayerPage(Workbench* workbench, QWidget* parent)
         if (const auto scheme = Scheme::parse(text.toStdString()))
             edit(*scheme);
     });
-    m_slow.setSingleShot(true);
-    m_slow.setInterval(250ms);
-    connect(&m_slow, &QTimer::timeout, this, [this] { m_status->setText(tr("Computing…")); });
+    for (auto* timer : {&m_slow, &m_slowMap}) {
+        timer->setSingleShot(true);
+        timer->setInterval(250ms);
+    }
+    connect(&m_slowMap, &QTimer::timeout, this, [this] { m_mapNote->setText(tr("Computing…")); });
+    connect(&m_slow, &QTimer::timeout, this, [this] { say(tr("Computing…")); });
 }
 
 void LayerPage::showEvent(QShowEvent* event)
@@ -161,6 +172,12 @@ void LayerPage::changeEvent(QEvent* event)
     QWidget::changeEvent(event);
 }
 
+void LayerPage::say(const QString& status)
+{
+    m_status->setText(status);
+    m_status->setVisible(!status.isEmpty());  // without one the facts beside it take the line
+}
+
 void LayerPage::showTensor()
 {
     // A hidden page computes nothing; it catches up when it is shown.
@@ -173,7 +190,7 @@ void LayerPage::showTensor()
     const auto name = m_workbench->currentTensor();
     const auto* tensor = m_workbench->tensor(name);
     m_stack->setCurrentIndex(tensor ? 1 : 0);
-    m_status->clear();
+    say({});
     if (!tensor) {
         m_inspector->setTensor({});
         return;
@@ -232,7 +249,7 @@ void LayerPage::showWeights()
     if (!weights)
         return;
     m_slow.stop();
-    m_status->clear();
+    say({});
     m_survival->setSurvival(weights->survival);
     showInspection();
     drawMap();
@@ -244,21 +261,28 @@ const quantloupe::SchemeMeasurement* LayerPage::measurement() const
         return nullptr;
     if (const auto inspection = m_inspector->find(*m_scheme))
         return &inspection->measurement;
+    if (const auto preview = m_inspector->preview(*m_scheme))
+        return &preview->inspection.measurement;
     return m_workbench->study()->find(m_inspector->tensor().toStdString(), m_scheme->toString());
 }
 
 void LayerPage::showInspection()
 {
     const auto weights = m_inspector->weights();
-    const auto inspection = m_scheme ? m_inspector->find(*m_scheme) : nullptr;
+    const auto exact = m_scheme ? m_inspector->find(*m_scheme) : nullptr;
+    const auto preview = m_scheme && !exact ? m_inspector->preview(*m_scheme) : nullptr;
+    const auto* inspection = exact ? exact.get() : preview ? &preview->inspection : nullptr;
     const auto* measured = measurement();
     // While the next scheme is computed the last one's curves stay: no flicker under a moving control.
     const bool waiting = m_scheme && m_inspector->isLive() && !inspection && !m_viewIsNew;
     if (waiting)
         return;
     m_slow.stop();
-    if (inspection || !m_scheme)
-        m_status->clear();
+    if (preview)
+        say(tr("Preview: %1 of %2 rows")
+                .arg(format::integer(preview->rows), format::integer(m_inspector->matrix().rows)));
+    else if (exact || !m_scheme)
+        say({});
 
     WeightHistogramData histogram;
     std::vector<NamedHistogram> pinnedErrors;
@@ -269,7 +293,8 @@ void LayerPage::showInspection()
         histogram.scheme = textOf(*m_scheme);
     if (inspection) {
         histogram.quantized = inspection->quantizedHistogram;
-        histogram.levels = inspection->levels;
+        if (inspection->levelsShown)
+            histogram.levels = inspection->levels;
     }
     for (const auto& scheme : m_pinned) {
         const auto pinned = m_inspector->find(scheme);
@@ -285,18 +310,20 @@ void LayerPage::showInspection()
     else
         m_errors->clear();
     if (inspection)
-        m_occupancy->setOccupancy(inspection->occupancy, inspection->entropyBits, inspection->levels);
+        m_occupancy->setOccupancy(inspection->occupancy, inspection->entropyBits,
+            inspection->levelsShown ? inspection->levels : std::vector<float>());
     else
         m_occupancy->setOccupancy({}, 0.0);
     m_metrics->setFigures({.tensor = m_workbench->tensor(m_inspector->tensor()),
         .weights = weights.get(),
         .current = measured,
-        .inspection = inspection.get(),
+        .inspection = inspection,
+        .isPreview = preview != nullptr,
         .pinned = lastPinned,
         .pinnedName = m_pinned.empty() ? QString() : textOf(m_pinned.back())});
     if (weights && (inspection || !m_scheme || !m_inspector->isLive()))
         m_viewIsNew = false;
-    m_pin->setEnabled(inspection && m_pinned.size() < mostPinned
+    m_pin->setEnabled(exact && m_pinned.size() < mostPinned
         && std::find(m_pinned.begin(), m_pinned.end(), *m_scheme) == m_pinned.end());
     showChannels();
 }
@@ -358,6 +385,8 @@ void LayerPage::drawMap()
         .columns = view.columns,
         .maxHeight = static_cast<std::uint32_t>(raster.height()),
         .maxWidth = static_cast<std::uint32_t>(raster.width())});
+    if (m_inspector->isDrawing())
+        m_slowMap.start();
 }
 
 void LayerPage::edit(const std::optional<Scheme>& scheme)

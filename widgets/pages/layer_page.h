@@ -48,6 +48,7 @@ private:
     QWidget* makeHeader();
     QWidget* makeBody();
 
+    void say(const QString& status);
     void showTensor();
     void showScheme();
     void showWeights();
@@ -79,6 +80,7 @@ private:
     QWidget* m_pins;
     QHBoxLayout* m_pinLine;
     QComboBox* m_mapQuantity;
+    QLabel* m_mapNote;  ///< what keeps the map from being exact
     QComboBox* m_channelSide;
     QComboBox* m_channelQuantity;
     HistogramPlot* m_histogram;
@@ -89,5 +91,5 @@ private:
     SurvivalPlot* m_survival;
     ChannelPlot* m_channels;
     OccupancyPlot* m_occupancy;
-    QTimer m_slow;  ///< runs until a computation is worth mentioning
+    QTimer m_slow, m_slowMap;  ///< run until a computation is worth mentioning
 };

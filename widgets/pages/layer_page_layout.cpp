@@ -20,6 +20,7 @@
 #include <QComboBox>
 #include <QGridLayout>
 #include <QHBoxLayout>
+#include <QLabel>
 #include <QPushButton>
 #include <QScrollArea>
 #include <QStackedWidget>
@@ -68,6 +69,7 @@ QWidget* LayerPage::makeHeader()
     m_status = new ElidedLabel;
     m_status->setForegroundRole(QPalette::PlaceholderText);
     m_status->setAlignment(Qt::AlignRight | Qt::AlignVCenter);
+    m_status->hide();
 
     m_editor = new SchemeEditor;
     m_keep = new QCheckBox(tr("&Keep as stored"));
@@ -86,14 +88,18 @@ QWidget* LayerPage::makeHeader()
     controls->addWidget(m_editor);
     controls->addWidget(m_keep);
     controls->addWidget(m_pin);
-    controls->addWidget(m_status, 1);
+    controls->addStretch();
+    auto* facts = new QHBoxLayout;
+    facts->setSpacing(8);
+    facts->addWidget(m_facts, 2);
+    facts->addWidget(m_status, 1);
 
     auto* header = new QWidget;
     auto* column = new QVBoxLayout(header);
     column->setContentsMargins(12, 10, 12, 8);
     column->setSpacing(5);
     column->addWidget(m_name);
-    column->addWidget(m_facts);
+    column->addLayout(facts);
     column->addLayout(controls);
     column->addWidget(m_pins);
     return header;
@@ -115,6 +121,8 @@ QWidget* LayerPage::makeBody()
     m_mapQuantity->addItem(tr("Error"), static_cast<int>(MapQuantity::Error));
     m_mapQuantity->addItem(tr("|Error|"), static_cast<int>(MapQuantity::AbsError));
     m_mapQuantity->addItem(tr("Codes"), static_cast<int>(MapQuantity::Codes));
+    m_mapNote = new QLabel;
+    m_mapNote->setForegroundRole(QPalette::PlaceholderText);
     m_channelSide = choice(tr("Channels"), tr("Along which side of the matrix."));
     m_channelSide->addItems({tr("Input"), tr("Output")});
     m_channelQuantity = choice(tr("Quantity per channel"), tr("What is shown per channel."));
@@ -135,7 +143,7 @@ QWidget* LayerPage::makeBody()
     grid->setColumnStretch(1, 1);
     grid->addWidget(sectionOf(m_histogram), 0, 0);
     grid->addWidget(sectionOf(m_errors), 0, 1);
-    grid->addWidget(sectionOf(m_map, {m_mapQuantity}), 1, 0);
+    grid->addWidget(sectionOf(m_map, {m_mapNote, m_mapQuantity}), 1, 0);
     grid->addWidget(
         new Section(tr("Figures"), tr("What the scheme does to this tensor; each row explains itself when pointed at."),
             m_metrics),

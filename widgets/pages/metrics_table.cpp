@@ -137,7 +137,9 @@ MetricsTable::MetricsTable(QWidget* parent)
 
 void MetricsTable::setFigures(const Figures& figures)
 {
-    const auto scheme = figures.current ? QString::fromStdString(figures.current->scheme.toString()) : tr("Quantized");
+    auto scheme = figures.current ? QString::fromStdString(figures.current->scheme.toString()) : tr("Quantized");
+    if (figures.isPreview)
+        scheme = tr("Preview: %1").arg(scheme);
     setHorizontalHeaderLabels(
         {tr("Figure"), tr("As stored"), scheme, figures.pinned ? tr("Minus %1").arg(figures.pinnedName) : QString()});
     setColumnHidden(Difference, !figures.pinned);

@@ -19,6 +19,7 @@ public:
         const quantloupe::WeightStatistics* weights = nullptr;
         const quantloupe::SchemeMeasurement* current = nullptr;
         const quantloupe::LayerInspection* inspection = nullptr;  ///< of the same scheme, where there is one
+        bool isPreview = false;                                   ///< from a sample of rows
         const quantloupe::SchemeMeasurement* pinned = nullptr;
         QString pinnedName {};
     };

@@ -160,6 +160,8 @@ QWidget* SavingsPage::makeControls()
     m_batch->setToolTip(
         tr("Sequences decoded together. Weights are read once for all of them, the KV cache once for each."));
     m_keyValue->setObjectName(QStringLiteral("keyValue"));
+    m_keyValue->setSizeAdjustPolicy(QComboBox::AdjustToMinimumContentsLengthWithIcon);
+    m_keyValue->setMinimumContentsLength(10);
     struct Precision {
         QString name;
         double bits;
@@ -181,7 +183,7 @@ QWidget* SavingsPage::makeControls()
         label->setBuddy(field);
         layout->addWidget(label);
         layout->addWidget(field);
-        layout->addSpacing(10);
+        layout->addSpacing(4);
     }
     layout->addStretch(1);
     return row;

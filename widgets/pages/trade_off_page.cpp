@@ -152,9 +152,9 @@ QWidget* TradeOffPage::makeChanges()
     for (const int column : {PlanChangesModel::Before, PlanChangesModel::After, PlanChangesModel::Change})
         m_changesView->horizontalHeader()->setSectionResizeMode(column, QHeaderView::Interactive);
     m_changesView->setColumnWidth(
-        PlanChangesModel::Before, fontMetrics().horizontalAdvance(QStringLiteral("int4:g32 0")));
+        PlanChangesModel::Before, fontMetrics().horizontalAdvance(QStringLiteral("fp8_e4m3 0")));
     m_changesView->setColumnWidth(
-        PlanChangesModel::After, fontMetrics().horizontalAdvance(QStringLiteral("int4:g32 0")));
+        PlanChangesModel::After, fontMetrics().horizontalAdvance(QStringLiteral("fp8_e4m3 0")));
     m_changesView->setColumnWidth(
         PlanChangesModel::Change, fontMetrics().horizontalAdvance(QStringLiteral("↓ −123 MiB 0")));
     connect(m_changesView, &QTableView::clicked, this,

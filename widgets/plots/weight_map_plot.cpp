@@ -77,6 +77,7 @@ WeightMapPlot::WeightMapPlot(QWidget* parent)
     canvas->yAxis->setLabel(tr("Output channel (row)"));
     canvas->yAxis->setRangeReversed(true);
     canvas->xAxis->setTicker(QSharedPointer<IntegerTicker>::create());
+    canvas->xAxis->ticker()->setTickCount(3);  // four digits side by side need the room
     canvas->yAxis->setTicker(QSharedPointer<IntegerTicker>::create());
     canvas->xAxis->grid()->setVisible(false);
     canvas->yAxis->grid()->setVisible(false);

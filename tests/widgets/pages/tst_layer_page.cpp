@@ -192,6 +192,55 @@ private Q_SLOTS:
         QCOMPARE(figure(*opened->page, "SQNR", 2), QLocale::c().toString(expected, 'f', 2) + QStringLiteral(" dB"));
     }
 
+    /// A slow scheme shows a preview, marked as such, and then the exact figures; never the other way round.
+    void previewComesBeforeASlowResult()
+    {
+        QTemporaryDir folder;
+        const auto workbench = openedWorkbench(folder, {{down, {1024, 2048}}});
+        QVERIFY(workbench);
+        workbench->setDefaultScheme(scheme("int8"));
+        LayerPage page(workbench.get());
+        page.resize(1000, 760);
+        page.show();
+        workbench->select({down});
+        auto* inspector = page.findChild<LayerInspector*>();
+        QTRY_VERIFY_WITH_TIMEOUT(inspector->find(scheme("int8")), 10000);
+
+        QStringList seen;
+        const auto header = [&] { return page.findChild<MetricsTable*>()->horizontalHeaderItem(2)->text(); };
+        connect(inspector, &LayerInspector::previewed, &page, [&] { seen << header(); });
+        connect(inspector, &LayerInspector::inspected, &page, [&] { seen << header(); });
+        workbench->setScheme({down}, scheme("lut4"));
+        QTRY_VERIFY_WITH_TIMEOUT(inspector->find(scheme("lut4")), 60000);
+        QTest::qWait(100);
+        QCOMPARE(seen, (QStringList {QStringLiteral("Preview: lut4"), QStringLiteral("lut4")}));
+        // Known by now: nothing to bridge.
+        seen.clear();
+        workbench->undoStack()->undo();
+        workbench->undoStack()->redo();
+        QTest::qWait(100);
+        QCOMPARE(seen, (QStringList {QStringLiteral("int8"), QStringLiteral("lut4")}));
+    }
+
+    void noLevelTicksWhereWeightsLieBesideThem()
+    {
+        const auto opened = openedPage();
+        QVERIFY(opened);
+        auto* inspector = opened->page->findChild<LayerInspector*>();
+        auto* canvas = opened->page->findChild<HistogramPlot*>()->findChild<QCustomPlot*>();
+        const auto ticks = [&](const char* text) {
+            opened->workbench->setScheme({down}, scheme(text));
+            [&] { QTRY_VERIFY_WITH_TIMEOUT(inspector->find(scheme(text)), 10000); }();
+            QTest::qWait(50);
+            canvas->replot();
+            return canvas->xAxis2->tickVector().size();
+        };
+        QVERIFY(ticks("int3:g32") > 0);
+        QCOMPARE(ticks("int3:g32+hadamard"), 0);
+        QCOMPARE(ticks("int3:g32+biascorr"), 0);
+        QVERIFY(ticks("q4_0") > 0);
+    }
+
     void keepLeavesTheTensorAsStored()
     {
         const auto opened = openedPage();

@@ -7,7 +7,7 @@
 #include "widgets/window/session_mark.h"
 #include "widgets/window/start_page.h"
 
-#include <QComboBox>
+#include <QAction>
 #include <QDir>
 #include <QListWidget>
 #include <QPushButton>
@@ -126,46 +126,6 @@ private Q_SLOTS:
         QCOMPARE(CommandPalette::matches(entries, text, 10), found);
     }
 
-    void schemeEditorSpeaksTheNotation_data()
-    {
-        QTest::addColumn<QString>("given");
-        for (const auto* text : {"int8", "int4:g32:asym:mse", "int3:g48", "nf4:g64", "fp16", "fp8_e4m3:tensor",
-                 "ternary", "int6:channel:symf:p99.5"})
-            QTest::addRow("%s", text) << QString::fromLatin1(text);
-    }
-    void schemeEditorSpeaksTheNotation()
-    {
-        QFETCH(const QString, given);
-        SchemeEditor editor;
-        QSignalSpy edited(&editor, &SchemeEditor::edited);
-        const auto wanted = *Scheme::parse(given.toStdString());
-        editor.setScheme(wanted);
-        QCOMPARE(edited.size(), 0);
-        QCOMPARE(editor.scheme(), wanted);
-        // A hand that chooses what is shown already changes nothing.
-        for (auto* combo : editor.findChildren<QComboBox*>())
-            if (combo->isEnabled() && combo->objectName() != QLatin1String("format"))
-                Q_EMIT combo->activated(combo->currentIndex());
-        QCOMPARE(editor.scheme(), wanted);
-    }
-
-    void schemeEditorOffersOnlyWhatFits()
-    {
-        SchemeEditor editor;
-        const auto combo = [&](const char* name) { return editor.findChild<QComboBox*>(QString::fromLatin1(name)); };
-        editor.setScheme(scheme("int4:g32:asym"));
-        combo("format")->setCurrentText(QStringLiteral("int8"));
-        Q_EMIT combo("format")->activated(combo("format")->currentIndex());
-        QCOMPARE(editor.scheme(), scheme("int8:g32:asym"));  // what the hand chose before stays
-        combo("format")->setCurrentText(QStringLiteral("bf16"));
-        Q_EMIT combo("format")->activated(combo("format")->currentIndex());
-        QCOMPARE(editor.scheme(), scheme("bf16"));
-        QVERIFY(!combo("granularity")->isEnabled());
-        QVERIFY(!combo("symmetry")->isEnabled());
-        QVERIFY(!combo("range")->isEnabled());
-        QCOMPARE(combo("format")->findText(QStringLiteral("q4_k")), -1);  // not built, not offered
-    }
-
     void settingsDialogGivesBackWhatItWasGiven()
     {
         SettingsDialog dialog({ThemeMode::Dark, 1, scheme("int5:g64")});
@@ -193,6 +153,11 @@ private Q_SLOTS:
         list->setCurrentRow(1);
         press(QStringLiteral("Remove"));
         QCOMPARE(dialog.schemes(), (std::vector {scheme("int8"), scheme("nf4")}));
+        // A whole kind at once, none of it twice.
+        for (auto* action : dialog.findChildren<QAction*>())
+            if (action->text() == QStringLiteral("Code book"))
+                action->trigger();
+        QCOMPARE(dialog.schemes(), (std::vector {scheme("int8"), scheme("nf4"), scheme("fp4_bnb")}));
     }
 };
 
