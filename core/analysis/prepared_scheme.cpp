@@ -119,6 +119,13 @@ void PreparedScheme::chooseGrids(std::uint64_t firstRow, std::size_t rowCount, Q
         return;
     }
     scratch.grids.resize(quantizer.gridCount(rowCount));
+    const auto& tile = scratch.tile;
+    if (tile.owner == this && firstRow >= tile.firstRow && firstRow + rowCount <= tile.firstRow + tile.rowCount) {
+        const auto before = static_cast<std::size_t>(firstRow - tile.firstRow) * quantizer.unitsPerRow();
+        std::copy_n(
+            tile.grids.begin() + static_cast<std::ptrdiff_t>(before), scratch.grids.size(), scratch.grids.begin());
+        return;
+    }
     if (halfQuadratic)
         halfQuadratic->fit(scratch.source, scratch.grids);
     else
@@ -133,8 +140,11 @@ bool PreparedScheme::addFused(
     auto scheme = *integers;
     if (scheme.rule == kernels::IntegerRule::Given) {
         scratch.source = tile.weights;
+        scratch.tile.owner = nullptr;
         chooseGrids(tile.firstRow, tile.rowCount, scratch);
         scheme.grids = scratch.grids;
+        if (!grids)
+            scratch.tile = {this, tile.firstRow, tile.rowCount, scratch.grids};
     }
     if (!scratch.pairs)
         scratch.pairs.emplace();

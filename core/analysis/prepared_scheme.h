@@ -21,6 +21,16 @@
 
 namespace quantloupe {
 
+struct PreparedScheme;
+
+/// Grids of a tile that were searched for already: a search can cost a hundred times what it is for.
+struct TileGrids {
+    const PreparedScheme* owner = nullptr;
+    std::uint64_t firstRow = 0;
+    std::size_t rowCount = 0;
+    std::vector<UnitGrid> grids {};
+};
+
 /// Buffers that one task reuses from tile to tile.
 struct QuantizerScratch {
     std::span<const float> source {};  ///< what was quantized: the rows, or what the scheme's transform made of them
@@ -29,6 +39,7 @@ struct QuantizerScratch {
     std::vector<float> quantized {};
     TransformScratch transform {};
     std::optional<kernels::PairedHistogram> pairs {};
+    TileGrids tile {};
 };
 
 /// A quantizer with all that must be known about the whole tensor before its tiles can be worked on one by one.

@@ -49,10 +49,11 @@ void finalCodes(GgmlBlock block, const SmallScales& scales, Values values, std::
     const bool affine = isAffine(block);
     const int levels = block == GgmlBlock::Q3_K ? 4 : 32;
     for (std::size_t i = 0; i < kSuperBlock; ++i) {
-        const float scale = d * static_cast<float>(scales.scale[i / length]);
+        const std::size_t group = i / length;
+        const float scale = d * static_cast<float>(scales.scale[group]);
         if (scale == 0.0F)
             continue;
-        const float minimum = dmin * static_cast<float>(scales.minimum[i / length]);
+        const float minimum = dmin * static_cast<float>(scales.minimum[group]);
         const int code = nearestInteger(affine ? (values[i] + minimum) / scale : values[i] / scale);
         codes[i] = static_cast<std::uint8_t>(affine ? std::clamp(code, 0, affineFormat(block).highestCode)
                                                     : std::clamp(code, -levels, levels - 1) + levels);
@@ -211,9 +212,10 @@ void ggmlDecodeKReference(GgmlBlock block, std::span<const std::byte> blocks, st
         const SmallScales scales = loadScales(block, source);
         const float d = halfToFloat(scales.d), dmin = halfToFloat(scales.dmin);
         for (std::size_t i = 0; i < kSuperBlock; ++i) {
-            const float scale = d * static_cast<float>(scales.scale[i / length]);
+            const std::size_t group = i / length;
+            const float scale = d * static_cast<float>(scales.scale[group]);
             const float value = scale * static_cast<float>(static_cast<int>(codes[i]) - zero);
-            out[start + i] = isAffine(block) ? value - dmin * static_cast<float>(scales.minimum[i / length]) : value;
+            out[start + i] = isAffine(block) ? value - dmin * static_cast<float>(scales.minimum[group]) : value;
         }
     }
 }
