@@ -16,6 +16,7 @@
 #include <QStackedWidget>
 #include <QStyledItemDelegate>
 #include <QTableView>
+#include <QTimer>
 #include <QVBoxLayout>
 
 #include <utility>
@@ -25,6 +26,8 @@ namespace {
 using Findings = std::vector<quantloupe::Finding>;
 
 const QString findingsView = QStringLiteral("overview/findings");
+const QString curesView = QStringLiteral("overview/cures");
+constexpr int curesDelay = 300;  // ms
 
 /// Layer names look like what they are: links.
 class LinkDelegate final : public QStyledItemDelegate
@@ -55,6 +58,7 @@ OverviewPage::OverviewPage(Workbench* workbench, QWidget* parent)
     , m_findings(new FindingsModel(this))
     , m_table(new QTableView)
     , m_findingsNote(new QLabel)
+    , m_cures(new QTimer(this))
 {
     auto* content = new QWidget;
     auto* column = new QVBoxLayout(content);
@@ -78,7 +82,11 @@ OverviewPage::OverviewPage(Workbench* workbench, QWidget* parent)
     layout->setContentsMargins({});
     layout->addWidget(m_stack);
 
+    m_cures->setSingleShot(true);
+    m_cures->setInterval(curesDelay);
+    connect(m_cures, &QTimer::timeout, this, &OverviewPage::tryCures);
     connect(workbench, &Workbench::modelChanged, this, [this] {
+        m_workbench->jobs()->cancel(curesView);
         m_modelStale = m_studyStale = m_findingsStale = true;
         showModel();
     });
@@ -186,6 +194,7 @@ void OverviewPage::findOut()
     if (!m_findingsStale || m_workbench->jobs()->isActive(findingsView))
         return;
     m_findingsStale = false;
+    m_workbench->jobs()->cancel(curesView);
     const auto study = m_workbench->study();
     m_findingsNote->setText(study->weights.empty()
             ? tr("Nothing measured yet")
@@ -204,8 +213,33 @@ void OverviewPage::findOut()
         [this] {
             if (isVisible())
                 findOut();
+            if (!m_findingsStale)
+                m_cures->start();
         },
         Qt::QueuedConnection);
+}
+
+void OverviewPage::tryCures()
+{
+    const auto model = m_workbench->model();
+    const auto study = m_workbench->study();
+    if (!model || study->measurements.empty() || m_findingsStale)
+        return;
+    // What the user waits for comes first.
+    if (m_workbench->jobs()->isBusy()) {
+        m_cures->start();
+        return;
+    }
+    m_workbench->jobs()->compute<Findings>(
+        this, {tr("Try what would help"), curesView, true, true},
+        [model, study](std::stop_token stop, quantloupe::Progress& progress) {
+            return quantloupe::findingsWithCures(*model, *study, stop, progress);
+        },
+        [this, study](quantloupe::Result<Findings> findings) {
+            // The plain findings stay where a tensor could not be read again.
+            if (findings && study == m_workbench->study())
+                m_findings->setFindings(std::move(*findings));
+        });
 }
 
 void OverviewPage::showSelection()

@@ -8,6 +8,7 @@ class ModelCard;
 class QLabel;
 class QStackedWidget;
 class QTableView;
+class QTimer;
 class SizeByRolePlot;
 class WeightRangePlot;
 class Workbench;
@@ -28,6 +29,7 @@ private:
     void showModel();
     void showStudy();
     void findOut();
+    void tryCures();
     void showSelection();
 
     Workbench* m_workbench;
@@ -38,6 +40,7 @@ private:
     FindingsModel* m_findings;
     QTableView* m_table;
     QLabel* m_findingsNote;
+    QTimer* m_cures;  ///< waits until nothing else is being computed
     /// Changes that arrived while the page was hidden, or while findings were being computed.
     bool m_modelStale = true, m_studyStale = true, m_findingsStale = true;
 };

@@ -117,6 +117,20 @@ private Q_SLOTS:
         QCOMPARE(requested.count(), 1);
         QCOMPARE(workbench->currentTensor(), link.data().toString());
 
+        // Once nothing else is computed, what would help is tried and said.
+        Progress progress;
+        const auto cured = findingsWithCures(*workbench->model(), *workbench->study(), {}, progress);
+        QVERIFY(cured && *cured != findingsOf(*workbench->study()));
+        const auto* model = page->findChild<FindingsModel*>();
+        const auto showsCures = [&] {
+            for (std::size_t i = 0; i < cured->size(); ++i)
+                if (model->index(static_cast<int>(i), FindingsModel::Text).data().toString()
+                    != QString::fromStdString((*cured)[i].text))
+                    return false;
+            return model->rowCount() == static_cast<int>(cured->size());
+        };
+        QTRY_VERIFY_WITH_TIMEOUT(showsCures(), 30000);
+
         // A hidden page catches up when it is shown.
         page->hide();
         workbench->select({});
