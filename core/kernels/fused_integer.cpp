@@ -14,7 +14,7 @@
 #include <hwy/foreach_target.h>  // compiles this file once per instruction set
 #include <hwy/cache_control.h>
 #include <hwy/highway.h>
-#include "core/kernels/integer_units-inl.h"
+#include "core/kernels/integer_units_inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE {

@@ -9,7 +9,7 @@
 #define HWY_TARGET_INCLUDE "core/kernels/power_error.cpp"
 #include <hwy/foreach_target.h>  // compiles this file once per instruction set
 #include <hwy/highway.h>
-#include "core/kernels/power-inl.h"
+#include "core/kernels/power_inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE {

@@ -13,8 +13,8 @@
 #define HWY_TARGET_INCLUDE "core/kernels/shrink_search.cpp"
 #include <hwy/foreach_target.h>  // compiles this file once per instruction set
 #include <hwy/highway.h>
-#include "core/kernels/integer_units-inl.h"
-#include "core/kernels/power-inl.h"
+#include "core/kernels/integer_units_inl.h"
+#include "core/kernels/power_inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE {

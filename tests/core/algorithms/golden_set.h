@@ -4,6 +4,8 @@
 
 #include "tests/support/golden_layers.h"
 
+#include <QTest>
+
 #include <cmath>
 #include <span>
 
@@ -22,6 +24,20 @@ struct GoldenSet {
         for (const auto& entry : goldenEntries())
             if (entry.at("method").get<std::string>().rfind(prefix, 0) == 0)
                 entries.push_back(entry);
+    }
+
+    /// One row per entry for a function that takes its index, or one of −1 where the set is not present.
+    /// False: other entries than expected.
+    bool addRows(std::size_t expected) const
+    {
+        QTest::addColumn<int>("index");
+        for (std::size_t i = 0; i < entries.size(); ++i)
+            QTest::addRow("%s %s", entries[i].at("case").get<std::string>().c_str(),
+                entries[i].at("method").get<std::string>().c_str())
+                << int(i);
+        if (entries.empty())
+            QTest::newRow("absent") << -1;
+        return entries.empty() || entries.size() == expected;
     }
 
     template<class T>

@@ -115,16 +115,8 @@ private Q_SLOTS:
 
     void golden_data()
     {
-        QTest::addColumn<int>("index");
         m_golden.emplace("had_rtn_");
-        for (std::size_t i = 0; i < m_golden->entries.size(); ++i)
-            QTest::addRow("%s %s", m_golden->entries[i].at("case").get<std::string>().c_str(),
-                m_golden->entries[i].at("method").get<std::string>().c_str())
-                << int(i);
-        if (m_golden->entries.empty())
-            QTest::newRow("absent") << -1;
-        else
-            QCOMPARE(m_golden->entries.size(), std::size_t(12));
+        QVERIFY(m_golden->addRows(12));
     }
     void golden()
     {
