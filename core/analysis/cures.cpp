@@ -4,6 +4,7 @@
 #include "core/algorithms/combinations.h"
 #include "core/analysis/cure_candidates.h"
 #include "core/analysis/measure.h"
+#include "core/analysis/spread_rows.h"
 #include "core/schemes/format_traits.h"
 
 #include <algorithm>
@@ -38,21 +39,14 @@ struct OwnedTensor {
     OwnedTensor& operator=(const OwnedTensor&) = delete;
 };
 
-/// Rows in whole bands of `bandRows`, evenly spaced; empty when these would be all.
+/// Empty when it would be all rows.
 std::vector<std::uint64_t> rowsToSample(const MatrixShape& shape, std::uint64_t bandRows)
 {
     if (shape.elements() <= mostCureWeights)
         return {};
-    const auto bands = (shape.rows + bandRows - 1) / bandRows;
-    const auto wanted = std::max<std::uint64_t>(1, mostCureWeights / shape.columns / bandRows);
-    if (wanted >= bands)
-        return {};
-    std::vector<std::uint64_t> rows;
-    for (std::uint64_t i = 0; i < wanted; ++i) {
-        const auto first = bands * i / wanted * bandRows;
-        for (auto row = first; row < std::min(first + bandRows, shape.rows); ++row)
-            rows.push_back(row);
-    }
+    auto rows = spreadRows(shape, bandRows, mostCureWeights);
+    if (rows.size() == shape.rows)
+        rows.clear();
     return rows;
 }
 

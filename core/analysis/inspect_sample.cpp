@@ -3,6 +3,7 @@
 
 #include "core/algorithms/combinations.h"
 #include "core/analysis/measure.h"
+#include "core/analysis/spread_rows.h"
 #include "core/number_formats/quantizer.h"
 #include "core/schemes/format_traits.h"
 
@@ -34,19 +35,6 @@ bool searchesUnits(const Scheme& scheme)
         || uses(scheme, Algorithm::Hqq);
 }
 
-std::vector<std::uint64_t> rowsToSample(const MatrixShape& shape, std::uint64_t bandRows, std::uint64_t weights)
-{
-    const auto allBands = (shape.rows + bandRows - 1) / bandRows;
-    const auto bands = std::clamp<std::uint64_t>(weights / (bandRows * shape.columns), 1, allBands);
-    std::vector<std::uint64_t> rows;
-    for (std::uint64_t band = 0; band < bands; ++band) {
-        const auto first = band * allBands / bands * bandRows;
-        for (auto row = first; row < std::min(first + bandRows, shape.rows); ++row)
-            rows.push_back(row);
-    }
-    return rows;
-}
-
 Result<std::optional<SampledTensor>> takeSample(
     const ModelTensor& tensor, const WeightStatistics& weights, const Scheme& scheme, const std::stop_token& stop)
 {
@@ -59,7 +47,7 @@ Result<std::optional<SampledTensor>> takeSample(
     if (uses(scheme, Algorithm::Equalization) || shape.elements() < worthwhile * sampledWeights)
         return std::nullopt;
     const auto rows =
-        rowsToSample(shape, quantizer->rowsPerUnit(), searchesUnits(scheme) ? searchedWeights : sampledWeights);
+        spreadRows(shape, quantizer->rowsPerUnit(), searchesUnits(scheme) ? searchedWeights : sampledWeights);
     const auto columns = static_cast<std::size_t>(shape.columns);
     if (rows.size() * columns * worthwhile > shape.elements())
         return std::nullopt;
