@@ -134,6 +134,36 @@ HWY_INLINE V reduceEight(D d, const V* v, const Op& op)
 }
 #endif
 
+// Range of a long unit, taken while the one before it is measured: memory and arithmetic wait for each other no more.
+// With short units it would cost more than it hides.
+struct RangeAhead {
+    HWY_ALIGN float low[8], high[8];  // smallest and largest of each lane
+    const float* weights;             // null: there is nothing to look at
+    double signal;                    // Σw² so far
+
+    static bool canTake(const Units& units, std::size_t total)
+    {
+        return wideLanes == 8 && units.length >= blockLength && units.length % (4 * wideLanes) == 0
+            && units.length == total;
+    }
+    void begin(const float* unit)
+    {
+        const Wide d;
+        weights = unit;
+        signal = 0.0;
+        const auto none = hn::Set(d, std::numeric_limits<float>::infinity());
+        hn::Store(none, d, low);
+        hn::Store(hn::Neg(none), d, high);
+    }
+    double settle(Units& units) const
+    {
+        const Wide d;
+        units.low[0] = hn::GetLane(hn::MinOfLanes(d, hn::Load(d, low))) + 0.0F;
+        units.high[0] = hn::GetLane(hn::MaxOfLanes(d, hn::Load(d, high))) + 0.0F;
+        return signal;
+    }
+};
+
 // Ranges of all units of a stretch. Returns Σw², which is not finite where a weight is not.
 inline double FindRanges(const float* HWY_RESTRICT weights, std::size_t total, Units& units)
 {
