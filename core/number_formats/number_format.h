@@ -72,7 +72,8 @@ struct RowMethods {
 struct NumberFormat {
     std::span<const Format> formats;
     /// What of this scheme is not built or makes no sense, as a clause such as "entropy ranges need more weights than
-    /// a group has"; empty if all is well. Granularity and algorithms are looked at by Quantizer::create().
+    /// a group has"; empty if all is well. Granularity is looked at by Quantizer::create(), algorithms by whoever
+    /// prepares the rows.
     std::string (*refusal)(const Scheme& scheme);
     /// 0 above 65,536.
     std::size_t (*codeCount)(const Scheme& scheme);

@@ -29,8 +29,8 @@ struct NumberFormat;
 class Quantizer
 {
 public:
-    /// Errors: Unsupported, naming what is not built yet (format, granularity, range, symmetry, scale storage,
-    /// algorithm), or why the parts of the scheme make no sense together.
+    /// Errors: Unsupported, naming what is not built (format), or why the parts of the scheme make no sense together
+    /// (granularity, range, symmetry, scale storage). Algorithms are not looked at: they surround what is done here.
     static Result<Quantizer> create(const Scheme& scheme, std::size_t columns);
 
     /// What errors in each column weigh, ≥ 0: for searches of ranges (mse), tables and blocks. One value per column.

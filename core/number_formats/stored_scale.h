@@ -7,9 +7,9 @@ namespace quantloupe {
 
 /// The value nearest to a scale > 0 that its storage holds, never 0: what decoding will see, so grids are made of it.
 /// sbf16: round to nearest even. se8m0: the next power of two that is not smaller, so that nothing is clipped
-/// (OCP MX 1.0 stores 2⁻¹²⁷ … 2¹²⁷). s32: itself. s16 and s8: itself, too. Why: FP16 keeps eleven bits of a scale,
-/// which the original implementations do not apply when they choose codes (the golden results hold FP32 scales);
-/// what it costs is below a thousandth of the error. s8 rounds all scales of a tensor together: double_quantization.h.
+/// (OCP MX 1.0 stores 2⁻¹²⁷ … 2¹²⁷). s32: itself. s16: itself, too, as the original implementations do not round scales
+/// to FP16 when they choose codes; packed_matrix.h rounds them where bytes are written. s8 rounds all scales of a
+/// tensor together: double_quantization.h.
 float storedScale(ScaleStorage storage, float scale);
 
 /// storedScale(), lowered until scale × steps is finite: only scales near the end of float's range ever are.

@@ -111,8 +111,8 @@ enum class Algorithm : std::uint8_t {
 
 /// One quantization scheme: a value with a one-line notation (docs: README, "Scheme notation").
 ///
-/// Scale storage is what the scales take in a file; it counts in every size. Grids are computed in FP32, as the
-/// original implementations do when they choose codes; a checkpoint writer rounds scales where its format does.
+/// Scale storage is what the scales take in a file; it counts in every size. Codes are chosen by scales rounded to it,
+/// but for FP16, which the original implementations leave out too: whoever writes bytes rounds to that.
 struct Scheme {
     Format format = Format::Int8;
     Granularity granularity {};
@@ -131,7 +131,7 @@ struct Scheme {
     std::string toString() const;
 
     /// Exact bytes of a matrix under this scheme: packed codes (rows padded to whole bytes), scales, zero points,
-    /// minimums, block padding.
+    /// minimums, block padding, and the factor and shift that biascorr gives each output channel.
     std::uint64_t storedBytes(const MatrixShape& shape) const;
     /// storedBytes × 8 / elements. An integer zero point counts its code width, a floating minimum the scale storage.
     double bitsPerWeight(const MatrixShape& shape) const;
