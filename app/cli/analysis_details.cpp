@@ -86,8 +86,7 @@ Result<std::vector<Json>> resultDetails(
         });
         if (!inspection)
             return tl::unexpected(inspection.error());
-        if (tensor.view.owner)
-            tensor.view.owner->release(tensor.view.bytes);
+        releaseBytes(tensor.view);
         details.push_back(detailsJson(*inspection));
         ++progress.doneItems;
     }

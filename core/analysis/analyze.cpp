@@ -19,6 +19,9 @@ namespace {
 Result<TensorMeasurement> measureTensor(const Model& model, const ModelTensor& tensor, std::span<const Scheme> schemes,
     std::stop_token stop, const ProgressShare& progress)
 {
+    const auto held = holdReadable(tensor, stop);  // once for both
+    if (!held)
+        return tl::unexpected(held.error());
     // Both passes over the weights take about as long as one scheme.
     const auto [first, second] = progress.split(1.0 / (1.0 + static_cast<double>(schemes.size())));
     auto weights = measureWeights(tensor, stop, first);
@@ -72,8 +75,7 @@ Result<void> analyze(const Model& model, std::span<const WorkUnit> work, unsigne
             [&] { return measureTensor(model, tensor, unit.schemes, stop, ProgressShare(progress, tensor.bytes())); });
         if (!measured)
             return tl::unexpected(measured.error());
-        if (tensor.view.owner)
-            tensor.view.owner->release(tensor.view.bytes);
+        releaseBytes(tensor.view);
         if (auto taken = sink(std::move(*measured)); !taken)
             return taken;
         ++progress.doneItems;

@@ -257,8 +257,9 @@ Result<std::vector<Cure>> tryAll(const Trial& trial, std::span<const CureCandida
 Result<std::vector<Cure>> tryCures(const ModelTensor& tensor, const WeightStatistics& weights, const Scheme& scheme,
     const Model* model, std::stop_token stop, Progress& progress)
 {
-    if (auto readable = requireReadable(tensor); !readable)
-        return tl::unexpected(readable.error());
+    const auto held = holdReadable(tensor, stop);
+    if (!held)
+        return tl::unexpected(held.error());
     const auto shape = matrixShape(tensor.view);
     const auto candidates = cureCandidates(scheme, shape);
     constexpr std::size_t others = 6;  // the weights, the scheme itself and the passes of both mixtures

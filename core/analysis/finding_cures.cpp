@@ -114,8 +114,7 @@ Result<std::vector<Finding>> findingsWithCures(
                 return tl::unexpected(cures.error());
             if (cures)
                 tried[key] = std::move(*cures);
-            if (patient.tensor->view.owner)
-                patient.tensor->view.owner->release(patient.tensor->view.bytes);
+            releaseBytes(patient.tensor->view);
             ++progress.doneItems;
         }
         complete(*patient.finding, patient.measured->scheme, tried[key]);

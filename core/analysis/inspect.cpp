@@ -108,8 +108,9 @@ std::vector<float> typicalLevels(const ModelTensor& tensor, const WeightStatisti
 Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStatistics& weights, const Scheme& scheme,
     std::stop_token stop, Progress& progress, const Model* model)
 {
-    if (auto readable = requireReadable(tensor); !readable)
-        return tl::unexpected(readable.error());
+    const auto held = holdReadable(tensor, stop);
+    if (!held)
+        return tl::unexpected(held.error());
     // Statistics may come from a study, which keeps whatever was written to it.
     if (!isFillable(weights.histogram))
         return failure(ErrorCode::Malformed, tensor.name,

@@ -38,8 +38,9 @@ bool searchesUnits(const Scheme& scheme)
 Result<std::optional<SampledTensor>> takeSample(
     const ModelTensor& tensor, const WeightStatistics& weights, const Scheme& scheme, const std::stop_token& stop)
 {
-    if (auto readable = requireReadable(tensor); !readable)
-        return tl::unexpected(readable.error());
+    const auto held = holdReadable(tensor, stop);
+    if (!held)
+        return tl::unexpected(held.error());
     const auto shape = matrixShape(tensor.view);
     const auto quantizer = Quantizer::create(scheme, static_cast<std::size_t>(shape.columns));
     if (!quantizer)

@@ -79,8 +79,9 @@ Result<std::vector<SchemeMeasurement>> measureErrors(const ModelTensor& tensor, 
 Result<std::vector<SchemeMeasurement>> measureSchemes(const ModelTensor& tensor, const WeightStatistics& weights,
     std::span<const Scheme> schemes, const Model* model, std::stop_token stop, const ProgressShare& progress)
 {
-    if (auto readable = requireReadable(tensor); !readable)
-        return tl::unexpected(readable.error());
+    const auto held = holdReadable(tensor, stop);
+    if (!held)
+        return tl::unexpected(held.error());
     auto remaining = progress;
     const auto prepared = prepareSchemes(tensor, weights, schemes, model, stop, remaining);
     if (!prepared)

@@ -28,15 +28,15 @@ double choosePivot(const ModelTensor& tensor)
 
 }  // namespace
 
-Result<void> requireReadable(const ModelTensor& tensor)
+Result<HeldBytes> holdReadable(const ModelTensor& tensor, std::stop_token stop)
 {
-    if (!traitsOf(tensor.view.dtype).decodable)
+    if (!tensor.view.decodable())
         return failure(ErrorCode::Unsupported, tensor.name,
             "weights of type " + std::string(nameOf(tensor.view.dtype)) + " cannot be decoded yet");
     if (tensor.view.owner && tensor.view.owner->hasShrunk())
         return failure(ErrorCode::Truncated, tensor.view.owner->path().string(),
             "became shorter after it was opened: the weights of " + tensor.name + " may be gone");
-    return {};
+    return holdBytes(tensor.view, std::move(stop));
 }
 
 RowSample sampleRows(const ModelTensor& tensor, std::size_t count)
@@ -56,8 +56,9 @@ RowSample sampleRows(const ModelTensor& tensor, std::size_t count)
 
 Result<WeightStatistics> measureWeights(const ModelTensor& tensor, std::stop_token stop, const ProgressShare& progress)
 {
-    if (auto readable = requireReadable(tensor); !readable)
-        return tl::unexpected(readable.error());
+    const auto held = holdReadable(tensor, stop);
+    if (!held)
+        return tl::unexpected(held.error());
     const auto shape = matrixShape(tensor.view);
     const double pivot = choosePivot(tensor);
     const auto [firstHalf, secondHalf] = progress.split(0.5);

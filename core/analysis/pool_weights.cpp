@@ -113,8 +113,9 @@ Result<WeightMap> poolWeights(const ModelTensor& tensor, const WeightStatistics&
     MapQuantity quantity, const WeightMap& rectangle, std::uint32_t maxHeight, std::uint32_t maxWidth,
     std::stop_token stop, const Model* model)
 {
-    if (auto readable = requireReadable(tensor); !readable)
-        return tl::unexpected(readable.error());
+    const auto held = holdReadable(tensor, stop);
+    if (!held)
+        return tl::unexpected(held.error());
     const auto shape = matrixShape(tensor.view);
     auto map = layOut(rectangle, quantity, shape, maxHeight, maxWidth);
 

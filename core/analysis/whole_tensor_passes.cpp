@@ -107,7 +107,7 @@ Result<void> equalize(WeightTransform& transform, const ModelTensor& tensor, con
         return {};
     const bool isProducer = pair->producer == index;
     const auto& partner = model.tensors[isProducer ? pair->consumer : pair->producer];
-    if (!traitsOf(partner.view.dtype).decodable)
+    if (!partner.view.decodable())
         return {};
     const auto other = sizesOf(partner, std::move(stop));
     if (!other)

@@ -2,6 +2,7 @@
 #include "core/base/mapped_file.h"
 
 #include <cerrno>
+#include <cstdlib>
 #include <utility>
 
 #include <fcntl.h>
@@ -30,9 +31,14 @@ Result<std::shared_ptr<const MappedFile>> MappedFile::open(const std::filesystem
     const Descriptor file {::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
     if (file.number < 0)
         return systemFailure(ErrorCode::CannotOpen, path);
+    return map(file.number, path);
+}
+
+Result<std::shared_ptr<const MappedFile>> MappedFile::map(int descriptor, const std::filesystem::path& path)
+{
     struct stat status {
     };
-    if (::fstat(file.number, &status) != 0)
+    if (::fstat(descriptor, &status) != 0)
         return systemFailure(ErrorCode::CannotOpen, path);
     if (!S_ISREG(status.st_mode))
         return failure(ErrorCode::CannotOpen, path.string(), "not a regular file");
@@ -40,7 +46,7 @@ Result<std::shared_ptr<const MappedFile>> MappedFile::open(const std::filesystem
     const auto size = static_cast<std::size_t>(status.st_size);
     void* address = nullptr;
     if (size > 0) {  // mmap() refuses a length of zero
-        address = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file.number, 0);
+        address = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, descriptor, 0);
         if (address == MAP_FAILED)
             return systemFailure(ErrorCode::CannotOpen, path);
     }
@@ -87,6 +93,58 @@ bool MappedFile::hasShrunk() const
     };
     return ::stat(m_path.c_str(), &status) == 0 && status.st_dev == m_device && status.st_ino == m_node
         && static_cast<std::uint64_t>(status.st_size) < m_bytes.size();
+}
+
+Result<TemporaryFile> TemporaryFile::create()
+{
+    const char* chosen = std::getenv("TMPDIR");
+    const std::filesystem::path folder = chosen != nullptr && *chosen != '\0' ? chosen : "/var/tmp";
+    // Not every file system makes files without a name; where not, the name goes at once.
+    int descriptor = ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, S_IRUSR | S_IWUSR);
+    if (descriptor < 0) {
+        auto name = (folder / "quantloupe-XXXXXX").string();
+        descriptor = ::mkostemp(name.data(), O_CLOEXEC);
+        if (descriptor < 0)
+            return systemFailure(ErrorCode::CannotWrite, folder);
+        ::unlink(name.c_str());
+    }
+    return TemporaryFile(folder, descriptor);
+}
+
+TemporaryFile::TemporaryFile(std::filesystem::path folder, int descriptor)
+    : m_folder(std::move(folder))
+    , m_descriptor(descriptor)
+{
+}
+
+TemporaryFile::TemporaryFile(TemporaryFile&& other) noexcept
+    : m_folder(std::move(other.m_folder))
+    , m_descriptor(std::exchange(other.m_descriptor, -1))
+{
+}
+
+TemporaryFile::~TemporaryFile()
+{
+    if (m_descriptor >= 0)
+        ::close(m_descriptor);
+}
+
+Result<void> TemporaryFile::append(Bytes bytes)
+{
+    while (!bytes.empty()) {
+        const auto written = ::write(m_descriptor, bytes.data(), bytes.size());
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            return systemFailure(ErrorCode::CannotWrite, m_folder);
+        bytes = bytes.subspan(static_cast<std::size_t>(written));
+    }
+    return {};
+}
+
+Result<std::shared_ptr<const MappedFile>> TemporaryFile::map() const
+{
+    return MappedFile::map(m_descriptor, m_folder);
 }
 
 }  // namespace quantloupe

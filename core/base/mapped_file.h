@@ -42,11 +42,36 @@ public:
     bool hasShrunk() const;
 
 private:
+    friend class TemporaryFile;
+    static Result<std::shared_ptr<const MappedFile>> map(int descriptor, const std::filesystem::path& path);
     MappedFile(std::filesystem::path path, Bytes bytes, std::uint64_t device, std::uint64_t node);
 
     std::filesystem::path m_path;
     Bytes m_bytes;
     std::uint64_t m_device, m_node;  ///< identity of the file on its system
+};
+
+/// A file without a name, gone with its last map: for bytes that must be unpacked before they can be read. It lies in
+/// the folder that TMPDIR names, else in /var/tmp, which is on disk where /tmp may be memory.
+/// Errors: CannotWrite (no such folder, no room).
+class TemporaryFile
+{
+public:
+    static Result<TemporaryFile> create();
+
+    TemporaryFile(TemporaryFile&& other) noexcept;
+    TemporaryFile& operator=(TemporaryFile&&) = delete;
+    ~TemporaryFile();
+
+    Result<void> append(Bytes bytes);
+    /// What was appended so far, mapped read-only.
+    Result<std::shared_ptr<const MappedFile>> map() const;
+
+private:
+    TemporaryFile(std::filesystem::path folder, int descriptor);
+
+    std::filesystem::path m_folder;  ///< named in errors
+    int m_descriptor;
 };
 
 }  // namespace quantloupe

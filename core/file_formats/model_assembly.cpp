@@ -48,7 +48,7 @@ void warnOfUndecodable(Model& model)
 {
     std::map<std::string_view, std::size_t> counts;
     for (const auto& tensor : model.tensors)
-        if (!traitsOf(tensor.view.dtype).decodable)
+        if (!tensor.view.decodable())
             ++counts[nameOf(tensor.view.dtype)];
     if (counts.empty())
         return;

@@ -6,17 +6,19 @@
 namespace quantloupe {
 namespace {
 
-/// Of integer and packed types the values are codes, not weights; e8m0 holds the scales of others.
-bool holdsWeights(DType type)
+/// Of plain integers the values are codes or counts, not weights; e8m0 holds the scales of others.
+bool holdsWeights(const TensorView& view)
 {
-    switch (type) {
+    if (view.decoder && !view.decoder->description().empty())
+        return true;
+    switch (view.dtype) {
     case DType::F64:
     case DType::F32:
     case DType::F16:
     case DType::BF16:
     case DType::F8_E4M3:
-    case DType::F8_E5M2: return traitsOf(type).decodable;
-    default: return false;
+    case DType::F8_E5M2: return view.decodable();
+    default: return isBlockType(view.dtype) && view.decodable();
     }
 }
 
@@ -26,7 +28,7 @@ bool ModelTensor::quantizable() const
 {
     if (parts.role == TensorRole::Norm || parts.role == TensorRole::Bias || parts.role == TensorRole::Position)
         return false;
-    return view.shape.size() >= 2 && view.elements() > 0 && holdsWeights(view.dtype);
+    return view.shape.size() >= 2 && view.elements() > 0 && holdsWeights(view);
 }
 
 std::uint64_t Model::parameters() const

@@ -23,7 +23,7 @@ struct ModelTensor {
     std::uint64_t offset = 0;  ///< first byte, from the start of that file
 
     std::uint64_t parameters() const { return view.elements(); }
-    std::uint64_t bytes() const { return view.bytes.size(); }
+    std::uint64_t bytes() const { return view.byteSize(); }
     /// A decodable weight matrix: rank ≥ 2, at least one element, not a norm, position table or bias.
     bool quantizable() const;
 };

@@ -58,7 +58,8 @@ void decodeFloat4(const std::byte* source, std::size_t first, std::size_t stride
     }
 }
 
-/// `count` elements from element `first` on, `stride` apart.
+}  // namespace
+
 void decodeElements(
     DType dtype, const std::byte* data, std::size_t first, std::size_t stride, std::size_t count, float* out)
 {
@@ -99,18 +100,50 @@ void decodeElements(
     assert(!"dtype that traitsOf() calls decodable without a decoder");
 }
 
+namespace {
+
+/// Rows of a matrix that is stored by columns, `stride` elements apart: row r begins at element `first` + r.
+void transposeRows(DType dtype, const std::byte* data, std::uint64_t first, std::uint64_t stride, std::uint64_t columns,
+    std::span<float> out)
+{
+    constexpr std::size_t channelsAtOnce = 64;
+    const auto rows = out.size() / columns;
+    std::array<float, channelsAtOnce> run;
+    for (std::size_t begin = 0; begin < rows; begin += channelsAtOnce) {
+        const auto count = std::min(channelsAtOnce, rows - begin);
+        for (std::uint64_t column = 0; column < columns; ++column) {
+            decodeElements(dtype, data, first + column * stride + begin, 1, count, run.data());
+            for (std::size_t i = 0; i < count; ++i)
+                out[(begin + i) * columns + column] = run[i];
+        }
+    }
+}
+
 }  // namespace
 
 void decodeRows(const TensorView& view, std::uint64_t firstRow, std::uint64_t rowCount, std::span<float> out)
 {
     const auto [rows, columns] = matrixShape(view);
-    assert(traitsOf(view.dtype).decodable && firstRow + rowCount <= rows && out.size() == rowCount * columns);
+    assert(view.decodable() && firstRow + rowCount <= rows && out.size() == rowCount * columns);
+    if (view.decoder)
+        return view.decoder->decodeRows(firstRow, rowCount, out);
+    const auto held = view.deferred ? view.deferred->held() : nullptr;
+    assert(!view.deferred || held);
+    const auto* data = held ? held->bytes().data() : view.bytes.data();
     if (!view.transposed) {
-        decodeElements(view.dtype, view.bytes.data(), firstRow * columns, 1, rowCount * columns, out.data());
+        decodeElements(view.dtype, data, firstRow * columns, 1, rowCount * columns, out.data());
         return;
     }
-    for (std::uint64_t row = 0; row < rowCount; ++row)
-        decodeElements(view.dtype, view.bytes.data(), firstRow + row, rows, columns, out.data() + row * columns);
+    // Runs of neighbouring output channels lie together. Of a stack, each matrix by itself.
+    const auto channels = view.shape.back();
+    const auto end = firstRow + rowCount;
+    for (auto row = firstRow; row < end;) {
+        const auto matrixEnd = std::min(end, (row / channels + 1) * channels);
+        const auto count = static_cast<std::size_t>(matrixEnd - row);
+        transposeRows(view.dtype, data, row / channels * channels * columns + row % channels, channels, columns,
+            out.subspan(static_cast<std::size_t>((row - firstRow) * columns), count * columns));
+        row = matrixEnd;
+    }
 }
 
 std::span<const float> rowsOf(
@@ -118,9 +151,11 @@ std::span<const float> rowsOf(
 {
     const auto columns = matrixShape(view).columns;
     const auto count = static_cast<std::size_t>(rowCount * columns);
-    const auto* stored = view.bytes.data() + firstRow * columns * sizeof(float);
-    if (view.dtype == DType::F32 && !view.transposed && reinterpret_cast<std::uintptr_t>(stored) % alignof(float) == 0)
-        return {reinterpret_cast<const float*>(stored), count};
+    if (view.dtype == DType::F32 && !view.transposed && !view.decoder && !view.deferred) {
+        const auto* stored = view.bytes.data() + firstRow * columns * sizeof(float);
+        if (reinterpret_cast<std::uintptr_t>(stored) % alignof(float) == 0)
+            return {reinterpret_cast<const float*>(stored), count};
+    }
     buffer.resize(count);
     decodeRows(view, firstRow, rowCount, buffer);
     return buffer;

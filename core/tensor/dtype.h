@@ -74,6 +74,12 @@ inline std::string_view nameOf(DType type)
     return traitsOf(type).name;
 }
 
+/// One of ggml's block types, q4_0 and on: weights with their scales.
+inline bool isBlockType(DType type)
+{
+    return type >= DType::Q4_0;
+}
+
 /// Bits per element, block overhead included: 4.5 for q4_0.
 double bitsPerElement(DType type);
 

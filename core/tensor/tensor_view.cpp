@@ -26,12 +26,33 @@ MatrixShape matrixShape(const TensorView& view)
         return {1, 1};
     if (view.shape.size() == 1)
         return {1, view.shape[0]};
-    if (view.shape.size() == 2 && view.transposed)
-        return {view.shape[1], view.shape[0]};
+    if (view.transposed && (view.convolution || view.shape.size() == 2))
+        return {view.shape.back(), view.shape.back() == 0 ? 0 : elements / view.shape.back()};
+    if (view.transposed) {  // a stack
+        const auto columns = view.shape[view.shape.size() - 2];
+        return {columns == 0 ? 0 : elements / columns, columns};
+    }
     if (view.convolution)
         return {view.shape[0], view.shape[0] == 0 ? 0 : elements / view.shape[0]};
     const auto columns = view.shape.back();
     return {columns == 0 ? 0 : elements / columns, columns};
+}
+
+Result<HeldBytes> holdBytes(const TensorView& view, std::stop_token stop)
+{
+    if (view.deferred)
+        return view.deferred->hold(std::move(stop));
+    return view.owner;
+}
+
+void releaseBytes(const TensorView& view)
+{
+    if (view.decoder)
+        view.decoder->release();
+    if (const auto held = view.deferred ? view.deferred->held() : nullptr)
+        held->release(held->bytes());
+    else if (view.owner && !view.bytes.empty())
+        view.owner->release(view.bytes);
 }
 
 }  // namespace quantloupe

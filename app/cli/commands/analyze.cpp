@@ -60,7 +60,7 @@ std::vector<std::string> leftOut(const Session& session, const Model& model)
 {
     std::map<std::string_view, std::size_t> counts;
     for (const auto& tensor : model.tensors)
-        if (session.wants(tensor.name) && tensor.view.shape.size() > 1 && !traitsOf(tensor.view.dtype).decodable)
+        if (session.wants(tensor.name) && tensor.view.shape.size() > 1 && !tensor.view.decodable())
             ++counts[nameOf(tensor.view.dtype)];
     std::vector<std::string> sentences;
     for (const auto& [type, count] : counts)

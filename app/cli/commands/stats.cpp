@@ -79,8 +79,7 @@ Result<void> measure(const Session& session, const Model& model, const std::vect
         } else {
             found.add(measurement);
         }
-        if (tensor.view.owner)
-            tensor.view.owner->release(tensor.view.bytes);
+        releaseBytes(tensor.view);
         ++progress.doneItems;
     }
     return {};
@@ -104,7 +103,7 @@ Result<void> stats(const Session& session, const StatsOptions& options)
         const auto& tensor = (*model)->tensors[i];
         if (!session.wants(tensor.name))
             continue;
-        if (!traitsOf(tensor.view.dtype).decodable) {
+        if (!tensor.view.decodable()) {
             warnings.push_back(
                 tensor.name + " is left out: " + std::string(nameOf(tensor.view.dtype)) + " is not decoded yet");
             continue;
