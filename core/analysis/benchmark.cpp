@@ -94,6 +94,10 @@ std::vector<Timed> operationsOf(Bench& bench)
                               bench.checksum += kernels::readMemory(bench.whole.tensor().view.bytes);
                               return {};
                           }});
+    operations.push_back({.name = "memory read, four streams", .run = [&bench]() -> Result<void> {
+                              bench.checksum += kernels::readMemoryInStreams(bench.whole.tensor().view.bytes);
+                              return {};
+                          }});
     for (const auto* tensor : {&bench.whole, &bench.brain, &bench.half})
         operations.push_back({.name = "decode " + std::string(nameOf(tensor->tensor().view.dtype)),
             .run = [&bench, tensor] { return decodeAll(tensor->tensor(), bench.buffer); }});

@@ -20,7 +20,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 // Weights that are summed in float lanes, and about as many are looked at before they are quantized.
 constexpr std::size_t blockLength = 1'024;
 constexpr std::size_t maxUnits = 64;
-constexpr std::size_t prefetchDistance = 4'096;  // floats: a page is fetched while the one before it is worked on
+constexpr std::size_t prefetchDistance = 1'024;  // floats: a page is fetched while the one before it is worked on
 
 // Eight lanes where there are as many: a unit of a group is rarely much longer.
 using Wide = hn::CappedTag<float, 8>;
