@@ -162,12 +162,10 @@ private Q_SLOTS:
     void configSaysMore()
     {
         const auto file = parseModelConfig(
-            R"({"model_type":"llava","text_config":{"tie_word_embeddings":true},"quantization_config":{"quant_method":"awq"}})",
-            "c");
+            R"({"model_type":"llava","text_config":{"tie_word_embeddings":true}})", "c");
         QVERIFY(file);
         QCOMPARE(file->config.architecture, std::string("llava"));
         QVERIFY(file->tied == true && file->config.tiedEmbeddings);
-        QCOMPARE(file->quantizationMethod, std::string("awq"));
     }
 
     void brokenConfig_data()
