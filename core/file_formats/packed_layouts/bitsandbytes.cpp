@@ -120,8 +120,7 @@ Result<std::vector<float>> readLevels(StoredParts& parts, std::string_view suffi
     return values;
 }
 
-Result<void> readNested(
-    StoredParts& parts, const QuantizationState& state, std::uint64_t blocks, BlockTable& table)
+Result<void> readNested(StoredParts& parts, const QuantizationState& state, std::uint64_t blocks, BlockTable& table)
 {
     auto levels = readLevels(parts, ".weight.nested_quant_map", nestedCodeCount);
     if (!levels)
@@ -182,8 +181,7 @@ Result<std::optional<PackedWeight>> recogniseFourBits(StoredParts& parts, std::s
         + (nested ? ", scales quantized in turn" : "");
     const auto columns = state->shape.back();
     return PackedWeight {.shape = state->shape,
-        .decoder =
-            std::make_shared<FlatBlockDecoder>(parts, std::move(description), std::move(table), columns)};
+        .decoder = std::make_shared<FlatBlockDecoder>(parts, std::move(description), std::move(table), columns)};
 }
 
 /// One scale per row; the codes count in 127ths of it.

@@ -66,8 +66,9 @@ Result<std::vector<std::uint32_t>> groupNumbers(
         if (numbers[column] == unused && numbers[0] == unused)
             continue;
         if (numbers[column] >= groups)
-            return parts.malformed(".weight_g_idx", "names a group beyond the " + std::to_string(groups)
-                    + " that there are, for column " + std::to_string(column));
+            return parts.malformed(".weight_g_idx",
+                "names a group beyond the " + std::to_string(groups) + " that there are, for column "
+                    + std::to_string(column));
     }
     if (!numbers.empty() && numbers[0] == unused)
         numbers.clear();
@@ -87,8 +88,11 @@ Result<std::optional<PackedWeight>> recognise(StoredParts& parts, const Quantiza
         return parts.malformed({}, "does not have the " + std::to_string(rows) + " rows that weight_shape states");
     const auto bits = bitsOf(settings, columns, codes.shape[1]);
     if (!bits)
-        return parts.malformed({}, "is " + std::to_string(codes.shape[1]) + " words wide, which no number of bits gives"
-                " for " + std::to_string(columns) + " columns");
+        return parts.malformed({},
+            "is " + std::to_string(codes.shape[1])
+                + " words wide, which no number of bits gives"
+                  " for "
+                + std::to_string(columns) + " columns");
     const auto scales = parts.need(".weight_scale");
     if (!scales)
         return tl::unexpected(scales.error());
@@ -102,8 +106,8 @@ Result<std::optional<PackedWeight>> recognise(StoredParts& parts, const Quantiza
         if (group.groupSize && ceilDivide(columns, *group.groupSize) == groups)
             groupLength = *group.groupSize;
     if (ceilDivide(columns, groupLength) != groups)
-        return parts.malformed(".weight_scale", "has " + std::to_string(groups) + " groups, which "
-                + std::to_string(columns) + " columns do not give");
+        return parts.malformed(".weight_scale",
+            "has " + std::to_string(groups) + " groups, which " + std::to_string(columns) + " columns do not give");
 
     GroupedWeights weights {.matrix = {rows, columns}, .groups = groups, .groupLength = groupLength};
     weights.codes = wordCodes(codes, *bits, columns);
@@ -132,8 +136,7 @@ Result<std::optional<PackedWeight>> recognise(StoredParts& parts, const Quantiza
             return tl::unexpected(numbers.error());
         weights.groupOfColumn = std::move(*numbers);
     }
-    const auto text = "compressed-tensors "
-        + gridText("int" + std::to_string(*bits), groupLength, columns, !*zeros)
+    const auto text = "compressed-tensors " + gridText("int" + std::to_string(*bits), groupLength, columns, !*zeros)
         + (weights.groupOfColumn.empty() ? "" : ", act-order");
     return PackedWeight {.shape = *shape, .decoder = makeGroupedDecoder(parts.takenViews(), text, std::move(weights))};
 }

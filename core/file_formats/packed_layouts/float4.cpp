@@ -34,7 +34,8 @@ GroupedWeights pairsInBlocks(const TensorView& codes, const Blocks& blocks)
 }
 
 /// Matrix or stack of pairs [..., in/2] with scales [..., in / length].
-Result<Blocks> blocksOf(const StoredParts& parts, std::string_view suffix, const TensorView& scales, std::uint64_t length)
+Result<Blocks> blocksOf(
+    const StoredParts& parts, std::string_view suffix, const TensorView& scales, std::uint64_t length)
 {
     const auto& codes = parts.codes();
     Blocks blocks {.length = length, .shape = codes.shape, .scales = &scales};
@@ -88,8 +89,8 @@ Result<std::optional<PackedWeight>> recogniseMxfp4(StoredParts& parts)
     if (!blocks)
         return tl::unexpected(blocks.error());
     return PackedWeight {.shape = blocks->shape,
-        .decoder = makeGroupedDecoder(
-            parts.takenViews(), "compressed-tensors mxfp4", pairsInBlocks(parts.codes(), *blocks))};
+        .decoder =
+            makeGroupedDecoder(parts.takenViews(), "compressed-tensors mxfp4", pairsInBlocks(parts.codes(), *blocks))};
 }
 
 /// gpt-oss: blocks [..., in/32, 16] and scales [..., in/32], of stacks of experts.

@@ -12,19 +12,19 @@ namespace {
 /// Zero points of one row: a column of qzeros, whose rows are bit streams. Those of the first format are stored less 1.
 GroupFigures zeroPoints(const TensorView& zeros, unsigned bits, float added)
 {
-    return [data = zeros.bytes.data(), words = zeros.shape[1], bits, added](
-               std::uint64_t row, std::span<float> figures) {
-        const auto firstBit = row * bits;
-        const auto word = firstBit / 32, shift = firstBit % 32;
-        const std::uint64_t mask = (std::uint64_t {1} << bits) - 1U;
-        for (std::size_t group = 0; group < figures.size(); ++group) {
-            const auto at = group * words + word;
-            std::uint64_t pair = wordAt(data, at);
-            if (shift + bits > 32)
-                pair |= std::uint64_t {wordAt(data, at + 1)} << 32U;
-            figures[group] = static_cast<float>((pair >> shift) & mask) + added;
-        }
-    };
+    return
+        [data = zeros.bytes.data(), words = zeros.shape[1], bits, added](std::uint64_t row, std::span<float> figures) {
+            const auto firstBit = row * bits;
+            const auto word = firstBit / 32, shift = firstBit % 32;
+            const std::uint64_t mask = (std::uint64_t {1} << bits) - 1U;
+            for (std::size_t group = 0; group < figures.size(); ++group) {
+                const auto at = group * words + word;
+                std::uint64_t pair = wordAt(data, at);
+                if (shift + bits > 32)
+                    pair |= std::uint64_t {wordAt(data, at + 1)} << 32U;
+                figures[group] = static_cast<float>((pair >> shift) & mask) + added;
+            }
+        };
 }
 
 /// Group numbers of the columns; empty where they are the runs that one expects anyway.
@@ -109,8 +109,8 @@ Result<std::optional<PackedWeight>> recognise(StoredParts& parts, const Quantiza
     const auto text = "GPTQ "
         + gridText("int" + std::to_string(bits), groupLength, columns, settings.weights.symmetric.value_or(false))
         + (weights.groupOfColumn.empty() ? "" : ", act-order");
-    return PackedWeight {.shape = {rows, columns},
-        .decoder = makeGroupedDecoder(parts.takenViews(), text, std::move(weights))};
+    return PackedWeight {
+        .shape = {rows, columns}, .decoder = makeGroupedDecoder(parts.takenViews(), text, std::move(weights))};
 }
 
 }  // namespace

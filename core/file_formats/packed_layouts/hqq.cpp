@@ -153,8 +153,8 @@ Result<std::optional<PackedWeight>> recognise(StoredParts& parts, const Quantiza
         return parts.malformed(".scale", "and zero do not cut " + std::to_string(weights) + " weights into groups");
     const auto groupLength = weights / groups;
     if (*group && **group != groupLength)
-        return parts.malformed(".group_size", "says " + std::to_string(**group) + ", but the scales are of groups of "
-                + std::to_string(groupLength));
+        return parts.malformed(".group_size",
+            "says " + std::to_string(**group) + ", but the scales are of groups of " + std::to_string(groupLength));
     Reshaped reshaped {.packing = *packing, .groupsAreRows = axis->value_or(1) == 1};
     const auto height = reshaped.groupsAreRows ? groups : groupLength;
     reshaped.width = weights / height;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// MLX: rows that are bit streams in 32-bit words, weight [out, in·bits/32], with scales and biases [out, in / group], or
-// the block formats mxfp4, mxfp8 and nvfp4. Source: interop notes, section 10.7.
+// MLX: rows that are bit streams in 32-bit words, weight [out, in·bits/32], with scales and biases [out, in / group],
+// or the block formats mxfp4, mxfp8 and nvfp4. Source: interop notes, section 10.7.
 #include "core/file_formats/packed_layouts/packed_decoder.h"
 #include "core/file_formats/packed_layouts/packed_layout.h"
 
@@ -101,8 +101,7 @@ Result<PackedWeight> blocks(StoredParts& parts, Parts stored, const std::string&
     if (stored.widths.bits != asked.bits || stored.widths.group != asked.group)
         return parts.malformed(".scales", "does not have the blocks of " + mode);
     return PackedWeight {.shape = stored.shape,
-        .decoder =
-            makeGroupedDecoder(parts.takenViews(), "MLX " + mode, grouped(stored, plainCodes(elements)))};
+        .decoder = makeGroupedDecoder(parts.takenViews(), "MLX " + mode, grouped(stored, plainCodes(elements)))};
 }
 
 Result<std::optional<PackedWeight>> recognise(StoredParts& parts, const QuantizationSettings& settings)
@@ -123,8 +122,9 @@ Result<std::optional<PackedWeight>> recognise(StoredParts& parts, const Quantiza
         stated.bits = stated.mode == "mxfp8" ? 8U : 4U;
     const auto widths = widthsOf(stated, codes.shape.back(), leading.back());
     if (!widths)
-        return parts.malformed(".scales", "has " + std::to_string(leading.back()) + " groups, which rows of "
-                + std::to_string(codes.shape.back()) + " words do not give");
+        return parts.malformed(".scales",
+            "has " + std::to_string(leading.back()) + " groups, which rows of " + std::to_string(codes.shape.back())
+                + " words do not give");
     Parts stored {.shape = codes.shape, .widths = *widths, .scales = *scales};
     stored.shape.back() = leading.back() * widths->group;
     if (!bytes)

@@ -189,8 +189,8 @@ GroupFigures constantFigure(float value)
     return [value](std::uint64_t, std::span<float> out) { std::fill(out.begin(), out.end(), value); };
 }
 
-std::string gridText(std::string_view format, std::uint64_t groupLength, std::uint64_t columns,
-    std::optional<bool> symmetric)
+std::string gridText(
+    std::string_view format, std::uint64_t groupLength, std::uint64_t columns, std::optional<bool> symmetric)
 {
     auto text = std::string(format);
     text += groupLength >= columns ? std::string(":channel") : ":g" + std::to_string(groupLength);

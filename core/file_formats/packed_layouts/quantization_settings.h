@@ -28,7 +28,7 @@ struct QuantizationSettings {
     std::string version {};           ///< AWQ: "gemm", …
     std::string linearClass {};       ///< BitNet: "bitlinear" or "autobitlinear"
     WeightSettings weights {};
-    std::vector<WeightSettings> groups {};                           ///< of compressed-tensors, in file order
+    std::vector<WeightSettings> groups {};                          ///< of compressed-tensors, in file order
     std::map<std::string, WeightSettings, std::less<>> modules {};  ///< MLX: of modules that differ, by path
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Plain INT8 or FP8 elements beside scales of the tensor, of rows, of groups or of two-dimensional blocks: int-quantized
-// and float-quantized of compressed-tensors, FP8 of DeepSeek (weight_scale_inv, which despite its name multiplies), of
-// ModelOpt and others. Source: interop notes, sections 10.4 and 10.6.
+// Plain INT8 or FP8 elements beside scales of the tensor, of rows, of groups or of two-dimensional blocks:
+// int-quantized and float-quantized of compressed-tensors, FP8 of DeepSeek (weight_scale_inv, which despite its name
+// multiplies), of ModelOpt and others. Source: interop notes, sections 10.4 and 10.6.
 #include "core/file_formats/packed_layouts/packed_decoder.h"
 #include "core/file_formats/packed_layouts/packed_layout.h"
 
