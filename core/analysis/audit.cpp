@@ -252,7 +252,7 @@ Result<Audit> audit(const Model& original, const Model& quantized, const AuditOp
 {
     auto found = findCorrespondence(original, quantized);
     if (found.pairs.empty() && found.mismatched.empty())
-        return failure(ErrorCode::InvalidArgument, quantized.path.string(),
+        return failure(ErrorCode::Conflict, quantized.path.string(),
             "no tensor of it has a counterpart in " + original.path.string() + ": these are different models");
     const auto wants = [&](std::size_t tensor) {
         return !options.wants || options.wants(original.tensors[tensor].name);

@@ -95,7 +95,7 @@ constexpr std::uint64_t mostWeightsForBestScheme = std::uint64_t {1} << 20U;
 /// Compares somebody's quantized checkpoint with its original, tensor by tensor, whatever the formats: names of both
 /// worlds, fused and split matrices, stacked experts, and q and k in the other rotary order, which is found by trying
 /// it. Nothing is kept in memory but tiles. The bits of the figures do not depend on the number of threads.
-/// Errors: Cancelled, Truncated, those of holdBytes(); InvalidArgument when no tensor of one is in the other.
+/// Errors: Cancelled, Truncated, those of holdBytes(); Conflict when no tensor of one is in the other.
 Result<Audit> audit(const Model& original, const Model& quantized, const AuditOptions& options, std::stop_token stop,
     Progress& progress);
 

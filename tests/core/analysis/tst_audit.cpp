@@ -321,7 +321,7 @@ private Q_SLOTS:
         const auto two = modelOf(folder, "two", {{"y.weight", {8, 16}, weights}});
         const auto found = auditOf(one, two);
         QVERIFY(!found);
-        QCOMPARE(found.error().code, ErrorCode::InvalidArgument);
+        QCOMPARE(found.error().code, ErrorCode::Conflict);
     }
 
     /// GPTQ's layout, rounded to the nearest by a plain loop.
