@@ -2,6 +2,7 @@
 #include "core/analysis/audit.h"
 
 #include "core/analysis/best_scheme.h"
+#include "core/analysis/channel_factors.h"
 #include "core/analysis/measure.h"
 #include "core/analysis/work_arena.h"
 #include "core/base/not_a_number.h"
@@ -9,8 +10,9 @@
 #include "core/model/rotary_order.h"
 #include "core/tensor/selected_rows.h"
 
-#include <array>
+#include <algorithm>
 #include <cmath>
+#include <map>
 #include <numeric>
 #include <utility>
 
@@ -22,6 +24,9 @@ namespace {
 constexpr double mostRoundingError = 0x1p-17;
 /// Two-bit weights without any calibration are above it, ternary ones too; those of another model are near 0.
 constexpr double leastCosine = 0.7;
+
+/// Of a matrix in fewer bits: from here on it is worth looking whether its channels were multiplied by something.
+constexpr double suspiciousError = 0.05;
 
 /// Rows [first, first + count) of a matrix; the view itself where that is all of it.
 TensorView rowRange(const TensorView& view, std::uint64_t first, std::uint64_t count)
@@ -116,6 +121,29 @@ void judge(AuditedTensor& tensor, bool plainFloat)
     }
 }
 
+RescaledChannels rangesOf(const ChannelFactors& factors)
+{
+    const auto range = [](const std::vector<float>& list) {
+        const auto [least, most] = std::minmax_element(list.begin(), list.end());
+        return FactorRange {*least, *most};
+    };
+    return {range(factors.rows), range(factors.columns)};
+}
+
+/// What the norm in front of a matrix of a block is called in GGUF; empty where there is none.
+std::string normBefore(const NameParts& parts)
+{
+    using enum TensorRole;
+    if (!parts.block || parts.expert || parts.expertStack || parts.sharedExpert)
+        return {};
+    const auto block = "blk." + std::to_string(*parts.block);
+    if (parts.role == Query || parts.role == Key || parts.role == Value || parts.role == QueryKeyValue)
+        return block + ".attn_norm.weight";
+    if (parts.role == Gate || parts.role == Up || parts.role == GateUp)
+        return block + ".ffn_norm.weight";
+    return {};
+}
+
 class Auditor
 {
 public:
@@ -131,7 +159,7 @@ public:
         m_headDimension = own ? *own : other.value_or(0);
     }
 
-    Result<AuditedTensor> audit(const Correspondence& rows) const
+    Result<AuditedTensor> audit(const Correspondence& rows)
     {
         const auto& source = m_original.tensors[rows.original];
         const auto& stored = m_quantized.tensors[rows.other];
@@ -156,11 +184,14 @@ public:
         if (!view)
             return tl::unexpected(view.error());
         const auto [forErrors, forSchemes] = share.split(m_options.compareWithSchemes ? 0.3 : 1.0);
-        auto error = compareRows(original, *view, result.added, m_stop, forErrors);
+        const auto [forPlain, forFactors] = forErrors.split(0.25);
+        auto error = compareRows(original, *view, result.added, m_stop, forPlain);
         if (!error)
             return tl::unexpected(error.error());
         result.error = *error;
         const bool plainFloat = isPlainFloat(stored.view);
+        if (auto undone = undoFactors(original, *view, plainFloat, result, forFactors); !undone)
+            return tl::unexpected(undone.error());
         judge(result, plainFloat);
         if (!m_options.compareWithSchemes || plainFloat || !result.quantizable
             || result.verdict != AuditVerdict::Quantized || !std::isfinite(result.error.sqnrDb())) {
@@ -174,7 +205,66 @@ public:
         return result;
     }
 
+    /// A norm that differs by factors which the matrices behind it take up is what it was. @pre those were audited
+    void judgeNorm(AuditedTensor& norm, const Correspondence& pair) const
+    {
+        const auto& source = m_original.tensors[pair.original];
+        const auto behind =
+            m_behindNorms.find(ggufName(source.name, m_original.config.architecture).value_or(source.name));
+        if (norm.verdict != AuditVerdict::Different || source.view.shape.size() != 1 || behind == m_behindNorms.end()
+            || behind->second.size() != norm.shape.columns)
+            return;
+        const auto held = holdReadable(source, m_stop),
+                   otherHeld = holdReadable(m_quantized.tensors[pair.other], m_stop);
+        if (!held || !otherHeld)
+            return;
+        std::vector<float> weights(behind->second.size()), stored(behind->second.size());
+        decodeRows(source.view, 0, 1, weights);
+        decodeRows(m_quantized.tensors[pair.other].view, 0, 1, stored);
+        ChannelFactors factors {{1.0F}, {}};
+        double deviation = 0.0;
+        for (std::size_t i = 0; i < weights.size(); ++i) {
+            const float weight = weights[i] + norm.added;
+            factors.columns.push_back(weight == 0.0F ? 1.0F : stored[i] / weight);
+            const double product = static_cast<double>(factors.columns[i]) * static_cast<double>(behind->second[i]);
+            deviation += (product - 1.0) * (product - 1.0);
+        }
+        constexpr double mostDeviation = 0.1;
+        if (!(std::sqrt(deviation / static_cast<double>(weights.size())) <= mostDeviation))
+            return;
+        norm.verdict = AuditVerdict::Kept;
+        norm.note.clear();
+        norm.rescaled = rangesOf(factors);
+    }
+
 private:
+    /// Where the channels were multiplied by something, takes that out of `view` and of the error.
+    Result<void> undoFactors(const ModelTensor& original, TensorView& view, bool plainFloat, AuditedTensor& result,
+        const ProgressShare& progress)
+    {
+        const double before = result.error.relativeError();
+        if (!result.quantizable || !(before > (plainFloat ? mostRoundingError : suspiciousError))) {
+            progress.finish();
+            return {};
+        }
+        const auto [forFit, forError] = progress.split(0.85);
+        auto factors = fitChannelFactors(original, view, m_stop, forFit);
+        if (!factors)
+            return tl::unexpected(factors.error());
+        auto undone = withoutFactors(view, *factors);
+        const auto error = compareRows(original, undone, result.added, m_stop, forError);
+        if (!error)
+            return tl::unexpected(error.error());
+        if (!(error->relativeError() < 0.5 * before))
+            return {};
+        view = std::move(undone);
+        result.error = *error;
+        result.rescaled = rangesOf(*factors);
+        if (const auto norm = normBefore(original.parts); !norm.empty())
+            m_behindNorms.emplace(norm, std::move(factors->columns));
+        return {};
+    }
+
     AuditedTensor describe(const ModelTensor& source, const ModelTensor& stored, const Correspondence& rows) const
     {
         const auto whole = matrixShape(stored.view);
@@ -200,52 +290,11 @@ private:
     std::stop_token m_stop;
     Progress& m_progress;
     std::uint64_t m_headDimension = 0;
+    std::map<std::string, std::vector<float>, std::less<>>
+        m_behindNorms {};  ///< factors of columns, by the norm's name
 };
 
 }  // namespace
-
-std::string_view nameOf(AuditVerdict verdict)
-{
-    static constexpr std::array<std::string_view, 4> names {"quantized", "kept", "different", "unreadable"};
-    return names[static_cast<std::size_t>(verdict)];
-}
-
-std::size_t Audit::count(AuditVerdict verdict) const
-{
-    return static_cast<std::size_t>(std::count_if(
-        tensors.begin(), tensors.end(), [&](const AuditedTensor& tensor) { return tensor.verdict == verdict; }));
-}
-
-std::size_t Audit::leftUnquantized() const
-{
-    return static_cast<std::size_t>(std::count_if(tensors.begin(), tensors.end(),
-        [](const AuditedTensor& tensor) { return tensor.verdict == AuditVerdict::Kept && tensor.quantizable; }));
-}
-
-ErrorStatistics Audit::weightError() const
-{
-    ErrorStatistics sum;
-    for (const auto& tensor : tensors)
-        if (tensor.quantizable && tensor.verdict != AuditVerdict::Unreadable)
-            sum += tensor.error;
-    return sum;
-}
-
-double Audit::bitsPerWeight() const
-{
-    std::uint64_t bytes = 0, weights = 0;
-    for (const auto& tensor : tensors) {
-        bytes += tensor.quantizable ? tensor.bytes : 0;
-        weights += tensor.quantizable ? tensor.shape.elements() : 0;
-    }
-    return weights == 0 ? notANumber : 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);
-}
-
-bool Audit::isClean() const
-{
-    return mismatched.empty() && missing.empty() && extra.empty() && count(AuditVerdict::Different) == 0
-        && count(AuditVerdict::Unreadable) == 0;
-}
 
 Result<Audit> audit(const Model& original, const Model& quantized, const AuditOptions& options, std::stop_token stop,
     Progress& progress)
@@ -275,7 +324,7 @@ Result<Audit> audit(const Model& original, const Model& quantized, const AuditOp
         progress.totalBytes += bytesOfRows(original.tensors[pair.original], pair.rows);
     progress.totalItems = static_cast<std::uint32_t>(found.pairs.size());
     WorkArena arena(options.threads);
-    const Auditor auditor(original, quantized, options, std::move(stop), progress);
+    Auditor auditor(original, quantized, options, std::move(stop), progress);
     for (const auto& pair : found.pairs) {
         auto audited = arena.execute([&] { return auditor.audit(pair); });
         if (!audited)
@@ -285,6 +334,8 @@ Result<Audit> audit(const Model& original, const Model& quantized, const AuditOp
         result.tensors.push_back(std::move(*audited));
         ++progress.doneItems;
     }
+    for (std::size_t i = 0; i < found.pairs.size(); ++i)
+        auditor.judgeNorm(result.tensors[i], found.pairs[i]);
     return result;
 }
 

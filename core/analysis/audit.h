@@ -26,6 +26,17 @@ enum class AuditVerdict : std::uint8_t {
 /// "quantized", "kept", "different", "unreadable".
 std::string_view nameOf(AuditVerdict verdict);
 
+struct FactorRange {
+    float least = 1.0F, most = 1.0F;
+    bool operator==(const FactorRange&) const = default;
+};
+
+/// By what a quantizer multiplied channels before it rounded (AWQ, SmoothQuant, equalization), found by least squares.
+struct RescaledChannels {
+    FactorRange rows {}, columns {};  ///< output and input channels
+    bool operator==(const RescaledChannels&) const = default;
+};
+
 /// The best that our schemes do to a tensor in no more bits, measured on the same rows.
 struct BestScheme {
     Scheme scheme {};
@@ -51,6 +62,9 @@ struct AuditedTensor {
     bool quantizable = false;          ///< the original is a weight matrix, not a norm or bias
     bool rotaryRowsReordered = false;  ///< compared row by row in the other order of attention heads
     float added = 0.0F;                ///< to each original weight there: Gemma's norms in GGUF hold 1 more
+    /// Where channels had been multiplied: of a matrix, `error` is that without the factors; a norm that has the
+    /// inverse of those behind it counts as kept.
+    std::optional<RescaledChannels> rescaled {};
     /// Of the checkpoint's values against the original's; clipped is not known.
     ErrorStatistics error {};
     AuditVerdict verdict = AuditVerdict::Kept;

@@ -34,6 +34,7 @@ std::span<const Ladder> ladders()
         {"q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "q8_0"},
         {"q4_0", "q4_1", "q5_0", "q5_1", "q8_0"},
         {"iq4_xs", "iq4_nl"},
+        {"lut2", "lut3", "lut4"},
         {"mxfp4", "nvfp4", "mxfp6_e2m3", "mxfp8_e4m3", "mxint8"},
     };
     return all;

@@ -49,6 +49,17 @@ Json bestJson(const std::optional<BestScheme>& best)
     };
 }
 
+/// [least, most] of the factors that channels were multiplied by.
+Json rescaledJson(const std::optional<RescaledChannels>& rescaled)
+{
+    if (!rescaled)
+        return nullptr;
+    const auto range = [](const FactorRange& factors) -> Json {
+        return {number(static_cast<double>(factors.least)), number(static_cast<double>(factors.most))};
+    };
+    return {{"output_channels", range(rescaled->rows)}, {"input_channels", range(rescaled->columns)}};
+}
+
 Json tensorJson(const AuditedTensor& tensor)
 {
     const bool readable = tensor.verdict != AuditVerdict::Unreadable;
@@ -67,6 +78,7 @@ Json tensorJson(const AuditedTensor& tensor)
         {"verdict", nameOf(tensor.verdict)},
         {"note", tensor.note.empty() ? Json(nullptr) : Json(tensor.note)},
         {"rotary_rows_reordered", tensor.rotaryRowsReordered},
+        {"rescaled", rescaledJson(tensor.rescaled)},
         {"best", bestJson(tensor.best)},
     };
     auto figures = errorJson(tensor.error);
@@ -145,6 +157,14 @@ std::string auditText(const Audit& found)
     text += totals.text() + "\n";
     if (const auto left = found.leftUnquantized(); left > 0)
         text += std::to_string(left) + " of them are left in 16 bits or more.\n";
+    std::uint64_t rescaled = 0;
+    for (const auto& tensor : found.tensors)
+        rescaled += tensor.rescaled ? 1 : 0;
+    if (rescaled > 0)
+        text += "Channels of " + std::to_string(rescaled)
+            + " tensors were multiplied before they were quantized, as AWQ and SmoothQuant do: their errors are "
+              "without\n"
+              "those factors.\n";
     for (const auto& tensor : found.tensors)
         if (!tensor.note.empty())
             text += printable(tensor.original + " " + tensor.note) + ".\n";
@@ -205,7 +225,8 @@ Action setUpAudit(CLI::App& command)
         "Leave out what the best scheme of the same size would give, which takes most of the time");
     command.footer(
         "The two may be of different formats: names, fused and split matrices, stacked experts and the order of\n"
-        "rows within attention heads are brought together. scheme is how the checkpoint stores a tensor, its bits\n"
+        "rows within attention heads are brought together, and factors that AWQ or SmoothQuant moved between layers\n"
+        "are taken out. scheme is how the checkpoint stores a tensor, its bits\n"
         "per weight count scales and zero points. best is the best of the largest schemes of each family that take\n"
         "no more bits, measured on the same rows. The status is 0 whatever the audit finds; clean says whether\n"
         "every tensor has its counterpart and none differs by more than its storage explains.");

@@ -324,6 +324,69 @@ private Q_SLOTS:
         QCOMPARE(found.error().code, ErrorCode::Conflict);
     }
 
+    /// As AWQ does it: input channels multiplied, the norm before them divided, v's rows and o's columns in step.
+    void rescaledChannels()
+    {
+        const std::uint64_t width = 64;
+        std::mt19937 random(11);
+        std::normal_distribution<float> normal(0.0F, 0.05F);
+        std::uniform_real_distribution<float> exponent(-2.0F, 2.0F);
+        const auto drawn = [&](std::size_t count) {
+            std::vector<float> values(count);
+            for (float& value : values)
+                value = normal(random);
+            return values;
+        };
+        std::vector<float> before(width), between(width), norm(width, 1.25F), plain(width, 0.75F);
+        for (std::size_t i = 0; i < width; ++i) {
+            before[i] = std::exp2(exponent(random));
+            between[i] = std::exp2(exponent(random));
+        }
+        const auto q = drawn(width * width), v = drawn(width * width), o = drawn(width * width);
+        const auto changed = [&](std::vector<float> values, auto&& factor) {
+            for (std::size_t i = 0; i < values.size(); ++i)
+                values[i] = std::round(values[i] * factor(i / width, i % width) * 1024.0F) / 1024.0F;
+            return values;
+        };
+        auto dividedNorm = norm;
+        for (std::size_t i = 0; i < width; ++i)
+            dividedNorm[i] /= before[i];
+        const std::string block = "model.layers.0.";
+        CheckpointFolder folder;
+        const auto original = modelOf(folder, "a",
+            {{block + "input_layernorm.weight", {width}, norm}, {block + "self_attn.q_proj.weight", {width, width}, q},
+                {block + "self_attn.v_proj.weight", {width, width}, v},
+                {block + "self_attn.o_proj.weight", {width, width}, o},
+                {block + "post_attention_layernorm.weight", {width}, plain}});
+        auto wrong = plain;
+        wrong[7] *= 2.0F;
+        const auto rescaled = modelOf(folder, "b",
+            {{block + "input_layernorm.weight", {width}, dividedNorm},
+                {block + "self_attn.q_proj.weight", {width, width},
+                    changed(q, [&](std::size_t, std::size_t column) { return before[column]; })},
+                {block + "self_attn.v_proj.weight", {width, width},
+                    changed(v, [&](std::size_t row, std::size_t column) { return before[column] / between[row]; })},
+                {block + "self_attn.o_proj.weight", {width, width},
+                    changed(o, [&](std::size_t, std::size_t column) { return between[column]; })},
+                {block + "post_attention_layernorm.weight", {width}, wrong}});
+        QVERIFY(original && rescaled);
+        const auto found = auditOf(original, rescaled);
+        QVERIFY2(found, found ? "" : describe(found.error()).c_str());
+        for (const auto* name : {"self_attn.q_proj.weight", "self_attn.v_proj.weight", "self_attn.o_proj.weight"}) {
+            const auto& tensor = *find(*found, block + name);
+            QVERIFY2(tensor.rescaled, name);
+            // A step of 2⁻¹⁰ over factors from a quarter to four: its error alone is left.
+            QVERIFY2(tensor.error.relativeError() < 2e-3, name);
+            QVERIFY(tensor.rescaled->columns.most > 2.0F * tensor.rescaled->columns.least);
+        }
+        const auto& rows = find(*found, block + "self_attn.q_proj.weight")->rescaled->rows;
+        QVERIFY(rows.least > 0.95F && rows.most < 1.05F);
+        const auto& first = *find(*found, block + "input_layernorm.weight");
+        QCOMPARE(first.verdict, AuditVerdict::Kept);
+        QVERIFY(first.rescaled);
+        QCOMPARE(find(*found, block + "post_attention_layernorm.weight")->verdict, AuditVerdict::Different);
+    }
+
     /// GPTQ's layout, rounded to the nearest by a plain loop.
     void packedCheckpoint()
     {
