@@ -3,6 +3,7 @@
 
 #include "core/base/hash.h"
 #include "core/base/text.h"
+#include "core/file_formats/packed_layouts/packed_layout.h"
 
 #include <algorithm>
 #include <map>
@@ -139,8 +140,13 @@ Result<void> completeModel(Model& model)
         if (file->hasShrunk())
             return failure(
                 ErrorCode::CannotOpen, file->path().string(), "another program made the file shorter meanwhile");
-    const auto order = orderByName(model.tensors);
+    auto order = orderByName(model.tensors);
     if (auto unique = refuseTwins(model, order); !unique)
+        return unique;
+    if (auto joined = joinPackedWeights(model); !joined)
+        return joined;
+    order = orderByName(model.tensors);
+    if (auto unique = refuseTwins(model, order); !unique)  // a weight beside its packed form
         return unique;
     dropLonelyGroups(model);
     findConvolutions(model);

@@ -112,10 +112,6 @@ void applyConfigBeside(Model& model, const std::filesystem::path& folder)
     if (looksTied && config.tied == false)
         model.warnings.emplace_back(
             "config.json says that the output head is not tied to the embedding, but there is none.");
-    if (!config.quantizationMethod.empty()) {
-        model.warnings.push_back("The weights are already quantized (" + config.quantizationMethod
-            + "): packed tensors are listed as stored, not decoded.");
-    }
     const auto& architecture = model.config.architecture;
     if (architecture == "gpt2" || (architecture.empty() && looksLikeGpt2(model)))
         for (auto& tensor : model.tensors)

@@ -21,10 +21,13 @@ constexpr Family legacy {ggml::legacyEncode, ggml::legacyEncodeReference, ggml::
     ggml::legacyDecodeReference, ggml::legacyCodes};
 constexpr Family iq4 {
     ggml::iq4Encode, ggml::iq4EncodeReference, ggml::iq4Decode, ggml::iq4DecodeReference, ggml::iq4Codes};
+constexpr Family coded {nullptr, nullptr, ggml::codedDecode, ggml::codedDecodeReference, nullptr};
 constexpr Family k {ggmlEncodeK, ggmlEncodeKReference, ggmlDecodeK, ggmlDecodeKReference, ggmlCodesK};
 
 const Family& familyOf(GgmlBlock block)
 {
+    if (!ggmlWrites(block))
+        return coded;
     if (isKBlock(block))
         return k;
     return block == GgmlBlock::Iq4Nl || block == GgmlBlock::Iq4Xs ? iq4 : legacy;
@@ -41,6 +44,7 @@ const Family& familyOf(GgmlBlock block)
 void ggmlEncode(GgmlBlock block, std::span<const float> rows, std::size_t columns, std::span<const float> importance,
     std::span<std::byte> out)
 {
+    assert(ggmlWrites(block));
     assert(rows.empty() || (columns % ggmlBlockSize(block).elements == 0 && rows.size() % columns == 0));
     assert(fits(block, rows.size(), out.size()) && (importance.empty() || importance.size() == columns));
     familyOf(block).encode(block, rows, columns, importance, out);
@@ -65,7 +69,7 @@ void ggmlDecodeReference(GgmlBlock block, std::span<const std::byte> blocks, std
 
 void ggmlCodes(GgmlBlock block, std::span<const std::byte> blocks, std::span<std::uint32_t> out)
 {
-    assert(fits(block, out.size(), blocks.size()));
+    assert(ggmlWrites(block) && fits(block, out.size(), blocks.size()));
     familyOf(block).codes(block, blocks, out);
 }
 

@@ -28,4 +28,8 @@ void iq4Decode(GgmlBlock block, std::span<const std::byte> blocks, std::span<flo
 void iq4DecodeReference(GgmlBlock block, std::span<const std::byte> blocks, std::span<float> out);
 void iq4Codes(GgmlBlock block, std::span<const std::byte> blocks, std::span<std::uint32_t> out);
 
+/// The formats that are only read.
+void codedDecode(GgmlBlock block, std::span<const std::byte> blocks, std::span<float> out);
+void codedDecodeReference(GgmlBlock block, std::span<const std::byte> blocks, std::span<float> out);
+
 }  // namespace quantloupe::kernels::ggml

@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/model/catalog.h"
 
+#include "core/base/not_a_number.h"
 #include "core/base/text.h"
 #include "core/model/parameter_count.h"
 
 namespace quantloupe {
+
+double CatalogTensor::bitsPerWeight() const
+{
+    return parameters() == 0 ? notANumber : 8.0 * static_cast<double>(bytes) / static_cast<double>(parameters());
+}
 
 std::uint64_t ModelCatalog::parameters() const
 {
@@ -44,6 +50,7 @@ ModelCatalog catalogOf(const Model& model)
             .name = tensor.name,
             .parts = tensor.parts,
             .dtype = tensor.view.dtype,
+            .packing = tensor.packing(),
             .shape = tensor.view.shape,
             .matrix = matrixShape(tensor.view),
             .bytes = tensor.bytes(),

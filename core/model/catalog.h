@@ -15,13 +15,16 @@ namespace quantloupe {
 struct CatalogTensor {
     std::string name;
     NameParts parts;
-    DType dtype = DType::F32;
+    DType dtype = DType::F32;  ///< of a packed weight that of its codes
+    std::string packing {};    ///< how a packed weight is stored, "GPTQ int4:g128:asym"; empty: as the dtype says
     Shape shape;
     MatrixShape matrix;
     std::uint64_t bytes = 0;
     bool quantizable = false;
 
     std::uint64_t parameters() const { return elementCount(shape).value_or(0); }
+    /// As stored: scales, zero points and padding included. NaN of an empty tensor.
+    double bitsPerWeight() const;
     bool operator==(const CatalogTensor&) const = default;
 };
 

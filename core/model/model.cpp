@@ -10,7 +10,7 @@ namespace {
 bool holdsWeights(const TensorView& view)
 {
     if (view.decoder && !view.decoder->description().empty())
-        return true;
+        return true;  // packed: its dtype is that of codes
     switch (view.dtype) {
     case DType::F64:
     case DType::F32:

@@ -131,8 +131,6 @@ Result<ConfigFile> parseModelConfig(std::string_view text, const std::string& wh
             hasTextPart |= event.kind == JsonEvent::Kind::BeginObject && isTextPart(path[0]);
         } else if (path.size() == 2 && isTextPart(path[0])) {
             nested.add(event);
-        } else if (path.size() == 2 && path[0] == "quantization_config" && path[1] == "quant_method") {
-            file.quantizationMethod = shortened(event.text, 60);
         }
         return {};
     });

@@ -12,9 +12,8 @@ namespace quantloupe {
 
 /// What a Hugging Face config.json says.
 struct ConfigFile {
-    ModelConfig config;                 ///< tiedEmbeddings is `tied` or false
-    std::optional<bool> tied {};        ///< tie_word_embeddings, where given
-    std::string quantizationMethod {};  ///< quantization_config.quant_method, e.g. "gptq"; empty for plain weights
+    ModelConfig config;           ///< tiedEmbeddings is `tied` or false
+    std::optional<bool> tied {};  ///< tie_word_embeddings, where given
 };
 
 /// Reads the text of a config.json. Figures of multimodal models come from the nested text part (`text_config`).

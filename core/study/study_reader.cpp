@@ -112,6 +112,8 @@ bool readTensors(Source& source, std::vector<CatalogTensor>& tensors)
         if (!findByName(name, DType::Q2_0, t.dtype))
             table.fail("dtype", "names an unknown type");
     });
+    if (H5Lexists(table.id(), "packing", H5P_DEFAULT) > 0)  // older studies have none
+        spread(table, "packing", table.texts("packing"), tensors, [](auto& t, const auto& text) { t.packing = text; });
     spread(table, "fused_group", table.texts("fused_group"), tensors,
         [](auto& t, const auto& group) { t.parts.fusedGroup = group; });
     spread(table, "block", table.numbers<std::int64_t>("block"), tensors,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "core/kernels/half_floats.h"
 #include "core/kernels/float_bits.h"
+#include "core/kernels/half_floats.h"
+#include "core/tensor/ggml_block_types.h"
 #include "core/tensor/tensor_view.h"
 
 #include <array>
@@ -58,6 +59,14 @@ void decodeFloat4(const std::byte* source, std::size_t first, std::size_t stride
     }
 }
 
+void decodeBlocks(DType dtype, const std::byte* data, std::size_t first, std::size_t count, float* out)
+{
+    const auto& traits = traitsOf(dtype);
+    assert(first % traits.blockElements == 0 && count % traits.blockElements == 0);
+    const auto bytesOf = [&](std::size_t elements) { return elements / traits.blockElements * traits.blockBytes; };
+    kernels::ggmlDecode(ggmlBlockOf(dtype), {data + bytesOf(first), bytesOf(count)}, {out, count});
+}
+
 }  // namespace
 
 void decodeElements(
@@ -65,6 +74,8 @@ void decodeElements(
 {
     if (dtype == DType::F4)
         return decodeFloat4(data, first, stride, count, out);
+    if (isBlockType(dtype))
+        return decodeBlocks(dtype, data, first, count, out);
     const std::byte* source = data + first * traitsOf(dtype).blockBytes;
     switch (dtype) {
     case DType::F32:

@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/tensor/dtype.h"
 
+#include "core/tensor/ggml_block_types.h"
+
 #include <array>
 
 namespace quantloupe {
 namespace {
+
+constexpr DTypeTraits blocks(DType type, std::string_view name)
+{
+    const auto size = kernels::ggmlBlockSize(ggmlBlockOf(type));
+    return {type, name, static_cast<unsigned>(size.elements), static_cast<unsigned>(size.bytes), true};
+}
 
 // In the order of the enumeration: traitsOf() indexes.
 constexpr std::array kTable {
@@ -28,33 +36,33 @@ constexpr std::array kTable {
     DTypeTraits {DType::U64, "U64", 1, 8, true},
     DTypeTraits {DType::I64, "I64", 1, 8, true},
     DTypeTraits {DType::C64, "C64", 1, 8, false},
-    DTypeTraits {DType::Q4_0, "q4_0", 32, 18, false},
-    DTypeTraits {DType::Q4_1, "q4_1", 32, 20, false},
-    DTypeTraits {DType::Q5_0, "q5_0", 32, 22, false},
-    DTypeTraits {DType::Q5_1, "q5_1", 32, 24, false},
-    DTypeTraits {DType::Q8_0, "q8_0", 32, 34, false},
-    DTypeTraits {DType::Q8_1, "q8_1", 32, 36, false},
-    DTypeTraits {DType::Q2_K, "q2_K", 256, 84, false},
-    DTypeTraits {DType::Q3_K, "q3_K", 256, 110, false},
-    DTypeTraits {DType::Q4_K, "q4_K", 256, 144, false},
-    DTypeTraits {DType::Q5_K, "q5_K", 256, 176, false},
-    DTypeTraits {DType::Q6_K, "q6_K", 256, 210, false},
-    DTypeTraits {DType::Q8_K, "q8_K", 256, 292, false},
-    DTypeTraits {DType::IQ1_S, "iq1_s", 256, 50, false},
-    DTypeTraits {DType::IQ1_M, "iq1_m", 256, 56, false},
-    DTypeTraits {DType::IQ2_XXS, "iq2_xxs", 256, 66, false},
-    DTypeTraits {DType::IQ2_XS, "iq2_xs", 256, 74, false},
-    DTypeTraits {DType::IQ2_S, "iq2_s", 256, 82, false},
-    DTypeTraits {DType::IQ3_XXS, "iq3_xxs", 256, 98, false},
-    DTypeTraits {DType::IQ3_S, "iq3_s", 256, 110, false},
-    DTypeTraits {DType::IQ4_NL, "iq4_nl", 32, 18, false},
-    DTypeTraits {DType::IQ4_XS, "iq4_xs", 256, 136, false},
-    DTypeTraits {DType::TQ1_0, "tq1_0", 256, 54, false},
-    DTypeTraits {DType::TQ2_0, "tq2_0", 256, 66, false},
-    DTypeTraits {DType::MXFP4, "mxfp4", 32, 17, false},
-    DTypeTraits {DType::NVFP4, "nvfp4", 64, 36, false},
-    DTypeTraits {DType::Q1_0, "q1_0", 128, 18, false},
-    DTypeTraits {DType::Q2_0, "q2_0", 64, 18, false},
+    blocks(DType::Q4_0, "q4_0"),
+    blocks(DType::Q4_1, "q4_1"),
+    blocks(DType::Q5_0, "q5_0"),
+    blocks(DType::Q5_1, "q5_1"),
+    blocks(DType::Q8_0, "q8_0"),
+    blocks(DType::Q8_1, "q8_1"),
+    blocks(DType::Q2_K, "q2_K"),
+    blocks(DType::Q3_K, "q3_K"),
+    blocks(DType::Q4_K, "q4_K"),
+    blocks(DType::Q5_K, "q5_K"),
+    blocks(DType::Q6_K, "q6_K"),
+    blocks(DType::Q8_K, "q8_K"),
+    blocks(DType::IQ1_S, "iq1_s"),
+    blocks(DType::IQ1_M, "iq1_m"),
+    blocks(DType::IQ2_XXS, "iq2_xxs"),
+    blocks(DType::IQ2_XS, "iq2_xs"),
+    blocks(DType::IQ2_S, "iq2_s"),
+    blocks(DType::IQ3_XXS, "iq3_xxs"),
+    blocks(DType::IQ3_S, "iq3_s"),
+    blocks(DType::IQ4_NL, "iq4_nl"),
+    blocks(DType::IQ4_XS, "iq4_xs"),
+    blocks(DType::TQ1_0, "tq1_0"),
+    blocks(DType::TQ2_0, "tq2_0"),
+    blocks(DType::MXFP4, "mxfp4"),
+    blocks(DType::NVFP4, "nvfp4"),
+    blocks(DType::Q1_0, "q1_0"),
+    blocks(DType::Q2_0, "q2_0"),
 };
 
 constexpr bool inOrder()

@@ -78,12 +78,17 @@ Result<void> inspect(const Session& session, const std::string& name)
 
     Findings findings;
     Json tensors = Json::array();
-    findings.table = TextTable({"name", "role", "block", "shape", "dtype", "parameters", "bytes"});
-    for (const auto& tensor : (*model)->tensors) {
+    findings.table =
+        TextTable({"name", "role", "block", "shape", "dtype", "packing", "bits_per_weight", "parameters", "bytes"});
+    const auto catalog = catalogOf(**model);
+    for (std::size_t i = 0; i < catalog.tensors.size(); ++i) {
+        const auto& tensor = (*model)->tensors[i];
         if (!session.wants(tensor.name))
             continue;
         const auto role = nameOf(tensor.parts.role);
         const auto type = nameOf(tensor.view.dtype);
+        const auto& packing = catalog.tensors[i].packing;
+        const auto bits = catalog.tensors[i].bitsPerWeight();
         tensors.push_back({
             {"name", tensor.name},
             {"role", role},
@@ -91,6 +96,8 @@ Result<void> inspect(const Session& session, const std::string& name)
             {"shape", tensor.view.shape},
             {"matrix", {matrixShape(tensor.view).rows, matrixShape(tensor.view).columns}},
             {"dtype", type},
+            {"packing", packing.empty() ? Json(nullptr) : Json(packing)},
+            {"bits_per_weight", number(bits)},
             {"parameters", tensor.parameters()},
             {"bytes", tensor.bytes()},
             {"quantizable", tensor.quantizable()},
@@ -99,7 +106,7 @@ Result<void> inspect(const Session& session, const std::string& name)
         });
         findings.table.add(
             {tensor.name, role, tensor.parts.block ? Cell(std::uint64_t {*tensor.parts.block}) : Cell(""),
-                shapeText(tensor.view.shape), type, tensor.parameters(), tensor.bytes()});
+                shapeText(tensor.view.shape), type, packing, bits, tensor.parameters(), tensor.bytes()});
     }
     const auto& m = **model;
     findings.text = printable(m.path.string()) + "\n" + m.format + ", "

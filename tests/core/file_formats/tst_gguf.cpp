@@ -92,15 +92,14 @@ private Q_SLOTS:
         QVERIFY(tensors[1].quantizable());
         QVERIFY(tensors[2].view.dtype == DType::Q4_K);
         QCOMPARE(tensors[2].bytes(), std::uint64_t(720));
-        QVERIFY(!tensors[2].quantizable());
+        QVERIFY(tensors[2].quantizable());
         QVERIFY(tensors[3].view.shape == Shape({2, 3, 32}));
         QVERIFY(tensors[3].parts.expertStack);
         for (const auto& tensor : tensors)
             QCOMPARE(tensor.offset % 32, std::uint64_t(0));
         QCOMPARE(tensors[4].offset + 28, std::uint64_t(std::filesystem::file_size(path)));
-        const auto warned = std::find_if(model.warnings.begin(), model.warnings.end(),
-            [](const std::string& text) { return text.find("q4_K (1), q8_0 (1)") != std::string::npos; });
-        QVERIFY(warned != model.warnings.end());
+        for (const auto& warning : model.warnings)
+            QVERIFY2(warning.find("q4_K") == std::string::npos, warning.c_str());
     }
 
     void everyTensorType_data()
@@ -160,7 +159,7 @@ private Q_SLOTS:
         const auto& view = (*model)->tensors[0].view;
         QCOMPARE(nameOf(view.dtype), std::string_view(name.constData()));
         QCOMPARE(view.bytes.size(), std::size_t(3 * bytes));
-        QCOMPARE(traitsOf(view.dtype).decodable, name.isUpper());
+        QVERIFY(view.decodable());
     }
 
     void versionTwo()

@@ -41,6 +41,7 @@ inline ModelCatalog makeCatalog(
         tensor.parts.expertStack = i % 4 == 1;
         tensor.parts.fusedGroup = i % 2 == 0 ? std::to_string(i) + ".attn.qkv" : "";
         tensor.dtype = i % 2 == 0 ? DType::BF16 : DType::Q4_K;
+        tensor.packing = i % 6 == 4 ? "GPTQ int4:g128:asym" : "";
         tensor.shape = i % 4 == 1 ? Shape {2, 3, 256} : i % 4 == 3 ? Shape {256} : Shape {12, 256};
         tensor.matrix = {12, 256};
         tensor.bytes = 6144 + i;

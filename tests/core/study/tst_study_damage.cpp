@@ -133,6 +133,26 @@ private Q_SLOTS:
         }
     }
 
+    /// Written before packing was known.
+    void studiesWithoutPackingAreRead()
+    {
+        overwrite(at("older.h5"), soundStudy());
+        {
+            const hdf5::File file(H5Fopen(at("older.h5").c_str(), H5F_ACC_RDWR, H5P_DEFAULT));
+            QVERIFY(H5Ldelete(file.id(), "/model/tensors/packing", H5P_DEFAULT) >= 0);
+        }
+        auto file = contentOf(at("older.h5"));
+        reseal(file);
+        overwrite(at("older.h5"), file);
+        const auto result = readStudyFile(at("older.h5"));
+        QVERIFY2(result, result ? "" : describe(result.error()).c_str());
+        auto expected = makeCatalog(6);
+        QVERIFY(!expected.tensors[4].packing.empty());
+        QVERIFY(!(result->model == expected));
+        expected.tensors[4].packing.clear();
+        QVERIFY(result->model == expected);
+    }
+
     void newerVersionIsNamed()
     {
         overwrite(at("newer.h5"), soundStudy());
