@@ -33,14 +33,6 @@ QString shortened(const QString& name, bool inBlock)
     return parts.join(u'.');
 }
 
-QString shapeText(const quantloupe::Shape& shape)
-{
-    QStringList extents;
-    for (const auto extent : shape)
-        extents << QString::number(extent);
-    return extents.isEmpty() ? TensorTreeModel::tr("scalar") : extents.join(QStringLiteral(" × "));
-}
-
 double decibels(double signal, double error)
 {
     if (!(signal > 0.0))
@@ -68,7 +60,7 @@ void TensorTreeModel::setContents(
         Tensor tensor;
         tensor.name = QString::fromStdString(source.name);
         tensor.shortName = shortened(tensor.name, block.has_value());
-        tensor.shape = shapeText(source.shape);
+        tensor.shape = format::shape(source.shape);
         tensor.role = QString::fromUtf8(
             nameOf(source.parts.role).data(), static_cast<qsizetype>(nameOf(source.parts.role).size()));
         tensor.elements = source.parameters();

@@ -2,6 +2,7 @@
 #include "widgets/pages/overview_page.h"
 
 #include "widgets/models/findings_model.h"
+#include "widgets/pages/link_delegate.h"
 #include "widgets/pages/model_card.h"
 #include "widgets/pages/section.h"
 #include "widgets/plots/size_by_role_plot.h"
@@ -14,7 +15,6 @@
 #include <QScrollArea>
 #include <QSortFilterProxyModel>
 #include <QStackedWidget>
-#include <QStyledItemDelegate>
 #include <QTableView>
 #include <QTimer>
 #include <QVBoxLayout>
@@ -28,23 +28,6 @@ using Findings = std::vector<quantloupe::Finding>;
 const QString findingsView = QStringLiteral("overview/findings");
 const QString curesView = QStringLiteral("overview/cures");
 constexpr int curesDelay = 300;  // ms
-
-/// Layer names look like what they are: links.
-class LinkDelegate final : public QStyledItemDelegate
-{
-public:
-    using QStyledItemDelegate::QStyledItemDelegate;
-
-protected:
-    void initStyleOption(QStyleOptionViewItem* option, const QModelIndex& index) const override
-    {
-        QStyledItemDelegate::initStyleOption(option, index);
-        option->palette.setColor(QPalette::Text, option->palette.color(QPalette::Link));
-        // Names differ at their ends; broken over lines they would be hard to compare.
-        option->features &= ~QStyleOptionViewItem::ViewItemFeatures(QStyleOptionViewItem::WrapText);
-        option->textElideMode = Qt::ElideMiddle;
-    }
-};
 
 }  // namespace
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "widgets/support/format_text.h"
 
+#include <QCoreApplication>
+#include <QStringList>
+
 #include <array>
 #include <cmath>
 
@@ -146,6 +149,16 @@ QString difference(double value, int significantDigits, const QLocale& locale)
 {
     const auto text = number(value, significantDigits, locale);
     return value > 0 ? QLatin1Char('+') + text : text;
+}
+
+QString shape(std::span<const std::uint64_t> extents)
+{
+    if (extents.empty())
+        return QCoreApplication::translate("Format", "scalar");
+    QStringList texts;
+    for (const auto extent : extents)
+        texts << QString::number(extent);
+    return texts.join(QStringLiteral(" × "));
 }
 
 QString duration(double seconds)

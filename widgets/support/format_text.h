@@ -5,6 +5,7 @@
 #include <QString>
 
 #include <cstdint>
+#include <span>
 
 /// Numbers as the interface writes them, in the digits and separators of a locale (the default one unless given).
 /// Needs QtCore only. NaN is "–" (nothing measured), infinities are "∞" and "−∞"; units follow a no-break space.
@@ -34,6 +35,8 @@ QString bitsPerWeight(double value, const QLocale& locale = QLocale());
 QString percent(double ratio, const QLocale& locale = QLocale());
 /// Signed difference with a true minus: "+0.42", "−3".
 QString difference(double value, int significantDigits = 3, const QLocale& locale = QLocale());
+/// "4096 × 11008"; "scalar" where there is no extent.
+QString shape(std::span<const std::uint64_t> extents);
 /// "0:41", "12:05", "1:02:03".
 QString duration(double seconds);
 

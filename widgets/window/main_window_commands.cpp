@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What the window's actions do.
+#include "core/file_formats/file_format.h"
 #include "core/recipes/edit.h"
 #include "widgets/dialogs/about_dialog.h"
 #include "widgets/dialogs/export_dialog.h"
@@ -36,6 +37,18 @@ void collectActions(const QMenu* menu, const QString& way, QList<CommandPalette:
     }
 }
 
+/// "*.safetensors *.gguf …": what the readers say of themselves, and studies.
+QString modelPatterns()
+{
+    QStringList patterns {QStringLiteral("*.index.json"), QStringLiteral("*.h5")};
+    for (const auto* format : quantloupe::fileFormats())
+        for (const auto& extension : QString::fromUtf8(format->extensions.data(), qsizetype(format->extensions.size()))
+                                         .split(u' ', Qt::SkipEmptyParts))
+            patterns << QStringLiteral("*.") + extension;
+    patterns.removeDuplicates();
+    return patterns.join(u' ');
+}
+
 }  // namespace
 
 QString MainWindow::suggestedPath(const QString& suffix) const
@@ -49,7 +62,7 @@ QString MainWindow::suggestedPath(const QString& suffix) const
 void MainWindow::chooseModel()
 {
     const auto path = QFileDialog::getOpenFileName(this, tr("Open a model or a study"), m_settings->folder(),
-        tr("Models and studies (*.safetensors *.gguf *.index.json *.h5);;All files (*)"));
+        tr("Models and studies (%1);;All files (*)").arg(modelPatterns()));
     if (!path.isEmpty())
         open(path);
 }

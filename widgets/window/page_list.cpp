@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "widgets/window/page_list.h"
 
+#include "widgets/pages/compare_page.h"
 #include "widgets/pages/layer_page.h"
 #include "widgets/pages/overview_page.h"
 #include "widgets/pages/savings_page.h"
@@ -37,6 +38,7 @@ std::span<const PageEntry> pageList()
         {QStringLiteral("trade-off"), QStringLiteral("trade-off"), [] { return title("Trade-off"); },
             create<TradeOffPage>},
         {QStringLiteral("savings"), QStringLiteral("savings"), [] { return title("Savings"); }, create<SavingsPage>},
+        {QStringLiteral("compare"), QStringLiteral("compare"), [] { return title("Compare"); }, create<ComparePage>},
     };
     return pages;
 }

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/analysis/audit.h"
+#include "core/file_formats/file_format.h"
+#include "tests/widgets/pages/small_model.h"
+#include "widgets/models/audit_model.h"
+#include "widgets/pages/compare_page.h"
+#include "widgets/plots/dumbbell_plot.h"
+#include "widgets/support/qcustomplot.h"
+
+#include <QAbstractItemModelTester>
+#include <QDir>
+#include <QLabel>
+#include <QPushButton>
+#include <QTableView>
+#include <QTest>
+
+#include <cmath>
+
+using namespace quantloupe;
+using namespace quantloupe::tests;
+
+namespace {
+
+/// The small model with every float rounded to FP8's grid by hand (three bits of mantissa), one norm left out.
+/// `decibels` gets the SQNR of each tensor.
+QString writeRounded(const QTemporaryDir& folder, const QString& original, QHash<QString, double>& decibels)
+{
+    QFile file(original);
+    if (!file.open(QIODevice::ReadOnly))
+        return {};
+    const auto bytes = file.readAll();
+    quint64 length = 0;
+    std::memcpy(&length, bytes.constData(), sizeof length);
+    const auto header = QJsonDocument::fromJson(bytes.mid(8, qsizetype(length))).object();
+    const char* data = bytes.constData() + 8 + length;
+    QJsonObject made;
+    QByteArray packed;
+    for (auto it = header.begin(); it != header.end(); ++it) {
+        if (it.key() == QLatin1String("__metadata__") || it.key() == QLatin1String("model.norm.weight"))
+            continue;
+        const auto offsets = it.value().toObject()["data_offsets"].toArray();
+        const auto begin = packed.size();
+        double signal = 0.0, noise = 0.0;
+        for (auto at = offsets[0].toInteger(); at < offsets[1].toInteger(); at += 4) {
+            float weight = 0.0F;
+            std::memcpy(&weight, data + at, sizeof weight);
+            // E4M3: the exponent field of 1.0 is 7; all weights here are far from overflow.
+            int exponent = 0;
+            std::frexp(weight, &exponent);
+            exponent = std::max(exponent - 1, -6);
+            const auto steps = static_cast<int>(std::lrint(std::abs(weight) / std::ldexp(1.0F, exponent - 3)));
+            const int code = steps < 8 ? steps
+                : steps == 16          ? (exponent + 8) << 3
+                                       : ((exponent + 7) << 3) | (steps - 8);
+            const double error = static_cast<double>(std::abs(weight)) - steps * std::ldexp(1.0, exponent - 3);
+            signal += static_cast<double>(weight) * static_cast<double>(weight);
+            noise += error * error;
+            packed.append(static_cast<char>((std::signbit(weight) ? 0x80 : 0) | code));
+        }
+        decibels[it.key()] = 10.0 * std::log10(signal / noise);
+        made[it.key()] = QJsonObject {{"dtype", "F8_E4M3"}, {"shape", it.value().toObject()["shape"]},
+            {"data_offsets", QJsonArray {begin, packed.size()}}};
+    }
+    const auto json = QJsonDocument(made).toJson(QJsonDocument::Compact);
+    const auto path = folder.filePath(QStringLiteral("rounded.safetensors"));
+    QFile out(path);
+    if (!out.open(QIODevice::WriteOnly))
+        return {};
+    const auto size = static_cast<quint64>(json.size());
+    out.write(reinterpret_cast<const char*>(&size), sizeof size);
+    out.write(json);
+    out.write(packed);
+    return path;
+}
+
+}  // namespace
+
+class TestComparePage : public QObject
+{
+    Q_OBJECT
+private Q_SLOTS:
+    void initTestCase() { QLocale::setDefault(QLocale::c()); }
+
+    void asksForAModelFirst()
+    {
+        QTemporaryDir folder;
+        qputenv("QUANTLOUPE_DATA", folder.path().toLocal8Bit());
+        Workbench workbench;
+        ComparePage page(&workbench);
+        QVERIFY(!page.findChild<QPushButton*>(QStringLiteral("compare-file"))->isEnabled());
+        QVERIFY(!page.findChild<QPushButton*>(QStringLiteral("save-table"))->isEnabled());
+        page.compareWith(QStringLiteral("/nowhere"));
+        QVERIFY(!workbench.jobs()->isBusy());
+    }
+
+    void showsWhatBecameOfEachLayer()
+    {
+        QTemporaryDir folder;
+        const auto workbench = openedWorkbench(folder, llamaTensors(2, 64));
+        QVERIFY(workbench);
+        QHash<QString, double> decibels;
+        const auto rounded = writeRounded(folder, workbench->modelPath(), decibels);
+        ComparePage page(workbench.get());
+        page.resize(1000, 760);
+        page.show();
+        QVERIFY(QTest::qWaitForWindowExposed(&page));
+        page.compareWith(rounded);
+        auto* table = page.findChild<QTableView*>(QStringLiteral("audit"));
+        QTRY_VERIFY_WITH_TIMEOUT(table->model()->rowCount() > 0, 60000);
+        QAbstractItemModelTester tester(table->model(), QAbstractItemModelTester::FailureReportingMode::QtTest);
+
+        const auto quantized = openModel(rounded.toStdString());
+        QVERIFY(quantized);
+        Progress progress;
+        const auto expected = audit(*workbench->model(), **quantized, {.threads = 1}, {}, progress);
+        QVERIFY(expected);
+        const auto rows = expected->tensors.size() + expected->missing.size() + expected->extra.size();
+        QCOMPARE(table->model()->rowCount(), static_cast<int>(rows));
+        for (std::size_t row = 0; row < expected->tensors.size(); ++row) {
+            const auto value = [&](int column, int role) {
+                return table->model()->index(static_cast<int>(row), column).data(role);
+            };
+            const auto& tensor = expected->tensors[row];
+            QCOMPARE(value(AuditModel::Tensor, Qt::DisplayRole).toString(), QString::fromStdString(tensor.original));
+            QCOMPARE(value(AuditModel::Sqnr, AuditModel::ValueRole).toDouble(), tensor.error.sqnrDb());
+            QCOMPARE(value(AuditModel::Bits, AuditModel::ValueRole).toDouble(), 8.0);
+            QVERIFY2(std::abs(tensor.error.sqnrDb() - decibels.value(QString::fromStdString(tensor.original))) < 1e-6,
+                tensor.original.c_str());
+        }
+        const auto last = table->model()->rowCount() - 1;
+        QCOMPARE(
+            table->model()->index(last, AuditModel::Tensor).data().toString(), QStringLiteral("model.norm.weight"));
+        QCOMPARE(table->model()->index(last, AuditModel::Verdict).data().toString(), QStringLiteral("missing"));
+        QVERIFY(page.findChild<QLabel*>(QStringLiteral("summary"))->text().contains(QStringLiteral("1 missing")));
+
+        auto* plot = page.findChild<DumbbellPlot*>();
+        QVERIFY(plot->hasData());
+        const auto dots = plot->table();
+        QCOMPARE(dots.rows.size(), qsizetype(expected->count(AuditVerdict::Quantized)) - 2);  // norms are no bars
+        QTRY_VERIFY(plot->isVisible());
+        auto* canvas = plot->findChild<QCustomPlot*>();
+        QTest::mouseClick(canvas, Qt::LeftButton, {}, plot->pointOf(1).toPoint());
+        QTRY_COMPARE(workbench->currentTensor(), dots.rows.at(1).at(0).toString());
+
+        table->sortByColumn(AuditModel::Sqnr, Qt::DescendingOrder);
+        QCOMPARE(table->model()->index(last, AuditModel::Verdict).data().toString(), QStringLiteral("missing"));
+        if (const auto shots = qEnvironmentVariable("QUANTLOUPE_SCREENSHOTS"); !shots.isEmpty())
+            QVERIFY(page.grab().save(QDir(shots).filePath(QStringLiteral("compare-page.png"))));
+    }
+
+    void tellsWhyItCannot()
+    {
+        QTemporaryDir folder;
+        const auto workbench = openedWorkbench(folder, llamaTensors(1, 64));
+        QVERIFY(workbench);
+        ComparePage page(workbench.get());
+        QSignalSpy failed(workbench.get(), &Workbench::failed);
+        page.compareWith(folder.filePath(QStringLiteral("absent.gguf")));
+        QTRY_COMPARE_WITH_TIMEOUT(failed.count(), 1, 20000);
+        QVERIFY(failed.first().at(1).toString().contains(QStringLiteral("absent.gguf")));
+        QVERIFY(page.findChild<QLabel*>(QStringLiteral("checkpoint"))->text().isEmpty());
+    }
+};
+
+QTEST_MAIN(TestComparePage)
+#include "tst_compare_page.moc"
