@@ -49,12 +49,10 @@ GroupFigures interleavedZeros(const TensorView& zeros)
 Result<std::optional<PackedWeight>> recognise(StoredParts& parts, const QuantizationSettings& settings)
 {
     const auto& codes = parts.codes();
-    if (codes.shape.size() != 2 || parts.has(".g_idx") || parts.has(".lookup_table"))
+    if (!parts.codesAreWords() || parts.has(".g_idx") || (!parts.has(".scales") && !parts.has(".qzeros")))
         return std::nullopt;
     if (!settings.version.empty() && settings.version != "gemm" && settings.version != "GEMM")
         return parts.unsupported("is stored as AWQ's version '" + settings.version + "', which is not built");
-    if (auto typed = parts.expectType({}, codes, {DType::I32, DType::U32}); !typed)
-        return tl::unexpected(typed.error());
     const auto scales = parts.need(".scales");
     if (!scales)
         return tl::unexpected(scales.error());
