@@ -273,7 +273,7 @@ private:
             .parts = source.parts,
             .shape = {rows.rows, whole.columns},
             .originalType = source.view.dtype,
-            .storedAs = stored.packing().empty() ? std::string(nameOf(stored.view.dtype)) : stored.packing()};
+            .storedAs = stored.storedAs()};
         result.bytes = bytesOfRows(stored, rows.rows);
         result.originalBytes = bytesOfRows(source, rows.rows);
         result.bitsPerWeight = whole.elements() == 0

@@ -23,6 +23,8 @@ struct CatalogTensor {
     bool quantizable = false;
 
     std::uint64_t parameters() const { return elementCount(shape).value_or(0); }
+    /// How its weights are stored: the packing, else the dtype's name.
+    std::string storedAs() const { return packing.empty() ? std::string(nameOf(dtype)) : packing; }
     /// As stored: scales, zero points and padding included. NaN of an empty tensor.
     double bitsPerWeight() const;
     bool operator==(const CatalogTensor&) const = default;

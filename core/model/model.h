@@ -24,6 +24,8 @@ struct ModelTensor {
 
     std::uint64_t parameters() const { return view.elements(); }
     std::uint64_t bytes() const { return view.byteSize(); }
+    /// How its weights are stored: the packing, else the dtype's name.
+    std::string storedAs() const { return packing().empty() ? std::string(nameOf(view.dtype)) : packing(); }
     /// How a packed weight is stored, "GPTQ int4:g128:asym"; empty: as the dtype says.
     std::string packing() const { return view.decoder ? view.decoder->description() : std::string(); }
     /// A decodable weight matrix: rank ≥ 2, at least one element, not a norm, position table or bias.

@@ -103,7 +103,7 @@ std::vector<ReportBlock> layerBlocks(const ReportContext& context)
         // A kept tensor loses nothing; an unmeasured one loses something unknown. The table must not confuse the two.
         const double lossless = context.plan && kept ? 0.0 : notANumber;
         table.rows.push_back({tensor.name, std::string(nameOf(tensor.parts.role)), formatShape(tensor.shape),
-            std::string(nameOf(tensor.dtype)), context.plannedScheme(i),
+            tensor.storedAs(), context.plannedScheme(i),
             fixedNumber(static_cast<double>(tensor.bytes) / unit.divisor, decimals),
             fixedNumber(context.plan ? static_cast<double>(bytes) / unit.divisor : notANumber, decimals),
             fixedNumber(

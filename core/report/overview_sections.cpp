@@ -32,7 +32,7 @@ std::string storedTypes(const ModelCatalog& model)
     };
     std::map<std::string, Share> shares;
     for (const CatalogTensor& tensor : model.tensors) {
-        Share& share = shares[std::string(nameOf(tensor.dtype))];
+        Share& share = shares[tensor.storedAs()];
         share.bytes += tensor.bytes;
         ++share.tensors;
     }

@@ -50,8 +50,28 @@ void decodeByTable(const std::byte* source, std::size_t stride, std::size_t coun
     decodeRun<std::uint8_t>(source, stride, count, out, [&](std::uint8_t code) { return values[code]; });
 }
 
+/// Both values of all 256 bytes.
+const std::array<std::array<float, 2>, 256>& float4Pairs()
+{
+    static const auto pairs = [] {
+        std::array<std::array<float, 2>, 256> made {};
+        for (unsigned byte = 0; byte < 256; ++byte)
+            made[byte] = {float4ToFloat(static_cast<std::uint8_t>(byte & 0xfU)),
+                float4ToFloat(static_cast<std::uint8_t>(byte >> 4U))};
+        return made;
+    }();
+    return pairs;
+}
+
 void decodeFloat4(const std::byte* source, std::size_t first, std::size_t stride, std::size_t count, float* out)
 {
+    if (stride == 1 && first % 2 == 0 && count % 2 == 0) {
+        const auto& pairs = float4Pairs();
+        for (std::size_t i = 0; i < count; i += 2)
+            std::memcpy(
+                out + i, pairs[std::to_integer<std::size_t>(source[(first + i) / 2])].data(), 2 * sizeof(float));
+        return;
+    }
     for (std::size_t i = 0; i < count; ++i) {
         const std::size_t element = first + i * stride;
         const auto pair = std::to_integer<unsigned>(source[element / 2]);

@@ -4,6 +4,8 @@
 #include "core/file_formats/packed_layouts/packed_decoder.h"
 #include "core/file_formats/packed_layouts/packed_layout.h"
 
+#include <algorithm>
+
 namespace quantloupe::packed_layouts {
 namespace {
 
@@ -26,10 +28,12 @@ RowCodes interleavedCodes(const TensorView& codes, std::uint64_t columns)
     return [data = codes.bytes.data(), words = codes.shape[1], columns](
                std::uint64_t firstRow, std::uint64_t rowCount, std::span<float> out) {
         for (std::uint64_t column = 0; column < columns; ++column)
-            for (std::uint64_t row = 0; row < rowCount; ++row) {
+            for (std::uint64_t row = 0; row < rowCount;) {
                 const auto channel = firstRow + row;
-                out[row * columns + column] =
-                    nibbleOf(wordAt(data, column * words + channel / channelsPerWord), shiftOf(channel));
+                const auto word = wordAt(data, column * words + channel / channelsPerWord);
+                const auto end = std::min(rowCount, row + channelsPerWord - channel % channelsPerWord);
+                for (auto own = channel; row < end; ++row, ++own)
+                    out[row * columns + column] = nibbleOf(word, shiftOf(own));
             }
     };
 }
@@ -45,12 +49,10 @@ GroupFigures interleavedZeros(const TensorView& zeros)
 Result<std::optional<PackedWeight>> recognise(StoredParts& parts, const QuantizationSettings& settings)
 {
     const auto& codes = parts.codes();
-    if (codes.shape.size() != 2 || parts.has(".g_idx") || parts.has(".lookup_table"))
+    if (!parts.codesAreWords() || parts.has(".g_idx") || (!parts.has(".scales") && !parts.has(".qzeros")))
         return std::nullopt;
     if (!settings.version.empty() && settings.version != "gemm" && settings.version != "GEMM")
         return parts.unsupported("is stored as AWQ's version '" + settings.version + "', which is not built");
-    if (auto typed = parts.expectType({}, codes, {DType::I32, DType::U32}); !typed)
-        return tl::unexpected(typed.error());
     const auto scales = parts.need(".scales");
     if (!scales)
         return tl::unexpected(scales.error());

@@ -80,6 +80,8 @@ Result<std::optional<PackedWeight>> recognise(StoredParts& parts, const Quantiza
     const auto& codes = parts.codes();
     if (codes.dtype != DType::I32 && codes.dtype != DType::U32)
         return std::nullopt;  // nvfp4 and mxfp4 have bytes
+    if (parts.has(".scale_packed") || parts.has(".meta"))
+        return parts.unsupported("is packed for one kernel (marlin-24), which is not built");
     const auto shape = weightShape(parts);
     if (!shape)
         return tl::unexpected(shape.error());

@@ -51,11 +51,10 @@ Result<std::optional<PackedWeight>> recognise(StoredParts& parts, const Quantiza
 {
     const auto& codes = parts.codes();
     const auto* hint = parts.peek(".scales");
-    if (codes.shape.size() != 2 || parts.has(".lookup_table") || settings.method == "awq"
+    // Others call their codes qweight, too: EETQ in bytes, SqueezeLLM beside tables.
+    if (!parts.codesAreWords() || (!hint && !parts.has(".qzeros")) || settings.method == "awq"
         || (settings.method != "gptq" && hint && hint->shape.size() == 2 && hint->shape[1] != codes.shape[1]))
         return std::nullopt;
-    if (auto typed = parts.expectType({}, codes, {DType::I32, DType::U32}); !typed)
-        return tl::unexpected(typed.error());
     const auto scales = parts.need(".scales");
     if (!scales)
         return tl::unexpected(scales.error());

@@ -126,6 +126,9 @@ Result<void> takeTheRest(StoredParts& parts)
 
 Result<std::optional<PackedWeight>> recognise(StoredParts& parts, const QuantizationSettings& settings)
 {
+    // W_q is a likely name for the weight of a query, too: alone, or with plain weights in it.
+    if (parts.codes().shape.size() != 2 || (!parts.has(".nbits") && !parts.has(".packing") && settings.method != "hqq"))
+        return std::nullopt;
     if (parts.has(".scale_q") || parts.has(".zero_q") || parts.has(".zero_scale"))
         return parts.unsupported("has scales that are quantized or packed in turn, which is not built");
     const auto scales = parts.need(".scale"), zeros = parts.need(".zero");

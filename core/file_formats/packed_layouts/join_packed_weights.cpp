@@ -3,9 +3,9 @@
 #include "core/file_formats/model_assembly.h"
 #include "core/file_formats/packed_layouts/packed_layout.h"
 
+#include <algorithm>
 #include <array>
 #include <map>
-#include <sstream>
 #include <utility>
 
 namespace quantloupe {
@@ -58,12 +58,14 @@ struct Findings {
 };
 
 /// The suffix that is one of a layout's and the end of this name; empty when there is none.
-std::string anchorOf(const PackedLayout& layout, std::string_view name)
+std::string_view anchorOf(const PackedLayout& layout, std::string_view name)
 {
-    std::istringstream anchors {std::string(layout.anchors)};
-    for (std::string suffix; anchors >> suffix;)
+    for (auto rest = layout.anchors; !rest.empty();) {
+        const auto suffix = rest.substr(0, rest.find(' '));
         if (name.size() > suffix.size() && name.ends_with(suffix))
             return suffix;
+        rest.remove_prefix(std::min(rest.size(), suffix.size() + 1));
+    }
     return {};
 }
 

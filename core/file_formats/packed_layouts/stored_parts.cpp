@@ -78,6 +78,11 @@ tl::unexpected<Error> StoredParts::unsupported(const std::string& reason) const
     return at(m_taken.front(), ErrorCode::Unsupported, reason);
 }
 
+bool StoredParts::codesAreWords() const
+{
+    return codes().shape.size() == 2 && (codes().dtype == DType::I32 || codes().dtype == DType::U32);
+}
+
 Result<void> StoredParts::expectShape(std::string_view suffix, const TensorView& part, const Shape& shape) const
 {
     if (part.shape == shape)

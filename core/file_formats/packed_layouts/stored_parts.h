@@ -40,6 +40,9 @@ public:
     tl::unexpected<Error> malformed(std::string_view suffix, const std::string& reason) const;
     tl::unexpected<Error> unsupported(const std::string& reason) const;
 
+    /// Whether the codes are a matrix of 32-bit words.
+    bool codesAreWords() const;
+
     /// Errors: Malformed.
     Result<void> expectShape(std::string_view suffix, const TensorView& part, const Shape& shape) const;
     Result<void> expectType(std::string_view suffix, const TensorView& part, std::initializer_list<DType> types) const;
