@@ -4,8 +4,7 @@
 #include "core/base/text.h"
 #include "core/tokenizers/tokenizer.h"
 
-#include <array>
-#include <cstring>
+#include <algorithm>
 
 namespace quantloupe {
 namespace {
@@ -24,21 +23,33 @@ std::vector<std::string> namesBeside(std::optional<std::uint64_t> vocabulary)
     return names;
 }
 
-Result<TokenizerParts> readByContent(Bytes file, const std::string& where)
+enum class TokenizerFile : std::uint8_t { Gguf, Json, Llama2c, SentencePiece };
+
+std::optional<TokenizerFile> kindOfFile(Bytes file)
 {
     const auto text = textOfFile(file);
     if (text.starts_with("GGUF"))
-        return readGgufVocabulary(file, where);
+        return TokenizerFile::Gguf;
     const auto first = text.find_first_not_of(" \t\r\n", text.starts_with("\xEF\xBB\xBF") ? 3 : 0);
     if (first != std::string_view::npos && text[first] == '{')
-        return readTokenizerJson(file, where);
+        return TokenizerFile::Json;
     // llama2.c begins with a small number of 32 bits; a message whose third byte is 0 would hold a field 0.
     if (file.size() > 4 && file[2] == std::byte {0} && file[3] == std::byte {0})
-        return readLlama2cTokenizer(file, where);
-    if (!text.empty() && text[0] == '\x0A')
-        return readSentencePieceModel(file, where);
-    return failure(ErrorCode::NotThisFormat, where,
-        "neither tokenizer.json nor a SentencePiece model, a GGUF or llama2.c's tokenizer.bin", 0);
+        return TokenizerFile::Llama2c;
+    if (text.starts_with('\x0A'))
+        return TokenizerFile::SentencePiece;
+    return std::nullopt;
+}
+
+Result<TokenizerParts> readParts(TokenizerFile kind, Bytes file, const std::string& where)
+{
+    switch (kind) {
+    case TokenizerFile::Gguf: return readGgufVocabulary(file, where);
+    case TokenizerFile::Json: return readTokenizerJson(file, where);
+    case TokenizerFile::Llama2c: return readLlama2cTokenizer(file, where);
+    case TokenizerFile::SentencePiece: break;
+    }
+    return readSentencePieceModel(file, where);
 }
 
 /// What tokenizer_config.json says beside the vocabulary: names of the special tokens, and whether BOS is added.
@@ -106,19 +117,18 @@ Result<TokenizerPointer> openFile(const std::filesystem::path& path)
     const auto file = MappedFile::open(path);
     if (!file)
         return tl::unexpected(file.error());
-    const auto bytes = (*file)->bytes();
-    auto parts = readByContent(bytes, path.string());
+    const auto kind = kindOfFile((*file)->bytes());
+    if (!kind)
+        return failure(ErrorCode::NotThisFormat, path.string(),
+            "neither tokenizer.json nor a SentencePiece model, a GGUF or llama2.c's tokenizer.bin", 0);
+    auto parts = readParts(*kind, (*file)->bytes(), path.string());
     if (!parts)
         return tl::unexpected(std::move(parts.error()));
-    const bool json =
-        textOfFile(bytes.first(std::min<std::size_t>(bytes.size(), 64))).find('{') != std::string_view::npos
-        && !textOfFile(bytes).starts_with("GGUF");
-    const bool piecesOnly = bytes[0] == std::byte {0x0A};
-    if (json || piecesOnly) {
+    if (*kind == TokenizerFile::Json || *kind == TokenizerFile::SentencePiece) {
         const auto config = readTokenizerConfig(path.parent_path());
         if (!config)
             return tl::unexpected(config.error());
-        applyConfig(*parts, *config, json);
+        applyConfig(*parts, *config, *kind == TokenizerFile::Json);
     }
     return std::make_shared<const Tokenizer>(std::move(*parts));
 }
@@ -173,11 +183,13 @@ Result<TokenizerPointer> openTokenizer(const Model& model)
     }();
     if (!tokenizer)
         return tokenizer;
-    const auto rows = model.config.vocabulary;
-    if (rows && (*tokenizer)->vocabularySize() > *rows) {
-        return failure(ErrorCode::Conflict, first.string(),
-            "the tokenizer has " + std::to_string((*tokenizer)->vocabularySize()) + " tokens, the model only "
-                + std::to_string(*rows));
+    // Tokens added later than the model was trained are common, and harmless as long as no text holds them.
+    for (auto id = model.config.vocabulary.value_or((*tokenizer)->vocabularySize());
+         id < (*tokenizer)->vocabularySize(); ++id) {
+        if ((*tokenizer)->kind(static_cast<TokenId>(id)) == PieceKind::Normal)
+            return failure(ErrorCode::Conflict, first.string(),
+                "the tokenizer has " + std::to_string((*tokenizer)->vocabularySize()) + " tokens, the model only "
+                    + std::to_string(*model.config.vocabulary));
     }
     return tokenizer;
 }

@@ -279,7 +279,7 @@ private:
     {
         const std::string symbol = m_escapeSpaces ? "\u2581" : " ";
         if (m_collapseSpaces)
-            m_parts.normalizer.push_back({.kind = RewriteStep::Kind::CollapseSpaces});
+            m_parts.normalizer.push_back({.kind = RewriteStep::Kind::CollapseSpaces, .to = symbol});
         if (m_dummyPrefix)
             m_parts.normalizer.push_back({.kind = RewriteStep::Kind::Prepend, .to = symbol});
         if (m_escapeSpaces)

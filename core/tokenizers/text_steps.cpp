@@ -21,14 +21,14 @@ std::string withReplacements(std::string_view text, std::string_view from, std::
     return out;
 }
 
-std::string withSingleSpaces(std::string_view text)
+std::string withSingleSpaces(std::string_view text, std::string_view symbol)
 {
     std::string out;
     for (const char c : text)
         if (c != ' ' || (!out.empty() && out.back() != ' '))
             out += c;
-    if (out.ends_with(' '))
-        out.pop_back();
+    while (out.ends_with(' ') || out.ends_with(symbol))
+        out.resize(out.size() - (out.ends_with(' ') ? 1 : symbol.size()));
     return out;
 }
 
@@ -113,7 +113,7 @@ std::string rewritten(std::string_view text, const std::vector<RewriteStep>& ste
             break;
         case Kind::Replace: out = withReplacements(out, step.from, step.to); break;
         case Kind::NormalForm: out = inNormalForm(out, step.form); break;
-        case Kind::CollapseSpaces: out = withSingleSpaces(out); break;
+        case Kind::CollapseSpaces: out = withSingleSpaces(out, step.to); break;
         }
     }
     return out;

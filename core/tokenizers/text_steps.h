@@ -20,7 +20,7 @@ struct RewriteStep {
         PrependAtStart,      ///< likewise, but only where the whole text begins
         Replace,             ///< every `from` becomes `to`
         NormalForm,
-        CollapseSpaces,  ///< no spaces at either end, one where there were several
+        CollapseSpaces,  ///< no spaces at either end, one where there were several; `to` at the end goes, too
     };
     Kind kind = Kind::Replace;
     std::string from {}, to {};

@@ -75,7 +75,7 @@ Result<TokenizerPointer> openTokenizer(const std::filesystem::path& path);
 
 /// The tokenizer that belongs to a model: of its GGUF file, or beside its first file tokenizer.json, tokenizer.model,
 /// tokenizer.bin or tok<size of the vocabulary>.bin. Errors: as above; NotThisFormat where there is none; Conflict
-/// where it has more tokens than the model.
+/// where it has normal tokens that the model lacks.
 Result<TokenizerPointer> openTokenizer(const Model& model);
 
 }  // namespace quantloupe

@@ -88,8 +88,8 @@ private:
     {
         const auto depth = event.path.size();
         if (depth == 2) {
-            if (event.kind != JsonKind::BeginObject && event.kind != JsonKind::BeginArray && event.kind != JsonKind::EndObject
-                && event.kind != JsonKind::EndArray)
+            if (event.kind != JsonKind::BeginObject && event.kind != JsonKind::BeginArray
+                && event.kind != JsonKind::EndObject && event.kind != JsonKind::EndArray)
                 return malformed(event.offset, "model.vocab is neither an object nor an array");
             m_listed = event.kind == JsonKind::BeginArray || event.kind == JsonKind::EndArray;
             return {};
@@ -107,7 +107,8 @@ private:
         }
         if (depth == 3 && event.kind == JsonKind::EndArray && m_taken == 2)
             return {};
-        const bool number = event.kind == JsonKind::Unsigned || event.kind == JsonKind::Negative || event.kind == JsonKind::Real;
+        const bool number =
+            event.kind == JsonKind::Unsigned || event.kind == JsonKind::Negative || event.kind == JsonKind::Real;
         if (depth == 4 && m_taken == 0 && event.kind == JsonKind::Text)
             m_pieces.back().text = keep(event.text);
         else if (depth == 4 && m_taken == 1 && number)
@@ -218,7 +219,7 @@ private:
             const auto content = node.textOf("content");
             if (!id || id->kind != JsonKind::Unsigned || content.empty())
                 return malformed(node.offset, "an added token without id or content");
-            if (id->number > m_parts.vocabulary.size() + kMaxGap)
+            if (id->number > m_pieces.size() + list->items.size() + kMaxGap)
                 return malformed(id->offset,
                     "the added token " + inQuotes(content) + " has the id " + std::to_string(id->number)
                         + ", far beyond the vocabulary");

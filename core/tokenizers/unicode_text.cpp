@@ -41,6 +41,13 @@ std::uint16_t classesOfCategory(utf8proc_category_t category)
     }
 }
 
+/// Symbols that count as letters within words: circled and squared ones.
+bool isLetterSymbol(char32_t code)
+{
+    return (code >= 0x24B6 && code <= 0x24E9) || (code >= 0x1F130 && code <= 0x1F149)
+        || (code >= 0x1F150 && code <= 0x1F169) || (code >= 0x1F170 && code <= 0x1F189);
+}
+
 std::uint16_t classesOf(char32_t code)
 {
     // The control characters that White_Space holds beside the separators.
@@ -48,6 +55,8 @@ std::uint16_t classesOf(char32_t code)
         return char_class::space | char_class::lineBreak;
     if ((code >= 0x09 && code <= 0x0D) || code == 0x85)
         return char_class::space;
+    if (code == 0x200C || code == 0x200D || isLetterSymbol(code))
+        return char_class::word;
     return classesOfCategory(utf8proc_category(static_cast<utf8proc_int32_t>(code)));
 }
 

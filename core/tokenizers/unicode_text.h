@@ -18,7 +18,7 @@ inline constexpr std::uint16_t mark = 16;
 inline constexpr std::uint16_t upperLike = 32;  ///< Lu, Lt, Lm, Lo, M
 inline constexpr std::uint16_t lowerLike = 64;  ///< Ll, Lm, Lo, M
 inline constexpr std::uint16_t punctuation = 128;
-inline constexpr std::uint16_t word = 256;  ///< letters, marks, decimal and letter numbers, connectors
+inline constexpr std::uint16_t word = 256;  ///< letters, marks, decimal and letter numbers, connectors, joiners
 }  // namespace char_class
 
 struct Character {

@@ -86,6 +86,7 @@ constexpr std::array kSpellings {
     Spelling {R"(\p{N}{1,3})", &kUpToThreeNumbers},
     Spelling {R"(\p{N}+)", &kNumbers},
     Spelling {R"([0-9][0-9][0-9])", &kThreeDigits},
+    Spelling {R"([\p{P}\$\+<=>\^~\|]+)", &kPunctuation},
 };
 
 constexpr std::array kGpt2Alone {&kGpt2};

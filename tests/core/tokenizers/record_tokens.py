@@ -84,6 +84,7 @@ def byte_level_cases():
             ("gpt-4o", sequence([split(GPT4O), byte_level()])), ("tekken", sequence([split(TEKKEN), byte_level()])),
             ("smollm", sequence([pre_tokenizers.Digits(individual_digits=True), byte_level(True)])),
             ("digits together", sequence([pre_tokenizers.Digits(individual_digits=False), byte_level(True)])),
+            ("default", sequence([split(r"[\p{P}\$\+<=>\^~\|]+"), split(GPT2), split(r"\p{N}+"), split("[0-9][0-9][0-9]"), byte_level()])),
             ("prefix space", pre_tokenizers.ByteLevel(add_prefix_space=True, use_regex=True))]:
         tokenizer = Tokenizer(models.BPE(vocab=dict(model["vocab"]), merges=[tuple(m) for m in model["merges"]], ignore_merges=name == "llama-3"))
         tokenizer.pre_tokenizer = pre

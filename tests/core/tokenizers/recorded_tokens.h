@@ -33,8 +33,8 @@ inline RecordedTokens recordedTokens()
     for (const auto& entry : record["tokenizer_json"]) {
         auto document = entry["document"];
         for (const char* key : {"vocab", "merges"})
-            if (auto& value = document["model"][key]; value.is_string())
-                value = record[value.get<std::string>()];
+            if (auto& model = document["model"]; model.contains(key) && model[key].is_string())
+                model[key] = record[model[key].get<std::string>()];
         recorded.tokenizerJson.push_back({entry["name"], document.dump(), entry["ids"]});
     }
     for (const auto& entry : record["sentencepiece"]) {

@@ -44,6 +44,8 @@ std::vector<TokenId> encodedSlowly(const Tokenizer& tokenizer, std::string_view 
     const std::map<std::string, TokenId, std::less<>>& ids)
 {
     std::vector<TokenId> tokens;
+    if (text.empty())
+        return tokens;
     std::string escaped = " ";
     escaped += text;
     for (std::size_t at = 0; at < escaped.size();) {
@@ -88,7 +90,7 @@ private Q_SLOTS:
     void sameIdsFromEveryFile();
     void modelsFindTheirTokenizer();
     void mergesAsLlama2c();
-    void goldenWindow();
+    void goldenWindows();
     void numberOfTokens();
     void llamaVocabulary();
     void anyBytesComeBack();
@@ -169,35 +171,35 @@ void TestRealVocabularies::mergesAsLlama2c()
     }
 }
 
-/// Windows of TinyStories text, each behind BOS, as another implementation has cut them: their text gives their ids.
-void TestRealVocabularies::goldenWindow()
+/// Windows of TinyStories text, every story behind BOS, as another implementation has cut them: their text gives their
+/// ids.
+void TestRealVocabularies::goldenWindows()
 {
     const auto path = golden() / "tokens" / "tok_real_eval.npy";
     QUANTLOUPE_NEED(path);
     QUANTLOUPE_NEED(stories());
     const auto file = contentOf(path);
-    constexpr std::size_t kWindow = 257;
-    const auto count = file.size() / (2 * kWindow);
-    QCOMPARE(count, std::size_t {16});
-    const auto tokenizer = opened(stories() / "tok512.bin");
-    std::size_t equal = 0;
-    for (std::size_t i = 0; i < count; ++i) {
-        std::vector<TokenId> ids;
-        for (std::size_t j = 0; j < kWindow; ++j) {
-            std::uint16_t id = 0;
-            std::memcpy(&id, file.data() + file.size() - 2 * (count * kWindow - i * kWindow - j), 2);
-            ids.push_back(id);
-        }
-        QCOMPARE(ids.front(), 1U);
-        // The end of a window may cut a word in two, which encoding puts together otherwise.
-        auto again = tokenizer->encode(tokenizer->decode(ids), true);
-        const auto compared = kWindow - 8;
-        QVERIFY(again.size() >= compared);
-        again.resize(compared);
-        ids.resize(compared);
-        equal += again == ids ? 1 : 0;
+    constexpr std::size_t kWindow = 257, kWindows = 16;
+    std::vector<std::vector<TokenId>> pieces;
+    for (std::size_t i = 0; i < kWindows * kWindow; ++i) {
+        std::uint16_t id = 0;
+        std::memcpy(&id, file.data() + file.size() - 2 * (kWindows * kWindow - i), 2);
+        if (i % kWindow == 0 || id == 1)
+            pieces.emplace_back();
+        pieces.back().push_back(id);
     }
-    QCOMPARE(equal, count);
+    const auto tokenizer = opened(stories() / "tok512.bin");
+    QVERIFY(pieces.size() > kWindows);
+    for (auto& ids : pieces) {
+        QCOMPARE(ids.front(), 1U);
+        auto again = tokenizer->encode(tokenizer->decode(ids), true);
+        // The end of a window may cut a word in two, which encoding puts together otherwise.
+        if (ids.size() > 8)
+            ids.resize(ids.size() - 8);
+        QVERIFY(again.size() >= ids.size());
+        again.resize(ids.size());
+        QCOMPARE(again, ids);
+    }
 }
 
 /// TRUTH.md: llama-tokenize and another implementation found as many.
@@ -227,18 +229,22 @@ void TestRealVocabularies::llamaVocabulary()
     QCOMPARE(tokenizer->encode("<s>\n</s>a", true, SpecialText::IsToken), special);
 }
 
-/// Byte tokens spell what is no text at all.
+/// Byte tokens spell what is no text at all. A space within a broken character stays one only where spaces stand as
+/// they are.
 void TestRealVocabularies::anyBytesComeBack()
 {
     QUANTLOUPE_NEED(stories());
     std::mt19937 random(11);
     for (const char* file : {"tok512.bin", "gguf/stories260K-f32.gguf"}) {
         const auto tokenizer = opened(stories() / file);
+        const bool spacesStand = std::string_view(file) == "tok512.bin";
         for (int round = 0; round < 2'000; ++round) {
             std::string bytes;
             for (std::size_t i = random() % 50; i > 0; --i)
-                bytes += static_cast<char>(random());
-            QCOMPARE(tokenizer->decode(tokenizer->encode(bytes, true)), bytes);
+                if (const auto byte = static_cast<char>(random()); spacesStand || byte != ' ')
+                    bytes += byte;
+            const auto again = tokenizer->decode(tokenizer->encode(bytes, true));
+            QVERIFY2(again == bytes, QByteArray::fromStdString(bytes).toHex(' ').constData());
         }
     }
 }
