@@ -111,8 +111,10 @@ private:
             const auto kind = kindAt(*types, id);
             if (!kind)
                 return kind.error().reason;
-            if (text.empty() || !isValidUtf8(text))
-                return "token " + std::to_string(id) + " is empty or not UTF-8";
+            if (text.empty())  // llama.cpp names it so, too
+                return place(id, "[EMPTY_" + std::to_string(id) + "]", PieceKind::Unused);
+            if (!isValidUtf8(text))
+                return "token " + std::to_string(id) + " is not UTF-8";
             if (*kind == PieceKind::Byte && !byteOfPiece(text))
                 return "token " + std::to_string(id) + " is of type byte, but " + inQuotes(text);
             return place(id, text, *kind);

@@ -73,7 +73,7 @@ Result<TokenizerParts> readLlama2cTokenizer(Bytes file, const std::string& where
         if (!score || !length)
             return failure(ErrorCode::Truncated, where, "the file ends inside " + named, offset);
         if (*length < 0 || *length > *longest)
-            return failure(ErrorCode::Malformed, where,
+            return failure(id == 0 ? ErrorCode::NotThisFormat : ErrorCode::Malformed, where,
                 named + " of " + std::to_string(*length) + " bytes, where the longest has " + std::to_string(*longest),
                 offset);
         const auto bytes = cursor.take(static_cast<std::uint64_t>(*length));

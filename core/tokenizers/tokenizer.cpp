@@ -54,7 +54,8 @@ bool Tokenizer::restoresTexts() const
     bool prepends = false;
     for (const auto* steps : {&m_parts.normalizer, &m_parts.rewriter})
         for (const auto& step : *steps) {
-            if (step.kind != Kind::Prepend && (step.kind != Kind::Replace || step.to != m_parts.spaceSymbol))
+            if (step.kind != Kind::Prepend
+                && (step.kind != Kind::Replace || step.from != " " || step.to != m_parts.spaceSymbol))
                 return false;
             prepends = prepends || step.kind == Kind::Prepend;
         }

@@ -29,7 +29,7 @@ public:
 
     /// Token ids of `text`, in time O(n log n) at worst. `addSpecial`: with what the tokenizer puts around a text, such
     /// as BOS. Bytes that are not UTF-8 become byte tokens where the original works so (GGUF "llama", llama2.c), U+FFFD
-    /// elsewhere. @pre text.size() < 2³⁰
+    /// elsewhere. @pre text.size() ≤ 2³⁰
     std::vector<TokenId> encode(
         std::string_view text, bool addSpecial, SpecialText specialText = SpecialText::IsText) const;
 

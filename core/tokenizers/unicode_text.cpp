@@ -76,6 +76,31 @@ bool isContinuation(char byte)
     return (static_cast<unsigned char>(byte) & 0xC0U) == 0x80U;
 }
 
+/// Rewriting takes memory four times the text.
+constexpr std::size_t kNormalizedAtOnce = std::size_t {1} << 20U;
+
+void appendNormalForm(std::string& out, std::string_view text, NormalForm form)
+{
+    if (std::all_of(text.begin(), text.end(), [](char byte) { return static_cast<unsigned char>(byte) < 0x80; })) {
+        out += text;
+        return;
+    }
+    const bool composed = form == NormalForm::Nfc || form == NormalForm::Nfkc;
+    const bool compatible = form == NormalForm::Nfkc || form == NormalForm::Nfkd;
+    const auto options = static_cast<utf8proc_option_t>(
+        UTF8PROC_STABLE | (composed ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE) | (compatible ? UTF8PROC_COMPAT : 0));
+    utf8proc_uint8_t* mapped = nullptr;
+    const auto length = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
+        static_cast<utf8proc_ssize_t>(text.size()), &mapped, options);
+    const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(mapped, std::free);
+    if (length == UTF8PROC_ERROR_NOMEM)
+        throw std::bad_alloc();
+    if (length < 0)
+        out += text;
+    else
+        out.append(reinterpret_cast<const char*>(mapped), static_cast<std::size_t>(length));
+}
+
 }  // namespace
 
 std::size_t claimedLength(char first)
@@ -106,21 +131,15 @@ Character characterBefore(std::string_view text, std::size_t end)
 
 std::string inNormalForm(std::string_view text, NormalForm form)
 {
-    if (std::all_of(text.begin(), text.end(), [](char byte) { return static_cast<unsigned char>(byte) < 0x80; }))
-        return std::string(text);
-    const bool composed = form == NormalForm::Nfc || form == NormalForm::Nfkc;
-    const bool compatible = form == NormalForm::Nfkc || form == NormalForm::Nfkd;
-    const auto options = static_cast<utf8proc_option_t>(
-        UTF8PROC_STABLE | (composed ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE) | (compatible ? UTF8PROC_COMPAT : 0));
-    utf8proc_uint8_t* mapped = nullptr;
-    const auto length = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
-        static_cast<utf8proc_ssize_t>(text.size()), &mapped, options);
-    const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(mapped, std::free);
-    if (length == UTF8PROC_ERROR_NOMEM)
-        throw std::bad_alloc();
-    if (length < 0)
-        return std::string(text);
-    return {reinterpret_cast<const char*>(mapped), static_cast<std::size_t>(length)};
+    std::string out;
+    out.reserve(text.size());
+    while (!text.empty()) {
+        // A line break composes with nothing before it, so that stretches can be rewritten one by one.
+        const auto part = text.substr(0, text.find('\n', std::min(kNormalizedAtOnce, text.size())));
+        appendNormalForm(out, part, form);
+        text.remove_prefix(part.size());
+    }
+    return out;
 }
 
 }  // namespace quantloupe

@@ -54,24 +54,13 @@ struct Spelling {
     const WordPattern* pattern;
 };
 
-// Possessive quantifiers (`?+`, `++`) and the `+` of a last `[\r\n]+` change no match: what they take cannot be wanted
-// by what follows.
 constexpr std::array kSpellings {
     Spelling {R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", &kGpt2},
     Spelling {
         R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
         &kLlama3},
     Spelling {
-        R"('(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+)",
-        &kLlama3},
-    Spelling {
-        R"('(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
-        &kLlama3},
-    Spelling {
         R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
-        &kQwen2},
-    Spelling {
-        R"('(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+)",
         &kQwen2},
     Spelling {
         R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
@@ -88,6 +77,23 @@ constexpr std::array kSpellings {
     Spelling {R"([0-9][0-9][0-9])", &kThreeDigits},
     Spelling {R"([\p{P}\$\+<=>\^~\|]+)", &kPunctuation},
 };
+
+/// The spelling of the table for others that match the same. Possessive quantifiers make no difference, since what they
+/// take cannot be wanted by what follows; of a run of spaces `\s*[\r\n]` takes all up to the last line break, too.
+std::string commonSpelling(std::string_view regex)
+{
+    constexpr std::array same {
+        std::pair<std::string_view, std::string_view> {"'(?i:[sdmt]|ll|ve|re)", "(?i:'s|'t|'re|'ve|'m|'ll|'d)"},
+        std::pair<std::string_view, std::string_view> {R"(]?+\p{L}+)", R"(]?\p{L}+)"},
+        std::pair<std::string_view, std::string_view> {"]++[", "]+["},
+        std::pair<std::string_view, std::string_view> {R"(\s*[\r\n]|)", R"(\s*[\r\n]+|)"},
+    };
+    std::string spelling(regex);
+    for (const auto& [other, common] : same)
+        if (const auto at = spelling.find(other); at != std::string::npos)
+            spelling.replace(at, other.size(), common);
+    return spelling;
+}
 
 constexpr std::array kGpt2Alone {&kGpt2};
 constexpr std::array kLlama3Alone {&kLlama3};
@@ -166,8 +172,9 @@ const GgufName* findGgufName(std::string_view name)
 
 const WordPattern* wordPatternOf(std::string_view regex)
 {
+    const auto spelling = commonSpelling(regex);
     const auto* found =
-        std::find_if(kSpellings.begin(), kSpellings.end(), [regex](const Spelling& row) { return row.regex == regex; });
+        std::find_if(kSpellings.begin(), kSpellings.end(), [&](const Spelling& row) { return row.regex == spelling; });
     return found == kSpellings.end() ? nullptr : found->pattern;
 }
 
