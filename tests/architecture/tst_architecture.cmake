@@ -10,6 +10,7 @@ set(file_formats model ${model})
 set(schemes tensor ${tensor})
 set(number_formats schemes kernels ${schemes})
 set(statistics kernels ${kernels})
+set(tokenizers file_formats ${file_formats} number_formats ${number_formats})
 set(algorithms number_formats statistics model ${number_formats} ${statistics} ${model})
 set(recipes schemes model ${schemes} ${model})
 set(study statistics recipes ${statistics} ${recipes})
@@ -18,7 +19,7 @@ set(allocation recipes study ${study})
 set(projection recipes ${recipes})
 set(export_targets recipes ${recipes})
 set(report study projection allocation ${allocation} ${projection})
-set(rooms base kernels tensor model file_formats schemes number_formats statistics algorithms recipes study analysis
+set(rooms base kernels tensor model file_formats schemes number_formats statistics tokenizers algorithms recipes study analysis
     allocation projection export_targets report)
 
 set(failures "")
