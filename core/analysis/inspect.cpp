@@ -124,6 +124,7 @@ Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStat
     const auto shape = matrixShape(tensor.view);
     LayerInspection inspection;
     inspection.measurement = describeSizes(scheme, shape);
+    inspection.measurement.importance = ready.importance;
     inspection.codes = ready.quantizer.codeCount();
     const UnitEndsFinder ends(ready);
     inspection.levelsShown = ready.keepsLevels();
