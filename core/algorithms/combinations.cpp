@@ -39,8 +39,11 @@ std::string refusalOf(const Scheme& scheme, Algorithm algorithm)
     case Algorithm::Awq:
     case Algorithm::Smooth:
     case Algorithm::AdaRound:
-    case Algorithm::Imatrix:
     case Algorithm::Qat: return clause(algorithm, "needs activations of the model: it is not built yet");
+    case Algorithm::Imatrix:
+        return clause(algorithm,
+            "asks for an importance matrix, made of activations: given one, an analysis weighs by it whatever "
+            "searches");
     case Algorithm::Hqq: return hqqRefusal(scheme);
     case Algorithm::Hadamard:
     case Algorithm::BiasCorrection:

@@ -16,7 +16,8 @@ namespace quantloupe {
 /// Allowed is not useful: floats (fp8, …) round in proportion, so that spreading an outlier raises their error; row
 /// factors change nothing where a row has scales of its own; the files of block formats (q4_k, mxfp4) hold neither
 /// corrections nor rotations, so that with these such a scheme can be measured but not exported. gptq, cd, awq, smooth,
-/// adaround, imatrix and qat need activations: not built yet.
+/// adaround and qat need activations: not built yet. imatrix is refused, too: importance comes with the tensor, and
+/// weighs whatever searches.
 std::string algorithmRefusal(const Scheme& scheme);
 
 /// Whether the scheme lists this algorithm.

@@ -31,6 +31,15 @@ Result<TensorMeasurement> measureTensor(const Model& model, const ModelTensor& t
 
 }  // namespace
 
+std::uint64_t importanceUsed(const ModelTensor& tensor, const Scheme& scheme)
+{
+    // Behind a transform errors lie in other columns, or count differently: there is nothing to weigh them by.
+    if (!tensor.importance || uses(scheme, Algorithm::Hadamard) || uses(scheme, Algorithm::Equalization))
+        return 0;
+    const auto quantizer = Quantizer::create(scheme, static_cast<std::size_t>(matrixShape(tensor.view).columns));
+    return quantizer && quantizer->usesImportance() ? tensor.importance->fingerprint : 0;
+}
+
 Result<void> requireBuilt(const Scheme& scheme)
 {
     // Any width does: what is built does not depend on it.

@@ -36,6 +36,10 @@ Result<std::vector<SchemeMeasurement>> measureSchemes(const ModelTensor& tensor,
 Result<void> analyze(const Model& model, std::span<const WorkUnit> work, unsigned threads, std::stop_token stop,
     Progress& progress, const MeasurementSink& sink);
 
+/// Fingerprint of what the errors of a tensor are weighed by under a scheme; 0: they are not. What a study holds was
+/// measured alike where this is the same.
+std::uint64_t importanceUsed(const ModelTensor& tensor, const Scheme& scheme);
+
 /// Refuses, by name, schemes that can be written but are not built yet. Errors: Unsupported.
 Result<void> requireBuilt(const Scheme& scheme);
 

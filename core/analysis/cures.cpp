@@ -189,7 +189,8 @@ Result<std::optional<Cure>> tryWiderColumns(const Trial& trial, Steps& steps)
     for (std::size_t row = 0; row < values.size(); row += columns)
         for (const auto column : kept)
             values[row + static_cast<std::size_t>(column)] = 0.0F;
-    const OwnedTensor rest(trial.tensor, std::move(values), columns);
+    OwnedTensor rest(trial.tensor, std::move(values), columns);
+    rest.tensor.importance = trial.tensor.importance;
     const auto weights = measureWeights(rest.tensor, trial.stop, ofWeights);
     if (!weights)
         return tl::unexpected(weights.error());
@@ -277,6 +278,7 @@ Result<std::vector<Cure>> tryCures(const ModelTensor& tensor, const WeightStatis
         for (std::size_t i = 0; i < sampled.size(); ++i)
             decodeRows(tensor.view, sampled[i], 1, std::span(values).subspan(i * columns, columns));
         sample.emplace(tensor, std::move(values), shape.columns);
+        sample->tensor.importance = importanceOfRows(tensor.importance, shape.rows, sampled);
         auto measured = measureWeights(sample->tensor, stop, forWeights);
         if (!measured)
             return tl::unexpected(measured.error());

@@ -124,6 +124,7 @@ Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStat
     const auto shape = matrixShape(tensor.view);
     LayerInspection inspection;
     inspection.measurement = describeSizes(scheme, shape);
+    inspection.measurement.importance = ready.importance;
     inspection.codes = ready.quantizer.codeCount();
     const UnitEndsFinder ends(ready);
     inspection.levelsShown = ready.keepsLevels();
@@ -157,8 +158,7 @@ Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStat
                     auto& grids = scratch.quantizer.grids;
                     if (!total.codes.empty()) {
                         scratch.codes.resize(rows.size());
-                        ready.quantizer.encode(
-                            scratch.quantizer.source, count, grids, scratch.codes, scratch.quantizer.rowInBand);
+                        ready.encode(firstRow, count, scratch.codes, scratch.quantizer);
                         for (std::size_t i = 0; i < rows.size(); ++i)
                             total.codes[scratch.codes[i]] += std::isfinite(rows[i]) ? 1U : 0U;
                     }

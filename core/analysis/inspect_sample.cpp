@@ -72,6 +72,7 @@ Result<std::optional<SampledTensor>> takeSample(
     sample.tensor.view.dtype = DType::F32;
     sample.tensor.view.shape = {rows.size(), shape.columns};
     sample.tensor.view.bytes = std::as_bytes(std::span(sample.values));
+    sample.tensor.importance = importanceOfRows(tensor.importance, shape.rows, rows);
     return sample;
 }
 

@@ -41,8 +41,10 @@ Result<std::vector<SchemeMeasurement>> measureErrors(const ModelTensor& tensor, 
 {
     const auto shape = matrixShape(tensor.view);
     std::vector<SchemeMeasurement> measurements;
-    for (const auto& scheme : schemes)
+    for (const auto& scheme : schemes) {
         measurements.push_back(describeSizes(scheme.quantizer.scheme(), shape));
+        measurements.back().importance = scheme.importance;
+    }
 
     tbb::enumerable_thread_specific<QuantizerScratch> scratches;
     auto errors = reduceTiles<SchemeErrors>(

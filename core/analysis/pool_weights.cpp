@@ -91,8 +91,7 @@ void poolRow(RowPooler& pooler, MapQuantity quantity, std::uint64_t row, std::sp
     const auto& quantized = scratch.quantizer.quantized;
     if (quantity == MapQuantity::Codes) {
         scratch.codes.resize(original.size());
-        scheme->quantizer.encode(
-            scratch.quantizer.source, 1, scratch.quantizer.grids, scratch.codes, scratch.quantizer.rowInBand);
+        scheme->encode(row, 1, scratch.codes, scratch.quantizer);
         pooler.add([&](std::size_t i) { return sizeOf(original[i]); },
             [&](std::size_t i) { return static_cast<float>(scratch.codes[i]); });
         return;

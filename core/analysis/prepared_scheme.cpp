@@ -8,6 +8,7 @@
 #include "core/schemes/format_traits.h"
 
 #include <algorithm>
+#include <cassert>
 #include <cmath>
 #include <limits>
 
@@ -83,6 +84,32 @@ bool needsAllGrids(const Scheme& scheme)
     return scheme.granularity.kind == Granularity::Kind::Block || scheme.scales == ScaleStorage::Double8;
 }
 
+/// Hands over what errors in each column matter, where that can be made use of.
+void weigh(PreparedScheme& ready, const ModelTensor& tensor)
+{
+    ready.importance = importanceUsed(tensor, ready.quantizer.scheme());
+    if (ready.importance == 0)
+        return;
+    const auto& values = tensor.importance->values;
+    const auto slices = tensor.importance->slices;
+    const auto columns = ready.quantizer.columns();
+    const auto rows = matrixShape(tensor.view).rows;
+    assert(values.size() == slices * columns && (slices == 1 || (slices != 0 && rows % slices == 0)));
+    std::vector<double> sums(columns);
+    for (std::uint64_t slice = 0; slice < slices; ++slice) {
+        const auto own = std::span(values).subspan(static_cast<std::size_t>(slice) * columns, columns);
+        std::transform(sums.begin(), sums.end(), own.begin(), sums.begin(),
+            [](double sum, float value) { return sum + static_cast<double>(value); });
+        if (slices > 1)
+            ready.slices.emplace_back(ready.quantizer).setImportance({own.begin(), own.end()});
+    }
+    std::vector<float> means(columns);
+    std::transform(sums.begin(), sums.end(), means.begin(),
+        [count = static_cast<double>(slices)](double sum) { return static_cast<float>(sum / count); });
+    ready.quantizer.setImportance(std::move(means));
+    ready.rowsPerSlice = slices > 1 ? rows / slices : 0;
+}
+
 Result<PreparedScheme> prepareScheme(const ModelTensor& tensor, const WeightStatistics& weights, const Scheme& scheme,
     const Model* model, std::stop_token stop)
 {
@@ -98,10 +125,25 @@ Result<PreparedScheme> prepareScheme(const ModelTensor& tensor, const WeightStat
         .transform = std::move(*transform),
         .correctsChannels = uses(scheme, Algorithm::BiasCorrection)};
     ready.integers = fusedIntegers(ready);
+    weigh(ready, tensor);
     return ready;
 }
 
 }  // namespace
+
+template<class Each>
+void PreparedScheme::forEachSlice(std::uint64_t firstRow, std::size_t rowCount, const Each& each) const
+{
+    if (slices.empty())
+        return each(quantizer, std::size_t {0}, rowCount);
+    for (std::size_t row = 0; row < rowCount;) {
+        const auto slice = (firstRow + row) / rowsPerSlice;
+        const auto count =
+            std::min(rowCount - row, static_cast<std::size_t>((slice + 1) * rowsPerSlice - (firstRow + row)));
+        each(slices[static_cast<std::size_t>(slice)], row, count);
+        row += count;
+    }
+}
 
 void PreparedScheme::chooseGrids(std::uint64_t firstRow, std::size_t rowCount, QuantizerScratch& scratch) const
 {
@@ -129,7 +171,10 @@ void PreparedScheme::chooseGrids(std::uint64_t firstRow, std::size_t rowCount, Q
     if (halfQuadratic)
         halfQuadratic->fit(scratch.source, scratch.grids);
     else
-        quantizer.fit(scratch.source, rowCount, scratch.grids);
+        forEachSlice(firstRow, rowCount, [&](const Quantizer& own, std::size_t row, std::size_t count) {
+            own.fit(scratch.source.subspan(row * own.columns(), count * own.columns()), count,
+                std::span(scratch.grids).subspan(own.gridCount(row), own.gridCount(count)));
+        });
 }
 
 bool PreparedScheme::addFused(
@@ -160,8 +205,14 @@ std::uint64_t PreparedScheme::quantize(
     scratch.source = transform.apply(rows, firstRow, columns, scratch.transform);
     scratch.quantized.resize(rows.size());
     chooseGrids(firstRow, rowCount, scratch);
-    const auto clipped =
-        quantizer.fakeQuantize(scratch.source, rowCount, scratch.grids, scratch.quantized, scratch.rowInBand);
+    std::uint64_t clipped = 0;
+    if (quantizer.hasGrids())
+        clipped = quantizer.fakeQuantize(scratch.source, rowCount, scratch.grids, scratch.quantized, scratch.rowInBand);
+    else
+        forEachSlice(firstRow, rowCount, [&](const Quantizer& own, std::size_t row, std::size_t count) {
+            own.fakeQuantize(scratch.source.subspan(row * columns, count * columns), count, {},
+                std::span(scratch.quantized).subspan(row * columns, count * columns));
+        });
     if (!transform.isIdentity())
         transform.undo(scratch.quantized, firstRow, columns, scratch.transform);
     if (correctsChannels)
@@ -170,6 +221,18 @@ std::uint64_t PreparedScheme::quantize(
             applyCorrection(channelCorrection(rows.subspan(row * columns, columns), quantized), quantized);
         }
     return clipped;
+}
+
+void PreparedScheme::encode(
+    std::uint64_t firstRow, std::size_t rowCount, std::span<std::uint32_t> codes, const QuantizerScratch& scratch) const
+{
+    if (quantizer.hasGrids())
+        return quantizer.encode(scratch.source, rowCount, scratch.grids, codes, scratch.rowInBand);
+    const auto columns = quantizer.columns();
+    forEachSlice(firstRow, rowCount, [&](const Quantizer& own, std::size_t row, std::size_t count) {
+        own.encode(scratch.source.subspan(row * columns, count * columns), count, {},
+            codes.subspan(row * columns, count * columns));
+    });
 }
 
 std::size_t rowsPerStep(std::size_t columns)
@@ -194,6 +257,8 @@ Result<std::vector<PreparedScheme>> prepareSchemes(const ModelTensor& tensor, co
         if (!range)
             return tl::unexpected(range.error());
         scheme.quantizer.setTensorAbsMax(range->absMax());
+        for (auto& slice : scheme.slices)
+            slice.setTensorAbsMax(range->absMax());
         if (scheme.quantizer.wholeTensor()) {
             whole.push_back(&scheme);
             ranges.push_back(*range);

@@ -46,7 +46,11 @@ struct QuantizerScratch {
 /// Rows go through the transform (equalization, rotation), the grids, rounding, the transform's way back and the
 /// correction of each channel, in this order.
 struct PreparedScheme {
-    Quantizer quantizer;
+    Quantizer quantizer;  ///< of stacks that are weighed matrix by matrix: by the mean, for what spans them
+    /// One for each matrix of such a stack.
+    std::vector<Quantizer> slices {};
+    std::uint64_t rowsPerSlice = 0;
+    std::uint64_t importance = 0;  ///< fingerprint of what errors are weighed by; 0: they are not
     WeightTransform transform {};
     /// Grids that were found beforehand: one (Granularity::Tensor), or those of the whole tensor, in order (two-
     /// dimensional blocks, scales that are quantized together). Empty where each step fits its own rows.
@@ -64,11 +68,17 @@ struct PreparedScheme {
     /// Quantizes whole rows into scratch.quantized with the grids left in scratch.grids. Returns the clipped weights.
     std::uint64_t quantize(
         std::uint64_t firstRow, std::span<const float> rows, std::size_t rowCount, QuantizerScratch& scratch) const;
+    /// The codes of the rows that were quantized last, with the same scratch.
+    void encode(std::uint64_t firstRow, std::size_t rowCount, std::span<std::uint32_t> codes,
+        const QuantizerScratch& scratch) const;
 
     /// Whether ŵ are values of the grids, on the weights' own axis.
     bool keepsLevels() const { return transform.isIdentity() && !correctsChannels; }
 
 private:
+    /// each(quantizer, first of these rows, how many) for runs of rows that one quantizer serves.
+    template<class Each>
+    void forEachSlice(std::uint64_t firstRow, std::size_t rowCount, const Each& each) const;
     void chooseGrids(std::uint64_t firstRow, std::size_t rowCount, QuantizerScratch& scratch) const;
 };
 

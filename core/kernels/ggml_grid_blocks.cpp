@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Formats whose codes choose vectors of levels from tables. Source: interop notes on ggml's blocks, section 9.
+#include "core/kernels/ggml_byte_lanes.h"
 #include "core/kernels/ggml_coded_blocks.h"
 #include "core/kernels/ggml_grids.h"
 #include "core/kernels/ggml_layouts.h"
 
 #include <bit>
 #include <cassert>
-#include <cstring>
 
 namespace quantloupe::kernels::ggml {
 namespace {
@@ -31,19 +31,7 @@ constexpr auto kEvenSignMasks = [] {
 /// Turns the bytes under the mask. No level is 0, so that none carries into its neighbour.
 std::uint64_t turned(std::uint64_t levels, std::uint64_t mask)
 {
-    return (levels ^ mask) + (mask & 0x0101010101010101U);
-}
-
-/// Adds byte by byte.
-std::uint64_t shifted(std::uint64_t levels, std::uint64_t offsets)
-{
-    constexpr std::uint64_t kTop = 0x8080808080808080U;
-    return ((levels & ~kTop) + (offsets & ~kTop)) ^ ((levels ^ offsets) & kTop);
-}
-
-void storeEight(std::uint64_t levels, std::int8_t* codes)
-{
-    std::memcpy(codes, &levels, sizeof levels);
+    return (levels ^ mask) + (mask & eightOf(1));
 }
 
 unsigned byteAt(const std::byte* at)
@@ -127,7 +115,7 @@ void unpackIq3S(const std::byte* block, CodedBlock& out)
 }
 
 /// Levels and offset are in eighths: so is the scale. Both steps are exact.
-constexpr std::uint64_t kUp = 0x0101010101010101U, kDown = 0xffffffffffffffffU;
+constexpr std::uint64_t kUp = eightOf(1), kDown = eightOf(0xff);
 
 void unpackIq1S(const std::byte* block, CodedBlock& out)
 {
@@ -137,7 +125,8 @@ void unpackIq1S(const std::byte* block, CodedBlock& out)
         out.scales[group] = d * static_cast<float>(2U * (high >> 12U & 7U) + 1U) * 0.125F;
         for (std::size_t l = 0; l < 4; ++l) {
             const auto index = byteAt(block + 2 + 4 * group + l) | (high >> 3 * l & 7U) << 8U;
-            storeEight(shifted(kIq1Grid[index], (high & 0x8000U) != 0 ? kDown : kUp), out.codes + 32 * group + 8 * l);
+            storeEight(
+                sumOfEight(kIq1Grid[index], (high & 0x8000U) != 0 ? kDown : kUp), out.codes + 32 * group + 8 * l);
         }
     }
 }
@@ -155,7 +144,7 @@ void unpackIq1M(const std::byte* block, CodedBlock& out)
         for (std::size_t l = 0; l < 2; ++l) {
             const unsigned own = high >> 4 * l & 0xfU;
             const auto index = byteAt(block + 2 * run + l) | (own & 7U) << 8U;
-            storeEight(shifted(kIq1Grid[index], (own & 8U) != 0 ? kDown : kUp), out.codes + 16 * run + 8 * l);
+            storeEight(sumOfEight(kIq1Grid[index], (own & 8U) != 0 ? kDown : kUp), out.codes + 16 * run + 8 * l);
         }
     }
 }

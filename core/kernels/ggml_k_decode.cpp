@@ -54,7 +54,8 @@ HWY_INLINE hn::Vec<CodeLanes> CodesOf(const std::uint8_t* in, std::size_t i)
 
 // 32 weights, of one group or of two.
 template<GgmlBlock block, std::size_t run>
-HWY_INLINE void DecodeRun(const std::uint8_t* in, const float* scales, const float* minima, float* out)
+HWY_INLINE void DecodeRun(
+    const std::uint8_t* HWY_RESTRICT in, const float* scales, const float* minima, float* HWY_RESTRICT out)
 {
     const DecodedLanes d;
     constexpr bool affine = ggml::isAffine(block);
@@ -70,20 +71,21 @@ HWY_INLINE void DecodeRun(const std::uint8_t* in, const float* scales, const flo
 }
 
 template<GgmlBlock block, std::size_t... runs>
-HWY_INLINE void DecodeBlock(
-    const std::uint8_t* in, const float* scales, const float* minima, float* out, std::index_sequence<runs...>)
+HWY_INLINE void DecodeBlock(const std::uint8_t* HWY_RESTRICT in, const float* scales, const float* minima,
+    float* HWY_RESTRICT out, std::index_sequence<runs...>)
 {
     (DecodeRun<block, runs>(in, scales, minima, out), ...);
 }
 
 template<GgmlBlock block>
-HWY_INLINE void DecodeRows(const std::uint8_t* in, std::size_t blocks, float* out)
+HWY_INLINE void DecodeRows(const std::uint8_t* HWY_RESTRICT in, std::size_t blocks, float* HWY_RESTRICT out)
 {
     for (std::size_t b = 0; b < blocks; ++b, in += ggmlBlockSize(block).bytes, out += ggml::kSuperBlock) {
         const ggml::SmallScales small = ggml::loadScales(block, in);
         const float d = halfToFloat(small.d), dmin = halfToFloat(small.dmin);
+        constexpr std::size_t groups = ggml::isAffine(block) ? 256 / ggml::affineFormat(block).groupLength : 16;
         float scales[16], minima[16];
-        for (std::size_t g = 0; g < 16; ++g) {
+        for (std::size_t g = 0; g < groups; ++g) {
             scales[g] = d * static_cast<float>(small.scale[g]);
             minima[g] = dmin * static_cast<float>(small.minimum[g]);
         }

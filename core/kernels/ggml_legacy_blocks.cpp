@@ -197,7 +197,7 @@ void encodeBlocks(const float* rows, std::size_t blockCount, std::byte* out)
 }
 
 template<GgmlBlock kBlock>
-void decodeBlocks(const std::byte* blocks, std::size_t blockCount, float* out)
+void decodeBlocks(const std::byte* HWY_RESTRICT blocks, std::size_t blockCount, float* HWY_RESTRICT out)
 {
     constexpr LegacyLayout layout(kBlock);
     const Floats d;
@@ -226,14 +226,14 @@ void decodeBlocks(const std::byte* blocks, std::size_t blockCount, float* out)
     }
 }
 
-void decodeWholeBytes(const std::byte* blocks, std::size_t blockCount, float* out)
+void decodeWholeBytes(const std::byte* HWY_RESTRICT blocks, std::size_t blockCount, float* HWY_RESTRICT out)
 {
-    const Floats d;
-    const Integers di;
-    const hn::Rebind<std::int8_t, Floats> narrow;
+    const hn::CappedTag<float, 16> d;
+    const hn::RebindToSigned<decltype(d)> di;
+    const hn::Rebind<std::int8_t, decltype(d)> narrow;
     for (std::size_t block = 0; block < blockCount; ++block, blocks += 34, out += kGroup) {
-        const V scale = set(halfToFloat(loadHalf(blocks)));
-        for (std::size_t i = 0; i < kGroup; i += kLanes) {
+        const auto scale = hn::Set(d, halfToFloat(loadHalf(blocks)));
+        for (std::size_t i = 0; i < kGroup; i += hn::Lanes(d)) {
             const auto codes = hn::LoadU(narrow, reinterpret_cast<const std::int8_t*>(blocks + 2 + i));
             hn::StoreU(hn::Mul(hn::ConvertTo(d, hn::PromoteTo(di, codes)), scale), d, out + i);
         }

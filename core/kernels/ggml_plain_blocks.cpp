@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Formats whose codes are the numbers themselves. Source: interop notes on ggml's blocks, sections 2 and 8.
+#include "core/kernels/ggml_byte_lanes.h"
 #include "core/kernels/ggml_coded_blocks.h"
 #include "core/kernels/ggml_layouts.h"
 
@@ -67,50 +68,66 @@ void unpackQ8_K(const std::byte* block, CodedBlock& out)
 void unpackQ1_0(const std::byte* block, CodedBlock& out)
 {
     out.scales[0] = halfToFloat(loadHalf(block));
-    for (std::size_t i = 0; i < 16; ++i)
-        for (std::size_t j = 0; j < 8; ++j)
-            out.codes[8 * i + j] = (std::to_integer<unsigned>(block[2 + i]) >> j & 1U) != 0 ? 1 : -1;
+    for (std::size_t i = 0; i < 16; ++i) {
+        // Each bit stays in a byte of its own, and is carried to its top.
+        const auto apart = eightOf(std::to_integer<std::uint8_t>(block[2 + i])) & 0x8040201008040201U;
+        const auto bits = (apart + eightOf(0x7f)) >> 7U & eightOf(1);
+        storeEight(lessOne(2 * bits), out.codes + 8 * i);
+    }
 }
 
 void unpackQ2_0(const std::byte* block, CodedBlock& out)
 {
     out.scales[0] = halfToFloat(loadHalf(block));
-    for (std::size_t i = 0; i < 16; ++i)
-        for (std::size_t j = 0; j < 4; ++j)
-            out.codes[4 * i + j] =
-                static_cast<std::int8_t>(static_cast<int>(std::to_integer<unsigned>(block[2 + i]) >> 2 * j & 3U) - 1);
+    for (std::size_t i = 0; i < 8; ++i) {
+        std::uint64_t apart = 0;
+        for (std::size_t j = 0; j < 2; ++j) {
+            const auto four = std::to_integer<std::uint64_t>(block[2 + 2 * i + j]);
+            apart |= (four | four << 6U | four << 12U | four << 18U) << 32 * j;
+        }
+        storeEight(lessOne(apart & eightOf(3)), out.codes + 8 * i);
+    }
 }
 
 void unpackTq2_0(const std::byte* block, CodedBlock& out)
 {
     out.scales[0] = halfToFloat(loadHalf(block + 64));
-    for (std::size_t half = 0; half < 2; ++half)
+    for (std::size_t i = 0; i < 64; i += 8) {
+        const auto bytes = loadEight(block + i);
         for (std::size_t plane = 0; plane < 4; ++plane)
-            for (std::size_t j = 0; j < 32; ++j) {
-                const auto byte = std::to_integer<unsigned>(block[32 * half + j]);
-                out.codes[128 * half + 32 * plane + j] =
-                    static_cast<std::int8_t>(static_cast<int>(byte >> 2 * plane & 3U) - 1);
-            }
+            storeEight(lessOne(bytes >> 2 * plane & eightOf(3)), out.codes + i / 32 * 128 + 32 * plane + i % 32);
+    }
 }
 
-/// Five digits to the base of three in a byte, the first `digits` of them, each for `count` weights side by side.
-void unpackTernary(const std::byte* at, std::size_t count, std::size_t digits, std::int8_t* codes)
+/// The digit after `power`, a power of three, of eight numbers to the base of three. A byte is the fraction of 256 that
+/// its number is of 3⁵: times three, the digit stands above it. Every other byte has room for that.
+std::uint64_t ternaryDigits(std::uint64_t bytes, std::uint64_t power)
 {
-    constexpr std::uint8_t kPowers[5] {1, 3, 9, 27, 81};
-    for (std::size_t digit = 0; digit < digits; ++digit)
-        for (std::size_t j = 0; j < count; ++j) {
-            // A byte is the fraction of 256 that its number is of 3⁵: times three, the digit stands above it.
-            const auto rest = static_cast<std::uint8_t>(std::to_integer<unsigned>(at[j]) * kPowers[digit]);
-            codes[digit * count + j] = static_cast<std::int8_t>((rest * 3 >> 8) - 1);
-        }
+    constexpr std::uint64_t kEven = 0x00ff00ff00ff00ffU;
+    const auto digits = [power](std::uint64_t apart) { return ((apart * power & kEven) * 3) >> 8U & kEven; };
+    return lessOne(digits(bytes & kEven) | digits(bytes >> 8U & kEven) << 8U);
+}
+
+/// Five digits in a byte, each for `count` weights side by side.
+void unpackTernary(const std::byte* at, std::size_t count, std::int8_t* codes)
+{
+    std::uint64_t power = 1;
+    for (std::size_t digit = 0; digit < 5; ++digit, power *= 3)
+        for (std::size_t i = 0; i < count; i += 8)
+            storeEight(ternaryDigits(loadEight(at + i), power), codes + digit * count + i);
 }
 
 void unpackTq1_0(const std::byte* block, CodedBlock& out)
 {
     out.scales[0] = halfToFloat(loadHalf(block + 52));
-    unpackTernary(block, 32, 5, out.codes);
-    unpackTernary(block + 32, 16, 5, out.codes + 160);
-    unpackTernary(block + 48, 4, 4, out.codes + 240);
+    unpackTernary(block, 32, out.codes);
+    unpackTernary(block + 32, 16, out.codes + 160);
+    // The last four bytes hold four digits each; beside them lies the scale.
+    std::uint64_t power = 1;
+    for (std::size_t digit = 0; digit < 4; ++digit, power *= 3) {
+        const auto codes = ternaryDigits(loadEight(block + 46) >> 16U, power);
+        std::memcpy(out.codes + 240 + 4 * digit, &codes, 4);
+    }
 }
 
 }  // namespace

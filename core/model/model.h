@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "core/model/column_importance.h"
 #include "core/model/tensor_role.h"
 #include "core/tensor/tensor_view.h"
 
@@ -21,6 +22,8 @@ struct ModelTensor {
     NameParts parts;           ///< role, block, expert, fused group
     std::uint32_t file = 0;    ///< index into Model::files
     std::uint64_t offset = 0;  ///< first byte, from the start of that file
+    /// What schemes that can be weighed are weighed by; null where nothing is known. No reader gives it.
+    ColumnImportancePointer importance {};
 
     std::uint64_t parameters() const { return view.elements(); }
     std::uint64_t bytes() const { return view.byteSize(); }

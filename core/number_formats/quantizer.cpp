@@ -66,6 +66,13 @@ void Quantizer::setImportance(std::vector<float> importance)
     m_importance = std::make_shared<const std::vector<float>>(std::move(importance));
 }
 
+bool Quantizer::usesImportance() const
+{
+    if (!hasGrids())
+        return m_scheme.format != Format::Q8_0;
+    return hasScale() && !wholeTensor() && m_scheme.range.kind != RangeEstimator::Kind::MinMax;
+}
+
 bool Quantizer::wholeTensor() const
 {
     return m_scheme.granularity.kind == Granularity::Kind::Tensor;

@@ -35,6 +35,8 @@ public:
 
     /// What errors in each column weigh, ≥ 0: for searches of ranges (mse), tables and blocks. One value per column.
     void setImportance(std::vector<float> importance);
+    /// Whether it changes anything: what scales and codes are searched for, by the row or the unit.
+    bool usesImportance() const;
     /// Largest finite |w| of the whole tensor. @pre given before fit() where needsTensorAbsMax()
     void setTensorAbsMax(float absMax) { m_tensorAbsMax = absMax; }
     bool needsTensorAbsMax() const { return m_scheme.format == Format::Nvfp4; }

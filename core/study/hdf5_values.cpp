@@ -120,6 +120,11 @@ bool GroupReader::hasAttribute(const char* name) const
     return good() && H5Aexists(m_group.id(), name) > 0;
 }
 
+bool GroupReader::hasDataset(const char* name) const
+{
+    return good() && H5Lexists(m_group.id(), name, H5P_DEFAULT) > 0;
+}
+
 std::string GroupReader::textAttribute(const char* name)
 {
     if (!good())

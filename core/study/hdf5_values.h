@@ -79,6 +79,7 @@ public:
     GroupReader(hid_t parent, std::string place, std::uint64_t fileBytes);
 
     bool hasAttribute(const char* name) const;
+    bool hasDataset(const char* name) const;
     std::string textAttribute(const char* name);
     std::uint64_t numberAttribute(const char* name);
     std::vector<std::string> texts(const char* name);

@@ -18,6 +18,8 @@ struct SchemeMeasurement {
     ErrorStatistics error;
     std::uint64_t storedBytes = 0;  ///< of the tensor under the scheme
     double bitsPerWeight = 0.0;
+    /// Fingerprint of the ColumnImportance that errors were weighed by; 0: by none.
+    std::uint64_t importance = 0;
     Histogram errorHistogram;              ///< w − ŵ, 256 bins
     std::vector<float> rowErrorEnergy;     ///< Σ(w−ŵ)² per output channel
     std::vector<float> columnErrorEnergy;  ///< per input channel

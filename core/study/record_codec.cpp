@@ -176,6 +176,8 @@ std::vector<std::byte> encodeMeasurement(const TensorMeasurement& measurement)
     writer.field(static_cast<std::uint64_t>(measurement.schemes.size()));
     for (const auto& scheme : measurement.schemes)
         schemeFields(writer, scheme);
+    for (const auto& scheme : measurement.schemes)
+        writer.field(scheme.importance);
     return writer.take();
 }
 
@@ -190,6 +192,9 @@ std::optional<TensorMeasurement> decodeMeasurement(std::span<const std::byte> pa
     // Grows one by one: a count that lies runs out of payload before it runs out of memory.
     for (std::uint64_t i = 0; i < schemes && reader.good(); ++i)
         schemeFields(reader, measurement.schemes.emplace_back());
+    if (!reader.atEnd())  // records of earlier versions end here: nothing was weighed then
+        for (auto& scheme : measurement.schemes)
+            reader.field(scheme.importance);
     if (!reader.good() || !reader.atEnd())
         return std::nullopt;
     return measurement;

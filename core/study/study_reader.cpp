@@ -188,6 +188,9 @@ bool readResults(Source& source, std::vector<StoredRow>& rows)
         group, rows, kErrorColumns, [](auto& row) -> auto& { return row.measurement.error; });
     readColumns(
         group, rows, kMeasurementColumns, [](auto& row) -> auto& { return row.measurement; });
+    if (group.hasDataset(kImportanceColumns[0].name))
+        readColumns(
+            group, rows, kImportanceColumns, [](auto& row) -> auto& { return row.measurement; });
     readColumns(
         group, rows, kHistogramColumns, [](auto& row) -> auto& { return row.measurement.errorHistogram; }, "error_");
     return source.note(group);

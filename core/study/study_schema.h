@@ -73,6 +73,12 @@ inline constexpr Column<SchemeMeasurement> kMeasurementColumns[] = {
     {"bits_per_weight", {"bits", "bytes * 8 / weights"}, &SchemeMeasurement::bitsPerWeight},
 };
 
+/// Not in files of earlier versions, where nothing was weighed.
+inline constexpr Column<SchemeMeasurement> kImportanceColumns[] = {
+    {"importance", {"1", "fingerprint of what errors in each column were weighed by; 0: by nothing"},
+        &SchemeMeasurement::importance},
+};
+
 /// Figures computed from the sums, for people who read a study with other tools; not read back.
 struct DerivedColumn {
     const char* name;

@@ -178,6 +178,8 @@ bool writeResults(hid_t file, const std::vector<ResultRow>& rows)
     writeColumns(
         group, rows, kMeasurementColumns, [](const auto& r) -> const auto& { return *r.measurement; });
     writeColumns(
+        group, rows, kImportanceColumns, [](const auto& r) -> const auto& { return *r.measurement; });
+    writeColumns(
         group, rows, kHistogramColumns, [](const auto& r) -> const auto& { return r.measurement->errorHistogram; },
         "error_");
     for (const auto& column : kDerivedColumns) {

@@ -165,6 +165,7 @@ void decodeRows(const TensorView& view, std::uint64_t firstRow, std::uint64_t ro
         decodeElements(view.dtype, data, firstRow * columns, 1, rowCount * columns, out.data());
         return;
     }
+    assert(!isBlockType(view.dtype));
     // Runs of neighbouring output channels lie together. Of a stack, each matrix by itself.
     const auto channels = view.shape.back();
     const auto end = firstRow + rowCount;

@@ -27,7 +27,7 @@ struct TensorView {
     Bytes bytes {};
     std::shared_ptr<const MappedFile> owner {};
     /// Output channels come last: [in_features, out_features] (GPT-2's Conv1D, Dense of Keras, MatMul of ONNX), or a
-    /// stack of such matrices. decodeRows() still gives output channels as rows.
+    /// stack of such matrices. decodeRows() still gives output channels as rows. Never of block types.
     bool transposed = false;
     /// A kernel of a convolution, [out_channels, in_channels, extents…] or, transposed, [extents…, in_channels,
     /// out_channels]: an output channel is a row of all the rest.

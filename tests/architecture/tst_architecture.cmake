@@ -7,6 +7,7 @@ set(kernels base)
 set(tensor kernels ${kernels})
 set(model tensor ${tensor})
 set(file_formats model ${model})
+set(calibration file_formats ${file_formats})
 set(schemes tensor ${tensor})
 set(number_formats schemes kernels ${schemes})
 set(statistics kernels ${kernels})
@@ -19,8 +20,8 @@ set(allocation recipes study ${study})
 set(projection recipes ${recipes})
 set(export_targets recipes ${recipes})
 set(report study projection allocation ${allocation} ${projection})
-set(rooms base kernels tensor model file_formats schemes number_formats statistics tokenizers algorithms recipes study analysis
-    allocation projection export_targets report)
+set(rooms base kernels tensor model file_formats calibration schemes number_formats statistics tokenizers algorithms
+        recipes study analysis allocation projection export_targets report)
 
 set(failures "")
 file(GLOB_RECURSE sources RELATIVE ${SOURCE_DIR} ${SOURCE_DIR}/core/*.h ${SOURCE_DIR}/core/*.cpp ${SOURCE_DIR}/widgets/*.h

@@ -6,14 +6,19 @@
 #include "core/analysis/benchmark_weights.h"
 #include "core/analysis/inspect.h"
 #include "core/analysis/measure.h"
+#include "core/kernels/ggml_blocks.h"
 #include "core/kernels/memory_read.h"
 #include "core/statistics/error_accumulator.h"
 #include "core/statistics/histogram_filler.h"
+#include "core/tensor/ggml_block_types.h"
 
 #include <benchmark/benchmark.h>
 #include <tbb/task_arena.h>
 
+#include <algorithm>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 using namespace quantloupe;
@@ -31,6 +36,24 @@ const ModelTensor& tensorOf(DType dtype)
     return dtype == DType::F32 ? whole.tensor() : dtype == DType::BF16 ? brain.tensor() : half.tensor();
 }
 
+/// All rows in one of ggml's block types; the first few are encoded, the others are copies.
+const ModelTensor& blockTensorOf(DType dtype)
+{
+    static std::map<DType, std::pair<std::vector<std::byte>, ModelTensor>> made;
+    auto& [bytes, tensor] = made[dtype];
+    if (!bytes.empty())
+        return tensor;
+    std::vector<float> weights(rowsInCache * columns);
+    decodeRows(tensorOf(DType::F32).view, 0, rowsInCache, weights);
+    const auto piece = *byteCount(weights.size(), dtype);
+    bytes.resize(piece * rows / rowsInCache);
+    kernels::ggmlEncode(ggmlBlockOf(dtype), weights, columns, {}, std::span(bytes).first(piece));
+    for (auto at = piece; at < bytes.size(); at += piece)
+        std::copy_n(bytes.begin(), piece, bytes.begin() + static_cast<std::ptrdiff_t>(at));
+    tensor.view = {.dtype = dtype, .shape = {rows, columns}, .bytes = bytes};
+    return tensor;
+}
+
 void countBytes(benchmark::State& state, std::uint64_t weights)
 {
     state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations()) * static_cast<std::int64_t>(4 * weights));
@@ -46,7 +69,7 @@ void readAll(benchmark::State& state)
 
 void decodeAll(benchmark::State& state, DType dtype)
 {
-    const auto& tensor = tensorOf(dtype);
+    const auto& tensor = isBlockType(dtype) ? blockTensorOf(dtype) : tensorOf(dtype);
     std::vector<float> tile(rowsInCache * columns);
     for (auto _ : state)
         for (std::uint64_t row = 0; row < rows; row += rowsInCache) {
@@ -154,7 +177,8 @@ void inspectAll(benchmark::State& state, const PreparedScheme& scheme)
 void registerAll(const std::vector<PreparedScheme>& schemes)
 {
     benchmark::RegisterBenchmark("memory read", readAll);
-    for (const auto dtype : {DType::F32, DType::BF16, DType::F16})
+    for (const auto dtype : {DType::F32, DType::BF16, DType::F16, DType::Q4_0, DType::Q8_0, DType::Q2_K, DType::Q3_K,
+             DType::Q4_K, DType::Q5_K, DType::Q6_K, DType::IQ4_XS})
         benchmark::RegisterBenchmark(("decode " + std::string(nameOf(dtype))).c_str(),
             [dtype](benchmark::State& state) { decodeAll(state, dtype); });
     benchmark::RegisterBenchmark("weight statistics", measureWeightsAlone);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "app/cli/analysis_details.h"
+#include "app/cli/importance_option.h"
 #include "app/cli/inputs.h"
 #include "app/cli/output.h"
 #include "app/cli/progress_printer.h"
@@ -20,6 +21,7 @@ namespace {
 struct AnalyzeOptions {
     std::string model;
     std::vector<std::string> schemes;
+    std::string imatrix;
     bool details = false;
 };
 
@@ -44,7 +46,8 @@ Assignment assign(
         assignment.tensors.push_back(i);
         WorkUnit unit {i, {}};
         for (std::size_t s = 0; s < schemes.size(); ++s) {
-            if (known.find(name, assignment.schemes[s]))
+            const auto* measured = known.find(name, assignment.schemes[s]);
+            if (measured && measured->importance == importanceUsed(model.tensors[i], schemes[s]))
                 ++assignment.already;
             else
                 unit.schemes.push_back(schemes[s]);
@@ -86,6 +89,7 @@ Json resultOf(const std::string& tensor, const std::string& scheme, const Scheme
         {"clipped_ratio", number(error.clippedRatio())},
         {"output_error", nullptr},
         {"nonfinite", error.nonFinite},
+        {"imatrix", measurement.importance != 0},
     };
 }
 
@@ -221,23 +225,28 @@ Result<void> analyzeModel(const Session& session, const AnalyzeOptions& options)
         return tl::unexpected(schemes.error());
     if (auto writable = requireWritable(session, {".json", ".csv"}); !writable)
         return writable;
-    const auto model = openNamedModel(session, options.model);
-    if (!model)
-        return tl::unexpected(model.error());
-    auto study = openStudy(session, **model);
+    const auto opened = openNamedModel(session, options.model);
+    if (!opened)
+        return tl::unexpected(opened.error());
+    const auto weighed = weighModel(session, options.imatrix, *opened);
+    if (!weighed)
+        return tl::unexpected(weighed.error());
+    const auto& model = *weighed->model;
+    auto study = openStudy(session, model);
     if (!study)
         return tl::unexpected(study.error());
 
     StudySnapshot found = *study ? *(*study)->snapshot() : StudySnapshot {};
-    found.model = catalogOf(**model);
-    const auto assignment = assign(session, **model, *schemes, found);
+    found.model = catalogOf(model);
+    const auto assignment = assign(session, model, *schemes, found);
     if (assignment.tensors.empty())
         session.warn(
             "no tensor to quantize" + std::string(session.options.tensors.empty() ? "" : " matches --tensors"));
-    const auto left = leftOut(session, **model);
+    auto left = leftOut(session, model);
+    left.insert(left.end(), weighed->warnings.begin(), weighed->warnings.end());
     for (const auto& warning : left)
         session.warn(printable(warning));
-    auto measured = measure(session, **model, assignment, study->get(), found);
+    auto measured = measure(session, model, assignment, study->get(), found);
     if (*study) {
         found = *(*study)->snapshot();
         if (auto closed = (*study)->close(); !closed && measured)
@@ -251,16 +260,17 @@ Result<void> analyzeModel(const Session& session, const AnalyzeOptions& options)
 
     std::optional<Details> details;
     if (options.details) {
-        auto more = detailsOf(session, **model, assignment, found);
+        auto more = detailsOf(session, model, assignment, found);
         if (!more)
             return tl::unexpected(more.error());
         details = std::move(*more);
     }
-    auto findings = findingsOf(**model, assignment, found, details);
+    auto findings = findingsOf(model, assignment, found, details);
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
     findings.json["elapsed_s"] = elapsed.count();
     findings.json["threads"] = session.threads();
     findings.json["warnings"] = left;
+    findings.json["imatrix"] = weighed->imatrix;
     findings.json["from_study"] = assignment.already;
     return present(session, findings);
 }
@@ -274,15 +284,16 @@ Action setUpAnalyze(CLI::App& command)
         ->required()
         ->expected(1)
         ->take_all();
+    addImportanceOption(command, options->imatrix);
     command.add_flag("--details", options->details,
         "Add to each result where its error lies and how well its codes are used, and to the findings what was\n"
         "found to help when tried on the tensor");
     command.footer(
-        "With --study each finished tensor is kept at once, and what the study already holds is not computed\n"
-        "again. Totals are of the whole model: the tensors of this analysis under the scheme, scales, zero\n"
-        "points and padding included, all others (norms, biases, tensors that --tensors leaves out) as stored;\n"
-        "a tied output head counts once. compression_ratio is the stored size of the checkpoint's tensors over\n"
-        "that; sqnr_db is over the quantized tensors together.");
+        "With --study each finished tensor is kept at once, and what the study already holds, weighed by the same\n"
+        "importance, is not computed again. Totals are of the whole model: the tensors of this analysis under the\n"
+        "scheme, scales, zero points and padding included, all others (norms, biases, tensors that --tensors leaves\n"
+        "out) as stored; a tied output head counts once. compression_ratio is the stored size of the checkpoint's\n"
+        "tensors over that; sqnr_db is over the quantized tensors together.");
     return [options](Session& session) { return analyzeModel(session, *options); };
 }
 

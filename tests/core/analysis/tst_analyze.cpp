@@ -231,6 +231,28 @@ private Q_SLOTS:
         }
         QVERIFY(found);
     }
+
+    // What llama.cpp quantized: its matrices are weights as any other, and q8_0 finds its own numbers again.
+    void quantizedFiles()
+    {
+        const auto path = tests::corpus() / "llm/stories260K/gguf/stories260K-ff192-Q8_0.gguf";
+        QUANTLOUPE_NEED(path);
+        const auto model = openModel(path);
+        QVERIFY2(model.has_value(), model ? "" : describe(model.error()).c_str());
+        std::vector<WorkUnit> work;
+        for (const auto tensor : (*model)->quantizableTensors())
+            work.push_back({tensor, {Scheme::parse("q8_0").value(), Scheme::parse("q4_0").value()}});
+        QCOMPARE(work.size(), std::size_t(36));
+        Progress progress;
+        std::size_t seen = 0;
+        const auto done = analyze(**model, work, 2, {}, progress, [&](const TensorMeasurement& measurement) {
+            const auto eight = measurement.schemes[0].error.sqnrDb(), four = measurement.schemes[1].error.sqnrDb();
+            seen += eight > 60.0 && four > 15.0 && four < 30.0 ? 1 : 0;
+            return Result<void> {};
+        });
+        QVERIFY(done.has_value());
+        QCOMPARE(seen, work.size());
+    }
 };
 
 QTEST_APPLESS_MAIN(TestAnalyze)

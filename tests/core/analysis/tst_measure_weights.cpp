@@ -34,6 +34,32 @@ class TestMeasureWeights : public QObject
     tbb::global_control m_manyThreads {tbb::global_control::max_allowed_parallelism, 8};
 
 private Q_SLOTS:
+    // Two of four blocks have a scale that is no number: their weights are counted, and nothing else of them.
+    void blocksWithoutANumber()
+    {
+        std::vector<std::byte> bytes(4 * 34, std::byte {2});
+        const std::uint16_t scales[] = {0x3c00, 0x7e00, 0xbc00, 0x7c00};  // 1, NaN, -1, infinity
+        for (std::size_t block = 0; block < 4; ++block)
+            std::memcpy(bytes.data() + 34 * block, scales + block, 2);
+        ModelTensor tensor;
+        tensor.name = "blocks.weight";
+        tensor.view = {.dtype = DType::Q8_0, .shape = {2, 64}, .bytes = bytes};
+        QVERIFY(tensor.quantizable());
+        Progress progress;
+        const auto weights = measureWeights(tensor, {}, progress);
+        QVERIFY(weights);
+        QCOMPARE(weights->nonFinite, std::uint64_t(64));
+        QCOMPARE(weights->moments.count, std::uint64_t(64));
+        QCOMPARE(weights->minimum, -2.0);
+        QCOMPARE(weights->maximum, 2.0);
+        for (const auto* text : {"int4:g32:mse", "q4_k", "lut3", "nvfp4"}) {
+            const auto scheme = Scheme::parse(text).value();
+            const auto measured = measureSchemes(tensor, *weights, {&scheme, 1}, {}, progress);
+            QVERIFY2(measured && measured->front().error.nonFinite == 64, text);
+            QVERIFY2(std::isfinite(measured->front().error.mse()), text);
+        }
+    }
+
     void matchesOneLoop_data()
     {
         QTest::addColumn<int>("rows");
@@ -129,11 +155,11 @@ private Q_SLOTS:
         QCOMPARE(statistics->rowAbsMax.size(), static_cast<std::size_t>(matrixShape(synthetic.tensor().view).rows));
 
         ModelTensor packed = synthetic.tensor();
-        packed.view.dtype = DType::IQ1_S;
+        packed.view.dtype = DType::F6_E2M3;
         const auto refused = measureOn(1, packed);
         QVERIFY(!refused.has_value());
         QCOMPARE(refused.error().code, ErrorCode::Unsupported);
-        QVERIFY(describe(refused.error()).find("iq1_s") != std::string::npos);
+        QVERIFY(describe(refused.error()).find("F6_E2M3") != std::string::npos);
     }
 
     void progressAddsUp()
