@@ -51,7 +51,10 @@ Result<Model> openFile(const std::filesystem::path& path)
     for (const auto* format : fileFormats())
         if (hasExtension(*format, path))
             return format->open(*file);
-    return failure(ErrorCode::NotThisFormat, path.string(), "neither safetensors nor GGUF", 0);
+    std::string known;
+    for (const auto* format : fileFormats())
+        known += (known.empty() ? "" : ", ") + std::string(format->description);
+    return failure(ErrorCode::NotThisFormat, path.string(), "none of the formats that can be read (" + known + ")", 0);
 }
 
 }  // namespace

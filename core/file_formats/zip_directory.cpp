@@ -350,4 +350,15 @@ Result<std::vector<ZipEntry>> readZipDirectory(Bytes file, const std::string& wh
     return ZipDirectoryReader(file, where).read();
 }
 
+std::string_view firstZipMember(Bytes head)
+{
+    ByteCursor cursor(head);
+    if (cursor.read<std::uint32_t>() != kLocalMagic || !cursor.take(22))
+        return {};
+    const auto nameLength = cursor.read<std::uint16_t>();
+    cursor.read<std::uint16_t>();  // the extra field's length
+    const auto name = cursor.take(nameLength.value_or(0));
+    return name ? std::string_view(reinterpret_cast<const char*>(name->data()), name->size()) : std::string_view {};
+}
+
 }  // namespace quantloupe

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace quantloupe {
@@ -25,5 +26,9 @@ struct ZipEntry {
 /// than deflate, archives in several files, more than a million members, and members that unpack to more than 4 GiB or,
 /// beyond 16 MiB, to more than 200 times their packed size. Source: interop notes, section 9.
 Result<std::vector<ZipEntry>> readZipDirectory(Bytes file, const std::string& where);
+
+/// Name of the member that a zip archive begins with, by which its kind is told before the directory is read; empty
+/// when `head` is not the start of one.
+std::string_view firstZipMember(Bytes head);
 
 }  // namespace quantloupe
