@@ -251,8 +251,11 @@ Result<Model> open(const MappedFilePointer& file)
     const auto header = readHeader(file->bytes());
     if (!header) {
         ByteCursor cursor(file->bytes());
-        const bool truncated = file->bytes().size() < kHeaderSize && cursor.read<std::uint32_t>() == kMagic;
-        return failure(truncated ? ErrorCode::Truncated : ErrorCode::Malformed, file->path().string(),
+        const bool own = cursor.read<std::uint32_t>() == kMagic;
+        const auto code = !own                   ? ErrorCode::NotThisFormat
+            : file->bytes().size() < kHeaderSize ? ErrorCode::Truncated
+                                                 : ErrorCode::Malformed;
+        return failure(code, file->path().string(),
             "the header's figures are not those of a model of llama2.c, version 0, 1 or 2", 0);
     }
     return Reader(file, *header).read();

@@ -45,10 +45,12 @@ Result<ModelTensor> makeTensor(
     tensor.file = number;
     tensor.offset = storage->offset;
     tensor.view = {.dtype = pickled.dtype, .shape = pickled.shape, .owner = file};
+    if (size == 0)
+        return tensor;
     if (storage->unpack) {
-        tensor.view.deferred = storage->unpack(size == 0 ? 0 : first);
+        tensor.view.deferred = storage->unpack(first);
         tensor.view.packedBytes = size;
-    } else if (size > 0) {
+    } else {
         tensor.view.bytes = storage->bytes.subspan(first, size);
         tensor.offset += first;
     }
