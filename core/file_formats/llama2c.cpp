@@ -5,6 +5,8 @@
 #include "core/file_formats/model_assembly.h"
 #include "core/model/model_config.h"
 
+#include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 

@@ -150,6 +150,11 @@ PickleGlobal findPickleGlobal(std::string_view module, std::string_view name)
             global.foreign = !type.dtype;
             return global;
         }
+    if (module == "torch" && name.ends_with("Storage")) {  // TorchScript has one for every type
+        global.kind = GlobalKind::Storage;
+        global.foreign = true;
+        return global;
+    }
     if (module == "__torch__" || module.starts_with("__torch__."))
         global.kind = GlobalKind::ScriptClass;
     else if (runsCode(module, name))

@@ -27,7 +27,7 @@ std::string_view withoutWrappers(std::string_view name)
     return name;
 }
 
-/// Elements of a tensor are as many as its storage has from its own on, whatever its strides make of them.
+/// Strides are left for setStrides(): its bytes are those from the first element to the last that strides reach.
 Result<ModelTensor> makeTensor(
     const TorchContent& content, const TorchStateEntry& entry, const MappedFilePointer& file, std::uint32_t number)
 {

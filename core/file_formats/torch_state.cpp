@@ -10,7 +10,8 @@
 namespace quantloupe {
 namespace {
 
-constexpr std::size_t kMaxTorchDepth = 64, kMaxTorchName = 65'535;
+constexpr std::size_t kMaxTorchDepth = 64, kMaxTorchName = 65'535, kMaxTorchEntries = 1'000'000;
+constexpr std::size_t kMaxTorchNames = std::size_t {256} << 20U;  ///< bytes of all of them
 
 /// Where checkpoints of training runs keep their weights. Of equal size the first is taken.
 constexpr std::string_view kStateKeys[] = {"state_dict", "model_state_dict", "model", "module", "params", "net",
@@ -93,6 +94,17 @@ private:
         return std::move(*best);
     }
 
+    /// A dictionary may be memoized and put into many others, a long key in front of many names.
+    Result<void> spend(std::size_t items, std::size_t nameBytes)
+    {
+        m_visited += items;
+        m_nameBytes += nameBytes;
+        if (m_visited > 4 * m_heap.size() + 1'024 || m_nameBytes > kMaxTorchNames || m_found > kMaxTorchEntries)
+            return failure(ErrorCode::Unsupported, m_where,
+                "more than a million tensors, or dictionaries that are in many others", 0);
+        return {};
+    }
+
     /// The tensors of a mapping, and with `deep` those of mappings in it, names joined by dots.
     Result<TorchState> collect(PickleRef root, bool deep)
     {
@@ -103,6 +115,8 @@ private:
             std::size_t prefix = 0;  ///< length of the path that leads here
         };
         std::set<PickleRef> seen {root};
+        if (auto spent = spend(m_heap[root].size, 0); !spent)
+            return tl::unexpected(std::move(spent.error()));
         std::vector<Level> levels;
         levels.push_back({m_heap.items(root)});
         std::string path;
@@ -126,6 +140,9 @@ private:
                 || path.find('\0') != std::string::npos)
                 return failure(
                     ErrorCode::Malformed, m_where, "a tensor with the name " + inQuotes(path) + ", which is none", 0);
+            m_found += tensor ? 1 : 0;
+            if (auto spent = spend(tensor ? 0 : m_heap[value].size, path.size()); !spent)
+                return tl::unexpected(std::move(spent.error()));
             if (kind == PickleKind::Tensor) {
                 state.entries.push_back({path, static_cast<std::uint32_t>(m_heap[value].number)});
             } else if (tensor) {
@@ -142,6 +159,7 @@ private:
     const PickleHeap& m_heap;
     PickleRef m_top;
     const std::string& m_where;
+    std::size_t m_visited = 0, m_nameBytes = 0, m_found = 0;
 };
 
 }  // namespace

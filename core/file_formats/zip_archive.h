@@ -8,8 +8,7 @@
 
 namespace quantloupe {
 
-/// The members of a zip archive in a mapped file. Cheap to copy references from: everything it gives out lives on the
-/// map, or holds it.
+/// The members of a zip archive in a mapped file.
 class ZipArchive
 {
 public:

@@ -3,8 +3,9 @@
 // reason, quickly, in memory in proportion to the file.
 #include "tests/support/torch_files.h"
 
-#include <QElapsedTimer>
 #include <QTest>
+
+#include <ctime>
 
 using namespace quantloupe;
 using namespace quantloupe::tests::pickle;
@@ -105,6 +106,21 @@ private Q_SLOTS:
             calls += std::string("h\1h\0\x85R", 6);
         row("a list given to many calls", calls, ErrorCode::Unsupported, "too many");
 
+        // One dictionary in many others, and a long key in front of many names.
+        const auto tensorHere = tensor(storage("FloatStorage", "0", 6), 0, {2, 3}, {3, 1});
+        std::string others = "}(" + text("k") + "}q" + raw('\0') + "(" + text("w") + tensorHere + "q\1";
+        for (int i = 0; i < 20'000; ++i)
+            others += text(std::to_string(i)) + "h\1";
+        others += "u";
+        for (int i = 0; i < 20'000; ++i)
+            others += text("k" + std::to_string(i)) + "h" + raw('\0');
+        row("a dictionary in many others", others + "u", ErrorCode::Unsupported, "in many others");
+        std::string names =
+            "}(" + text("model") + "}(" + text(std::string(60'000, 'n')) + "}(" + text("w") + tensorHere + "q\1";
+        for (int i = 0; i < 20'000; ++i)
+            names += text(std::to_string(i)) + "h\1";
+        row("a long key before many names", names + "uuu", ErrorCode::Unsupported, "in many others");
+
         const auto made = [&](const char* title, const std::string& pickled, ErrorCode code, const char* reason) {
             row(title, dictionary({{"w", pickled}}), code, reason);
         };
@@ -144,10 +160,9 @@ private Q_SLOTS:
         QFETCH(const QByteArray, reason);
         const CheckpointFolder folder;
         const auto path = folder.write("a.pt", fileWith(object.toStdString()));
-        QElapsedTimer timer;
-        timer.start();
+        const auto before = std::clock();
         const auto model = openModel(path);
-        QVERIFY2(timer.elapsed() < 10'000, "slow");
+        QVERIFY2(std::clock() - before < 5 * CLOCKS_PER_SEC, "slow");
         QVERIFY(!model);
         const auto said = describe(model.error());
         bool told = false;
