@@ -5,8 +5,9 @@
 
 namespace quantloupe {
 
-/// Opens the model that a folder holds: by its one shard index, else `model.safetensors`, else all
-/// `model*.safetensors`, else the only safetensors file, else the only GGUF file (or the first of the only split one).
+/// Opens the model that a folder holds: by its one shard index of safetensors, else `model.safetensors`, else all
+/// `model*.safetensors`, else the only safetensors file, else the only GGUF file (or the first of the only split one),
+/// else the same of PyTorch (`pytorch_model.bin` and its shards), else the only file of another format.
 /// `openFile` opens a single file. Errors: NotThisFormat when there is none, or no telling which.
 Result<Model> openFolder(const std::filesystem::path& folder, Result<Model> (*openFile)(const std::filesystem::path&));
 

@@ -88,7 +88,8 @@ void warnOfBlocks(Model& model)
 
 /// In the order of names, so that a checkpoint has the same fingerprint whole or in shards. The first and last bytes of
 /// the tensors tell fine-tunes of one architecture apart; they cost a page or two each, so of the tens of thousands of
-/// tensors that large mixtures of experts have, some spread over the whole must do.
+/// tensors that large mixtures of experts have, some spread over the whole must do. What must be unpacked first is told
+/// apart by its checksum.
 std::string fingerprintOf(const Model& model, const std::vector<std::size_t>& order)
 {
     const auto step = (order.size() + kMaxSamples - 1) / kMaxSamples;
@@ -102,6 +103,8 @@ std::string fingerprintOf(const Model& model, const std::vector<std::size_t>& or
             hasher.add(extent);
         if (i % step != 0)
             continue;
+        if (tensor.view.deferred)
+            hasher.add(tensor.view.deferred->digest());
         const auto sample = std::min(kSampleBytes, tensor.view.bytes.size());
         hasher.add(tensor.view.bytes.first(sample));
         hasher.add(tensor.view.bytes.last(sample));
@@ -135,7 +138,8 @@ Result<void> completeModel(Model& model)
 {
     std::set<std::shared_ptr<const MappedFile>> files;
     for (const auto& tensor : model.tensors)
-        files.insert(tensor.view.owner);
+        if (tensor.view.owner)
+            files.insert(tensor.view.owner);
     for (const auto& file : files)
         if (file->hasShrunk())
             return failure(

@@ -2,7 +2,7 @@
 #include "core/file_formats/checkpoint_folder.h"
 #include "core/file_formats/file_format.h"
 #include "core/file_formats/model_assembly.h"
-#include "core/file_formats/safetensors.h"
+#include "core/file_formats/shard_index.h"
 
 #include <algorithm>
 #include <array>
@@ -50,8 +50,12 @@ Result<Model> openFile(const std::filesystem::path& path)
     // Broken so badly that its content is not recognised: the reader its name asks for says best what is wrong.
     for (const auto* format : fileFormats())
         if (hasExtension(*format, path))
-            return format->open(*file);
-    return failure(ErrorCode::NotThisFormat, path.string(), "neither safetensors nor GGUF", 0);
+            if (auto model = format->open(*file); model || model.error().code != ErrorCode::NotThisFormat)
+                return model;
+    std::string known;
+    for (const auto* format : fileFormats())
+        known += (known.empty() ? "" : ", ") + std::string(format->description);
+    return failure(ErrorCode::NotThisFormat, path.string(), "none of the formats that can be read (" + known + ")", 0);
 }
 
 }  // namespace

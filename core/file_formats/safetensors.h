@@ -11,8 +11,4 @@ namespace quantloupe {
 /// Errors: as readSafetensorsHeader(), for the file concerned.
 Result<Model> readSafetensorsFiles(std::span<const MappedFilePointer> files);
 
-/// Opens a checkpoint by its shard index, `*.safetensors.index.json`. Errors: also Malformed for an index that does not
-/// fit its shards, Unsupported for shards of another format.
-Result<Model> openShardIndex(const MappedFilePointer& index);
-
 }  // namespace quantloupe

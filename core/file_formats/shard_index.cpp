@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// *.safetensors.index.json: {"metadata": {"total_size": n}, "weight_map": {tensor: file}}.
+// *.index.json: {"metadata": {"total_size": n}, "weight_map": {tensor: file}}.
+#include "core/file_formats/shard_index.h"
+
 #include "core/base/json_events.h"
 #include "core/base/text.h"
+#include "core/file_formats/pytorch.h"
 #include "core/file_formats/safetensors.h"
 
 #include <algorithm>
@@ -105,17 +108,16 @@ Result<Model> openShardIndex(const MappedFilePointer& file)
     // In the order of their names, which is that of their numbers.
     std::vector<MappedFilePointer> shards;
     std::vector<std::size_t> modelFile(index.files.size());
+    bool torch = false;
     for (const auto& [name, place] : index.files) {
-        if (name.ends_with(".bin") || name.ends_with(".pt") || name.ends_with(".pth"))
-            return failure(ErrorCode::Unsupported, where, "its shards are PyTorch files; only safetensors can be read",
-                place.second);
+        torch |= name.ends_with(".bin") || name.ends_with(".pt") || name.ends_with(".pth");
         auto shard = openBeside(folder, name, where, place.second);
         if (!shard)
             return tl::unexpected(std::move(shard.error()));
         modelFile[place.first] = shards.size();
         shards.push_back(std::move(*shard));
     }
-    auto model = readSafetensorsFiles(shards);
+    auto model = torch ? readTorchFiles(shards) : readSafetensorsFiles(shards);
     if (!model)
         return model;
     if (auto fits = compare(index, modelFile, *model, where); !fits)

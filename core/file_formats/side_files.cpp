@@ -11,6 +11,9 @@ namespace {
 
 constexpr std::string_view kPointer = "version https://git-lfs";
 
+constexpr std::string_view kBarePickle =
+    "a bare Python pickle, which is never loaded: save the weights with torch.save or as safetensors";
+
 bool isPointer(Bytes file)
 {
     return std::string_view(reinterpret_cast<const char*>(file.data()), file.size()).starts_with(kPointer);
@@ -45,10 +48,13 @@ std::string_view foreignKind(Bytes head)
 {
     static constexpr std::pair<std::string_view, std::string_view> kKinds[] = {
         {kPointer, "a Git LFS pointer, not the file itself: fetch it with 'git lfs pull'"},
-        {"PK\3\4", "a zip archive (PyTorch, Keras or NumPy), which cannot be read yet"},
+        {"PK\3\4", "a zip archive that is not a model"},
+        {"PK\5\6", "a zip archive without members"},
         {"\x89HDF\r\n", "an HDF5 file, not a checkpoint that can be read"},
-        {"\x93NUMPY", "a NumPy array, which cannot be read yet"},
-        {"\x80\2", "a Python pickle (PyTorch), which is never loaded"},
+        {"\x80\2", kBarePickle},
+        {"\x80\3", kBarePickle},
+        {"\x80\4", kBarePickle},
+        {"\x80\5", kBarePickle},
         {"<!DOCTYPE", "a web page: the download went wrong"},
         {"<html", "a web page: the download went wrong"},
         {"{", "a JSON text: open the weights or the folder instead"},
@@ -57,6 +63,9 @@ std::string_view foreignKind(Bytes head)
     for (const auto& [magic, kind] : kKinds)
         if (text.starts_with(magic))
             return kind;
+    constexpr std::size_t kTarMagic = 257;
+    if (text.size() > kTarMagic && text.substr(kTarMagic).starts_with("ustar"))
+        return "a tar archive: unpack it, or, if PyTorch 0.1 wrote it, load it there and save it with torch.save again";
     return text.empty() ? "empty" : "";
 }
 

@@ -3,6 +3,9 @@
 
 #include "core/model/parameter_count.h"
 
+#include <set>
+#include <utility>
+
 namespace quantloupe {
 namespace {
 
@@ -39,9 +42,13 @@ std::uint64_t Model::parameters() const
 
 std::uint64_t Model::bytes() const
 {
+    std::set<std::pair<const std::byte*, std::size_t>> counted;
     std::uint64_t sum = 0;
-    for (const auto& tensor : tensors)
-        sum += tensor.bytes();
+    for (const auto& tensor : tensors) {
+        const auto& bytes = tensor.view.bytes;
+        if (bytes.empty() || counted.emplace(bytes.data(), bytes.size()).second)
+            sum += tensor.bytes();
+    }
     return sum;
 }
 

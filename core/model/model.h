@@ -61,7 +61,7 @@ struct Model {
     std::string fingerprint;
 
     std::uint64_t parameters() const;  ///< of all tensors; tied tensors counted once
-    std::uint64_t bytes() const;       ///< of all tensors as stored
+    std::uint64_t bytes() const;       ///< of all tensors as stored; what several share counted once
     /// Index of the tensor with this exact name.
     std::optional<std::size_t> find(std::string_view name) const;
     /// Indices of all tensors that quantizable() holds for, in file order.

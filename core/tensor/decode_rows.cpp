@@ -131,10 +131,7 @@ void decodeElements(
     assert(!"dtype that traitsOf() calls decodable without a decoder");
 }
 
-namespace {
-
-/// Rows of a matrix that is stored by columns, `stride` elements apart: row r begins at element `first` + r.
-void transposeRows(DType dtype, const std::byte* data, std::uint64_t first, std::uint64_t stride, std::uint64_t columns,
+void decodeColumns(DType dtype, const std::byte* data, std::uint64_t first, std::uint64_t stride, std::uint64_t columns,
     std::span<float> out)
 {
     constexpr std::size_t channelsAtOnce = 64;
@@ -149,8 +146,6 @@ void transposeRows(DType dtype, const std::byte* data, std::uint64_t first, std:
         }
     }
 }
-
-}  // namespace
 
 void decodeRows(const TensorView& view, std::uint64_t firstRow, std::uint64_t rowCount, std::span<float> out)
 {
@@ -172,7 +167,7 @@ void decodeRows(const TensorView& view, std::uint64_t firstRow, std::uint64_t ro
     for (auto row = firstRow; row < end;) {
         const auto matrixEnd = std::min(end, (row / channels + 1) * channels);
         const auto count = static_cast<std::size_t>(matrixEnd - row);
-        transposeRows(view.dtype, data, row / channels * channels * columns + row % channels, channels, columns,
+        decodeColumns(view.dtype, data, row / channels * channels * columns + row % channels, channels, columns,
             out.subspan(static_cast<std::size_t>((row - firstRow) * columns), count * columns));
         row = matrixEnd;
     }

@@ -82,6 +82,11 @@ void decodeRows(const TensorView& view, std::uint64_t firstRow, std::uint64_t ro
 void decodeElements(
     DType dtype, const std::byte* data, std::size_t first, std::size_t stride, std::size_t count, float* out);
 
+/// Rows of a matrix that is stored by columns, `stride` elements apart: row r begins at element `first` + r, and `out`
+/// takes whole rows of `columns` elements. Reads neighbouring rows together.
+void decodeColumns(DType dtype, const std::byte* data, std::uint64_t first, std::uint64_t stride, std::uint64_t columns,
+    std::span<float> out);
+
 /// The same rows where they lie if they are float32 already and aligned as such, otherwise decoded into `buffer`.
 std::span<const float> rowsOf(
     const TensorView& view, std::uint64_t firstRow, std::uint64_t rowCount, std::vector<float>& buffer);

@@ -137,8 +137,8 @@ private Q_SLOTS:
             8, "not a JSON object");
         row("shard a pointer", R"({"weight_map":{"a":"pointer.safetensors"}})", ErrorCode::NotThisFormat,
             "pointer.safetensors", 0, "git lfs pull");
-        row("shards of PyTorch", R"({"weight_map":{"a":"pytorch_model-00001-of-00002.bin"}})", ErrorCode::Unsupported,
-            kSelf, 19, "PyTorch");
+        row("shard of PyTorch that is none", R"({"weight_map":{"a":"pytorch_model-00001-of-00002.bin"}})",
+            ErrorCode::NotThisFormat, "pytorch_model-00001-of-00002.bin", 0, "neither of PyTorch's");
         row("tensor missing in shard",
             R"({"weight_map":{"model.embed_tokens.weight":"model-00001-of-00002.safetensors","b":"model-00001-of-00002.safetensors"}})",
             ErrorCode::Malformed, kSelf, 78, "'b' is not in 'model-00001-of-00002.safetensors'");
@@ -163,6 +163,7 @@ private Q_SLOTS:
         std::filesystem::create_symlink("model-00001-of-00002.safetensors", folder.path() / "once.safetensors");
         std::filesystem::create_symlink("once.safetensors", folder.path() / "twice.safetensors");
         folder.write("broken.safetensors", safetensorsFile("[]", 0));
+        folder.write("pytorch_model-00001-of-00002.bin", "weights");
         folder.write("pointer.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:9e\nsize 4\n");
         folder.write("twin.safetensors",
             safetensorsFile(R"({"model.embed_tokens.weight":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
