@@ -30,6 +30,10 @@ public:
 
     std::uint64_t size() const { return m_size; }
 
+    /// What tells these bytes from others of the same size without unpacking them, for fingerprints: a checksum that
+    /// the source keeps. 0 where it keeps none.
+    virtual std::uint64_t digest() const { return 0; }
+
     /// Unpacks them unless someone holds them already. Thread-safe; others who ask meanwhile wait. Errors: those of the
     /// source, CannotWrite (no room for the temporary file), Malformed (more or fewer bytes than size()), Cancelled.
     Result<std::shared_ptr<const MappedFile>> hold(std::stop_token stop) const;
