@@ -51,8 +51,7 @@ RecordBytes& RecordBytes::text(std::string_view text)
 
 void Answer::send(Hdf5Record kind, std::span<const char> bytes)
 {
-    append(m_pending,
-        HelperRecordHeader {static_cast<std::uint32_t>(kind), static_cast<std::uint32_t>(bytes.size())});
+    append(m_pending, HelperRecordHeader {static_cast<std::uint32_t>(kind), static_cast<std::uint32_t>(bytes.size())});
     m_pending.insert(m_pending.end(), bytes.begin(), bytes.end());
     if (m_pending.size() >= kGathered || now() - m_lastFlush >= kMilliseconds)
         flush();

@@ -28,8 +28,8 @@ std::optional<DType> floatOf(hid_t type)
         return std::nullopt;
     for (const auto& layout : kFloats)
         if (H5Tget_size(type) == layout.bytes && sign == layout.sign && exponent == layout.exponent
-            && exponentBits == layout.exponentBits && mantissa == layout.mantissa
-            && mantissaBits == layout.mantissaBits && H5Tget_ebias(type) == layout.bias)
+            && exponentBits == layout.exponentBits && mantissa == layout.mantissa && mantissaBits == layout.mantissaBits
+            && H5Tget_ebias(type) == layout.bias)
             return layout.dtype;
     return std::nullopt;
 }

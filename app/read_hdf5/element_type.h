@@ -16,8 +16,8 @@ struct ElementType {
     hdf5::Type memory;         ///< the same type, little-endian: what to read them as
 };
 
-/// The element type of a dataset; nullopt when elements are no plain numbers (texts, compounds, floats of other widths).
-/// Keras keeps bfloat16 as two bytes of whatever kind with an attribute `dtype` that says so: `brainFloat`.
+/// The element type of a dataset; nullopt when elements are no plain numbers (texts, compounds, floats of other
+/// widths). Keras keeps bfloat16 as two bytes of whatever kind with an attribute `dtype` that says so: `brainFloat`.
 std::optional<ElementType> elementTypeOf(hid_t stored, bool brainFloat);
 
 }  // namespace quantloupe::read_hdf5

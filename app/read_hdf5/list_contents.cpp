@@ -71,8 +71,8 @@ public:
 private:
     void visit(const Place& place)
     {
-        const Object object(place.path.empty() ? H5Oopen(m_file, "/", H5P_DEFAULT)
-                                               : H5Oopen(m_file, place.path.c_str(), H5P_DEFAULT));
+        const Object object(
+            place.path.empty() ? H5Oopen(m_file, "/", H5P_DEFAULT) : H5Oopen(m_file, place.path.c_str(), H5P_DEFAULT));
         if (!object)
             throw libraryRefusal("object '" + place.path + "' cannot be opened");
         switch (H5Iget_type(object.id())) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// quantloupe-read-hdf5: the HDF5 library, shut in. Started by readers of checkpoints with the file as descriptor 3 and a
-// pipe as standard output; what it is asked and what it answers: core/file_formats/hdf5_records.h.
+// quantloupe-read-hdf5: the HDF5 library, shut in. Started by readers of checkpoints with the file as descriptor 3 and
+// a pipe as standard output; what it is asked and what it answers: core/file_formats/hdf5_records.h.
 #include "app/read_hdf5/answer.h"
 #include "app/read_hdf5/list_contents.h"
 #include "app/read_hdf5/read_elements.h"

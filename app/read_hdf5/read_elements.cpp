@@ -45,8 +45,8 @@ Blocks blocksOf(const DatasetFacts& facts, hsize_t elementBytes)
 void send(const std::vector<char>& block, Answer& answer)
 {
     for (std::size_t begin = 0; begin < block.size(); begin += kHdf5ElementsAtOnce)
-        answer.send(Hdf5Record::Elements,
-            std::span(block).subspan(begin, std::min(kHdf5ElementsAtOnce, block.size() - begin)));
+        answer.send(
+            Hdf5Record::Elements, std::span(block).subspan(begin, std::min(kHdf5ElementsAtOnce, block.size() - begin)));
 }
 
 /// The next index of the axes outside of `axis`; false after the last.

@@ -46,13 +46,14 @@ public:
     /// Kills it unless it is gone.
     ~HelperProcess();
 
-    /// Waits for the next record. Errors: Malformed (it broke down, ended, or used up the patience on this file), Cancelled.
+    /// Waits for the next record. Errors: Malformed (it broke down, ended, or used up the patience on this file),
+    /// Cancelled.
     Result<HelperRecord> next();
 
 private:
     using Clock = std::chrono::steady_clock;
-    HelperProcess(pid_t process, Descriptor output, const HelperPatience& patience, std::string where,
-        std::stop_token stop);
+    HelperProcess(
+        pid_t process, Descriptor output, const HelperPatience& patience, std::string where, std::stop_token stop);
     Result<void> readExactly(std::byte* out, std::size_t size);
     Result<void> awaitOutput();
     std::chrono::nanoseconds processorTime() const;
@@ -69,8 +70,8 @@ private:
 };
 
 /// Where the helper of this name is: in the folder that QUANTLOUPE_HELPERS names, else beside the running program, in
-/// ../libexec/quantloupe from there (an installed program), or where it was built. When the variable is set, only there.
-/// Errors: CannotOpen, naming the places.
+/// ../libexec/quantloupe from there (an installed program), or where it was built. When the variable is set, only
+/// there. Errors: CannotOpen, naming the places.
 Result<std::filesystem::path> helperProgram(std::string_view name);
 
 }  // namespace quantloupe

@@ -50,8 +50,7 @@ private:
     friend class TemporaryFile;
     static Result<std::shared_ptr<const MappedFile>> map(
         int descriptor, const std::filesystem::path& path, Descriptor nameless = {});
-    MappedFile(
-        std::filesystem::path path, Bytes bytes, std::uint64_t device, std::uint64_t node, Descriptor nameless);
+    MappedFile(std::filesystem::path path, Bytes bytes, std::uint64_t device, std::uint64_t node, Descriptor nameless);
 
     std::filesystem::path m_path;
     Bytes m_bytes;

@@ -13,21 +13,21 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::string_view kReader = "quantloupe-read-hdf5";
+constexpr std::string_view kHdf5Helper = "quantloupe-read-hdf5";
 /// A file that the library does not get ahead with in two seconds of computing is one it never ends with. Unpacking a
 /// large chunk takes longer.
-constexpr HelperPatience kToList {.work = 2s, .silence = 60s, .whole = 10min, .recordBytes = 2 * kHdf5MaxText};
-constexpr HelperPatience kToRead {
+constexpr HelperPatience kHdf5ToList {.work = 2s, .silence = 60s, .whole = 10min, .recordBytes = 2 * kHdf5MaxText};
+constexpr HelperPatience kHdf5ToRead {
     .work = 60s, .silence = 10min, .whole = 24h, .recordBytes = 2 * kHdf5ElementsAtOnce};
-constexpr std::uint64_t kMaxMetadata = std::uint64_t {256} << 20;
+constexpr std::uint64_t kHdf5MaxMetadata = std::uint64_t {256} << 20;
 /// Deflate makes nothing smaller than that; small files may be all fill value.
 constexpr std::uint64_t kMaxPacking = 1'032, kAlwaysAllowed = std::uint64_t {16} << 20;
 
 /// Collects what the helper says and believes none of it.
-class ContentsReader
+class Hdf5ContentsReader
 {
 public:
-    ContentsReader(std::string where, std::uint64_t begin, std::uint64_t size)
+    Hdf5ContentsReader(std::string where, std::uint64_t begin, std::uint64_t size)
         : m_where(std::move(where))
         , m_begin(begin)
         , m_size(size)
@@ -38,7 +38,7 @@ public:
     Result<bool> take(const HelperRecord& record)
     {
         m_total += record.bytes.size();
-        if (m_total > kMaxMetadata)
+        if (m_total > kHdf5MaxMetadata)
             return failure(ErrorCode::Unsupported, m_where, "it describes itself with more than 256 MiB");
         ByteCursor cursor(record.bytes);
         switch (static_cast<Hdf5Record>(record.kind)) {
@@ -74,7 +74,7 @@ private:
             return nonsense();
         if (!isName(*path))
             return failure(ErrorCode::Malformed, m_where, "the name " + inQuotes(*path) + " is not UTF-8 text");
-        Hdf5Dataset dataset {.path = std::string(*path), .dtype = static_cast<DType>(*dtype)};
+        Hdf5Dataset dataset {.path = std::string(*path), .dtype = static_cast<DType>(*dtype), .shape = {}};
         for (std::uint64_t i = 0; i < *rank; ++i) {
             const auto extent = cursor.read<std::uint64_t>();
             if (!extent)
@@ -128,7 +128,7 @@ private:
 };
 
 /// What the helper refused, in its words, cleaned.
-tl::unexpected<Error> failureOf(const HelperRecord& record, const std::string& where)
+tl::unexpected<Error> helperFailure(const HelperRecord& record, const std::string& where)
 {
     constexpr std::size_t kShown = 400;
     ByteCursor cursor(record.bytes);
@@ -143,19 +143,22 @@ tl::unexpected<Error> failureOf(const HelperRecord& record, const std::string& w
 
 }  // namespace
 
-Result<Hdf5FilePointer> Hdf5File::open(const MappedFilePointer& file, std::uint64_t begin, std::uint64_t size)
+Result<Hdf5FilePointer> Hdf5File::open(
+    const MappedFilePointer& file, std::uint64_t begin, std::uint64_t size, std::string where)
 {
     auto descriptor = file->descriptor();
     if (!descriptor)
         return tl::unexpected(std::move(descriptor.error()));
-    return Hdf5FilePointer(new Hdf5File(file, std::move(*descriptor), begin, size));
+    return Hdf5FilePointer(new Hdf5File(file, std::move(*descriptor), begin, size, std::move(where)));
 }
 
-Hdf5File::Hdf5File(MappedFilePointer map, Descriptor descriptor, std::uint64_t begin, std::uint64_t size)
+Hdf5File::Hdf5File(
+    MappedFilePointer map, Descriptor descriptor, std::uint64_t begin, std::uint64_t size, std::string where)
     : m_map(std::move(map))
     , m_descriptor(std::move(descriptor))
     , m_begin(begin)
     , m_size(size)
+    , m_where(std::move(where))
 {
 }
 
@@ -166,18 +169,18 @@ std::vector<std::string> Hdf5File::arguments(std::string request) const
 
 Result<Hdf5Contents> Hdf5File::contents() const
 {
-    auto process = helperProgram(kReader).and_then([&](const std::filesystem::path& program) {
-        return HelperProcess::start(program, arguments("list"), m_descriptor, kToList, where(), {});
+    auto process = helperProgram(kHdf5Helper).and_then([&](const std::filesystem::path& program) {
+        return HelperProcess::start(program, arguments("list"), m_descriptor, kHdf5ToList, where(), {});
     });
     if (!process)
         return tl::unexpected(std::move(process.error()));
-    ContentsReader reader(where(), m_begin, m_size);
+    Hdf5ContentsReader reader(where(), m_begin, m_size);
     for (;;) {
         const auto record = process->next();
         if (!record)
             return tl::unexpected(record.error());
         if (record->kind == static_cast<std::uint32_t>(Hdf5Record::Failed))
-            return failureOf(*record, where());
+            return helperFailure(*record, where());
         const auto more = reader.take(*record);
         if (!more)
             return tl::unexpected(more.error());
@@ -190,8 +193,8 @@ Result<void> Hdf5File::read(const std::string& dataset, const ByteSink& sink, st
 {
     auto words = arguments("read");
     words.push_back(dataset);
-    auto process = helperProgram(kReader).and_then([&](const std::filesystem::path& program) {
-        return HelperProcess::start(program, words, m_descriptor, kToRead, where(), std::move(stop));
+    auto process = helperProgram(kHdf5Helper).and_then([&](const std::filesystem::path& program) {
+        return HelperProcess::start(program, words, m_descriptor, kHdf5ToRead, where(), std::move(stop));
     });
     if (!process)
         return tl::unexpected(std::move(process.error()));
@@ -205,7 +208,7 @@ Result<void> Hdf5File::read(const std::string& dataset, const ByteSink& sink, st
                 return taken;
             break;
         case Hdf5Record::End: return {};
-        case Hdf5Record::Failed: return failureOf(*record, where());
+        case Hdf5Record::Failed: return helperFailure(*record, where());
         default: return failure(ErrorCode::Malformed, where(), "its reader answers what makes no sense");
         }
     }

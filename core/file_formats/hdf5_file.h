@@ -32,14 +32,14 @@ struct Hdf5Contents {
     std::uint64_t others = 0;  ///< datasets that hold no plain numbers
 };
 
-/// An HDF5 file, or a part of a file that is one. The HDF5 library, which breaks down on some damaged files, looks at it
-/// in a program of its own; what that program answers is checked here like any file.
+/// An HDF5 file, or a part of a file that is one. The HDF5 library, which breaks down on some damaged files, looks at
+/// it in a program of its own; what that program answers is checked here like any file.
 class Hdf5File
 {
 public:
-    /// Opens nothing but the descriptor. @pre begin + size ≤ the size of the file
+    /// Opens nothing but the descriptor. `where` names it in errors. @pre begin + size ≤ the size of the file
     static Result<std::shared_ptr<const Hdf5File>> open(
-        const MappedFilePointer& file, std::uint64_t begin, std::uint64_t size);
+        const MappedFilePointer& file, std::uint64_t begin, std::uint64_t size, std::string where);
 
     /// Errors: Malformed (damaged, or the library breaks down on it), Truncated, Unsupported (links by name, data in
     /// other files, other filters than deflate, shuffle and fletcher32), CannotOpen (the program is missing).
@@ -49,15 +49,16 @@ public:
     Result<void> read(const std::string& dataset, const ByteSink& sink, std::stop_token stop) const;
 
     const MappedFilePointer& map() const { return m_map; }
-    std::string where() const { return m_map->path().string(); }
+    const std::string& where() const { return m_where; }
 
 private:
-    Hdf5File(MappedFilePointer map, Descriptor descriptor, std::uint64_t begin, std::uint64_t size);
+    Hdf5File(MappedFilePointer map, Descriptor descriptor, std::uint64_t begin, std::uint64_t size, std::string where);
     std::vector<std::string> arguments(std::string request) const;
 
     MappedFilePointer m_map;
     Descriptor m_descriptor;
     std::uint64_t m_begin, m_size;
+    std::string m_where;
 };
 
 using Hdf5FilePointer = std::shared_ptr<const Hdf5File>;

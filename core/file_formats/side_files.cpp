@@ -46,7 +46,6 @@ std::string_view foreignKind(Bytes head)
     static constexpr std::pair<std::string_view, std::string_view> kKinds[] = {
         {kPointer, "a Git LFS pointer, not the file itself: fetch it with 'git lfs pull'"},
         {"PK\3\4", "a zip archive (PyTorch, Keras or NumPy), which cannot be read yet"},
-        {"\x89HDF\r\n", "an HDF5 file, not a checkpoint that can be read"},
         {"\x93NUMPY", "a NumPy array, which cannot be read yet"},
         {"\x80\2", "a Python pickle (PyTorch), which is never loaded"},
         {"<!DOCTYPE", "a web page: the download went wrong"},
