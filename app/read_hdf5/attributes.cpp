@@ -40,7 +40,7 @@ bool send(hid_t group, const std::string& path, const std::string& name, Answer&
 {
     const auto exists = H5Aexists(group, name.c_str());
     if (exists < 0)
-        throw libraryRefusal("the attributes of group '" + path + "' cannot be read");
+        throw libraryRefusal("the attributes of group '/" + path + "' cannot be read");
     if (exists == 0)
         return false;
     const auto texts = textsOf(group, name.c_str());

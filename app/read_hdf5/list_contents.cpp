@@ -74,7 +74,8 @@ private:
         const Object object(
             place.path.empty() ? H5Oopen(m_file, "/", H5P_DEFAULT) : H5Oopen(m_file, place.path.c_str(), H5P_DEFAULT));
         if (!object)
-            throw libraryRefusal("object '" + place.path + "' cannot be opened");
+            throw libraryRefusal(place.path.empty() ? "the root group cannot be opened"
+                                                    : "object '" + place.path + "' cannot be opened");
         switch (H5Iget_type(object.id())) {
         case H5I_GROUP: visitGroup(object.id(), place); break;
         case H5I_DATASET: visitDataset(object.id(), place.path); break;
@@ -86,16 +87,17 @@ private:
     {
         ObjectInfo info {};
         if (H5Oget_info1(group, &info) < 0)
-            throw libraryRefusal("group '" + place.path + "' cannot be read");
+            throw libraryRefusal("group '/" + place.path + "' cannot be read");
         if (!m_groups.insert(info.addr).second)
-            throw refusal(ErrorCode::Malformed, "group", place.path, "is also another group: it may contain itself");
+            throw refusal(
+                ErrorCode::Malformed, "group", "/" + place.path, "is also another group: it may contain itself");
         sendKerasAttributes(group, place.path, m_answer);
         Links links;
         links.room = kHdf5MaxObjects - m_seen;
         if (H5Literate(group, H5_INDEX_NAME, H5_ITER_NATIVE, nullptr, takeLink, &links) < 0) {
             if (links.names.size() >= links.room)
                 throw Refusal(ErrorCode::Unsupported, "it holds more than a million objects");
-            throw libraryRefusal("the links of group '" + place.path + "' cannot be read");
+            throw libraryRefusal("the links of group '/" + place.path + "' cannot be read");
         }
         const auto prefix = place.path.empty() ? std::string() : place.path + "/";
         if (!links.notHard.empty())
@@ -103,7 +105,7 @@ private:
                 "leads by a name, perhaps to another file: not followed");
         m_seen += links.names.size();
         if (!links.names.empty() && place.depth >= kHdf5MaxDepth)
-            throw refusal(ErrorCode::Unsupported, "group", place.path, "is nested too deeply");
+            throw refusal(ErrorCode::Unsupported, "group", "/" + place.path, "is nested too deeply");
         for (auto name = links.names.rbegin(); name != links.names.rend(); ++name) {
             if (prefix.size() + name->size() > kHdf5MaxName)
                 throw Refusal(ErrorCode::Unsupported, "an object's name is longer than 65,535 bytes");

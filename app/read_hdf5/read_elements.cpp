@@ -11,7 +11,7 @@ namespace {
 
 /// Bytes of a block: usually, and where a row of chunks takes more.
 constexpr hsize_t kBlock = hsize_t {16} << 20;
-constexpr hsize_t kLargestBlock = hsize_t {256} << 20;
+constexpr hsize_t kLargestBlock = hsize_t {64} << 20;
 
 /// Blocks are ranges of one axis, with all that lies inside it and one index of every axis outside.
 struct Blocks {

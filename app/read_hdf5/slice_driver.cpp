@@ -116,7 +116,8 @@ hdf5::File openSlice(const Slice& slice)
         made.write = write;
         return made;
     }();
-    const hdf5::PropertyList access(H5Pcreate(H5P_FILE_ACCESS));
+    // Never closed: that would forget why the file could not be opened.
+    static const hdf5::PropertyList access(H5Pcreate(H5P_FILE_ACCESS));
     const hid_t registered = H5FDregister(&driver);
     if (!access || registered < 0 || H5Pset_driver(access.id(), registered, &slice) < 0)
         return {};

@@ -63,14 +63,6 @@ void addHdf5Metadata(Model& model, const std::string& key, std::string_view valu
     model.metadata.emplace_back(key, shortened(value, kShownHdf5Text));
 }
 
-/// Layers end up in the order of their data, which is that in which they were built, where all of it lies in the file.
-void sortByOffset(std::vector<KerasVariable>& variables)
-{
-    if (std::all_of(variables.begin(), variables.end(), [](const auto& v) { return v.dataset->offset.has_value(); }))
-        std::stable_sort(variables.begin(), variables.end(),
-            [](const auto& a, const auto& b) { return *a.dataset->offset < *b.dataset->offset; });
-}
-
 void addKerasTensors(
     Model& model, const Hdf5FilePointer& file, const KerasVariables& found, const std::filesystem::path& folder)
 {
@@ -115,7 +107,8 @@ void addPlainDatasets(Model& model, const Hdf5FilePointer& file, const Hdf5Conte
     }
     if (contents.others > 0)
         model.warnings.push_back(std::to_string(contents.others)
-            + (contents.others == 1 ? " dataset holds" : " datasets hold") + " no plain numbers and are left out.");
+            + (contents.others == 1 ? " dataset holds no plain numbers and is left out."
+                                    : " datasets hold no plain numbers and are left out."));
 }
 
 }  // namespace
@@ -149,8 +142,6 @@ Result<Model> readHdf5Model(const Hdf5FilePointer& file, const std::filesystem::
         model.config.architecture = shortened(described.className, kShownHdf5Text);
         if (!described.name.empty())
             addHdf5Metadata(model, "model name", described.name);
-        if (!*legacy)
-            sortByOffset(variables->variables);
         addKerasTensors(model, file, *variables, path.parent_path());
     } else {
         addPlainDatasets(model, file, *contents);

@@ -150,6 +150,22 @@ struct KerasPlace {
     }
 };
 
+/// Layers in the order in which they were written: that of their largest arrays, small ones lie together elsewhere.
+/// Where some are packed, nothing is known of it, and the order of names stays.
+template<class Groups>
+void sortByPlace(Groups& groups)
+{
+    const auto place = [](const auto& group) {
+        const auto& variables = group.second;
+        return (*std::max_element(variables.begin(), variables.end(), [](const auto* a, const auto* b) {
+            return a->bytes < b->bytes;
+        }))->offset;
+    };
+    if (std::all_of(groups.begin(), groups.end(), [&](const auto& group) { return place(group).has_value(); }))
+        std::stable_sort(
+            groups.begin(), groups.end(), [&](const auto& a, const auto& b) { return place(a) < place(b); });
+}
+
 /// A layer of an unknown class with a matrix and as many numbers as the matrix has columns: a dense one.
 bool looksDense(const std::vector<const Hdf5Dataset*>& variables)
 {
@@ -220,7 +236,9 @@ std::optional<KerasVariables> keras3Variables(const Hdf5Contents& contents, cons
     const auto number = [](const Hdf5Dataset* dataset) {
         return indexIn(std::string_view(dataset->path).substr(dataset->path.rfind('/') + 1)).value_or(0);
     };
-    for (auto& [group, datasets] : byGroup) {
+    std::vector<std::pair<std::string, std::vector<const Hdf5Dataset*>>> groups(byGroup.begin(), byGroup.end());
+    sortByPlace(groups);
+    for (auto& [group, datasets] : groups) {
         std::sort(
             datasets.begin(), datasets.end(), [&](const auto* a, const auto* b) { return number(a) < number(b); });
         auto path = pathPartsOf(group);
