@@ -9,6 +9,8 @@
 namespace quantloupe::read_hdf5 {
 namespace {
 
+static_assert(HADDR_UNDEF == kHdf5Nowhere);
+
 constexpr hsize_t kMaxChunk = hsize_t {256} << 20;
 
 bool saysBrainFloat(hid_t dataset)
@@ -49,6 +51,18 @@ std::vector<hsize_t> chunksOf(hid_t creation, const DatasetFacts& facts, const s
     return chunks;
 }
 
+std::uint64_t firstChunk(hid_t dataset, hid_t space, std::size_t rank)
+{
+    std::vector<hsize_t> start(rank);
+    unsigned skipped = 0;
+    haddr_t address = HADDR_UNDEF;
+    hsize_t count = 0, bytes = 0;
+    if (H5Dget_num_chunks(dataset, space, &count) < 0 || count == 0
+        || H5Dget_chunk_info(dataset, space, 0, start.data(), &skipped, &address, &bytes) < 0)
+        return kHdf5Nowhere;
+    return address;
+}
+
 }  // namespace
 
 std::optional<DatasetFacts> factsOf(hid_t dataset, const std::string& path)
@@ -83,10 +97,12 @@ std::optional<DatasetFacts> factsOf(hid_t dataset, const std::string& path)
         facts.extents = {0};
     if (layout == H5D_CHUNKED)
         facts.chunks = chunksOf(creation.id(), facts, path);
-    const auto offset = layout == H5D_CONTIGUOUS ? H5Dget_offset(dataset) : HADDR_UNDEF;
-    if (offset != HADDR_UNDEF && facts.type.littleEndian) {
-        facts.storage = Hdf5Storage::InPlace;
-        facts.offset = offset;
+    if (layout == H5D_CONTIGUOUS) {
+        facts.offset = H5Dget_offset(dataset);
+        if (facts.offset != kHdf5Nowhere && facts.type.littleEndian)
+            facts.storage = Hdf5Storage::InPlace;
+    } else if (layout == H5D_CHUNKED) {
+        facts.offset = firstChunk(dataset, space.id(), facts.extents.size());
     }
     return facts;
 }

@@ -17,8 +17,8 @@ struct DatasetFacts {
     ElementType type;
     std::vector<hsize_t> extents;  ///< empty for a scalar
     Hdf5Storage storage = Hdf5Storage::Packed;
-    std::uint64_t offset = 0;     ///< where in place
-    std::vector<hsize_t> chunks;  ///< extents of a chunk; empty when there are none
+    std::uint64_t offset = kHdf5Nowhere;  ///< as the records have it
+    std::vector<hsize_t> chunks;          ///< extents of a chunk; empty when there are none
 };
 
 /// nullopt when it holds no plain numbers. Throws Refusal, naming `path`, for what is not read: data in other files or

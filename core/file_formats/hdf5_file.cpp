@@ -20,6 +20,7 @@ constexpr HelperPatience kHdf5ToList {.work = 2s, .silence = 60s, .whole = 10min
 constexpr HelperPatience kHdf5ToRead {
     .work = 60s, .silence = 10min, .whole = 24h, .recordBytes = 2 * kHdf5ElementsAtOnce};
 constexpr std::uint64_t kHdf5MaxMetadata = std::uint64_t {256} << 20;
+constexpr std::uint64_t kHdf5Sample = 1'024;
 /// Deflate makes nothing smaller than that; small files may be all fill value.
 constexpr std::uint64_t kMaxPacking = 1'032, kAlwaysAllowed = std::uint64_t {16} << 20;
 
@@ -27,10 +28,11 @@ constexpr std::uint64_t kMaxPacking = 1'032, kAlwaysAllowed = std::uint64_t {16}
 class Hdf5ContentsReader
 {
 public:
-    Hdf5ContentsReader(std::string where, std::uint64_t begin, std::uint64_t size)
+    Hdf5ContentsReader(std::string where, Bytes file, std::uint64_t begin)
         : m_where(std::move(where))
+        , m_file(file)
         , m_begin(begin)
-        , m_size(size)
+        , m_size(file.size())
     {
     }
 
@@ -97,6 +99,8 @@ private:
             dataset.offset = m_begin + *offset;
         } else if (*bytes / kMaxPacking > m_size && *bytes > kAlwaysAllowed) {
             return refuse(ErrorCode::Malformed, "unpacks to more than a file of this size can hold");
+        } else if (*offset < m_size) {
+            dataset.sample = m_file.subspan(*offset, std::min(kHdf5Sample, m_size - *offset));
         }
         if (!m_paths.insert(dataset.path).second || m_paths.size() > kHdf5MaxObjects)
             return refuse(ErrorCode::Malformed, "occurs twice");
@@ -122,6 +126,7 @@ private:
     }
 
     std::string m_where;
+    Bytes m_file;
     std::uint64_t m_begin, m_size, m_total = 0;
     Hdf5Contents m_contents;
     std::set<std::string> m_paths;
@@ -174,7 +179,7 @@ Result<Hdf5Contents> Hdf5File::contents() const
     });
     if (!process)
         return tl::unexpected(std::move(process.error()));
-    Hdf5ContentsReader reader(where(), m_begin, m_size);
+    Hdf5ContentsReader reader(where(), m_map->bytes().subspan(m_begin, m_size), m_begin);
     for (;;) {
         const auto record = process->next();
         if (!record)

@@ -21,6 +21,7 @@ struct Hdf5Dataset {
     Shape shape;
     std::uint64_t bytes = 0;                 ///< of all elements
     std::optional<std::uint64_t> offset {};  ///< from the start of the mapped file, where they lie there as they are
+    Bytes sample {};                         ///< otherwise some of the stored bytes, if any: to tell them from others
 };
 
 /// What an HDF5 file says about itself.

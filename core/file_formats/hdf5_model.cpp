@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/file_formats/hdf5_model.h"
 
+#include "core/base/hash.h"
 #include "core/base/text.h"
 #include "core/file_formats/keras_variables.h"
 #include "core/file_formats/model_assembly.h"
@@ -22,8 +23,11 @@ public:
         : DeferredBytes(dataset.bytes)
         , m_file(std::move(file))
         , m_path(dataset.path)
+        , m_sample(dataset.sample)
     {
     }
+
+    std::uint64_t digest() const override { return m_sample.empty() ? 0 : checksum64(m_sample); }
 
 protected:
     Result<void> produce(const ByteSink& sink, std::stop_token stop) const override
@@ -36,6 +40,7 @@ protected:
 private:
     Hdf5FilePointer m_file;
     std::string m_path;
+    Bytes m_sample;
 };
 
 ModelTensor hdf5TensorOf(const Hdf5FilePointer& file, const Hdf5Dataset& dataset, std::string name)

@@ -19,10 +19,14 @@ enum class Hdf5Record : std::uint32_t {
     Failed,       ///< u8 ErrorCode, text reason
 };
 
-/// Where the elements of a dataset are.
+/// An offset that is not known.
+constexpr std::uint64_t kHdf5Nowhere = UINT64_MAX;
+
+/// Where the elements of a dataset are. `offset` counts from the start of the HDF5 file.
 enum class Hdf5Storage : std::uint8_t {
-    InPlace,  ///< one after the other from `offset`, counted from the start of the HDF5 file, and little-endian
-    Packed,   ///< to be asked for: in chunks, compressed, big-endian, inside a header, or never written
+    InPlace,  ///< one after the other from `offset` on, and little-endian
+    Packed,   ///< to be asked for: in chunks, compressed, big-endian, inside a header, or never written; `offset` is
+              ///< where the first stored bytes are, if anywhere
 };
 
 /// Bounds that both sides keep. Source: interop notes, section 0.2.

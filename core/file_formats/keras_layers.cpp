@@ -10,6 +10,8 @@
 namespace quantloupe {
 namespace {
 
+constexpr std::size_t kMaxKerasLayers = 1'000'000;
+
 bool isLowerLetter(char character)
 {
     return character >= 'a' && character <= 'z';
@@ -24,6 +26,11 @@ bool isUpperLetter(char character)
 class KerasLayerTree
 {
 public:
+    explicit KerasLayerTree(std::string where)
+        : m_where(std::move(where))
+    {
+    }
+
     Result<void> take(const JsonEvent& event)
     {
         using Kind = JsonEvent::Kind;
@@ -38,9 +45,12 @@ public:
             m_open.pop_back();
             if (m_open.empty())
                 m_root = std::move(done);
-            else if (!done.className.empty())
+            else if (!done.className.empty()) {
+                if (++m_count > kMaxKerasLayers)
+                    return failure(ErrorCode::Unsupported, m_where, "describes more than a million layers");
                 attach(std::move(done), event.path);
-        } else if (event.kind == Kind::Text && key(0) == "class_name") {
+            }
+        } else if (event.kind == Kind::Text && key(0) == "class_name" && !m_open.empty()) {
             m_open.back().className = event.text;
         } else if (event.kind == Kind::Text && key(0) == "name" && key(1) == "config" && m_open.size() >= 2) {
             m_open[m_open.size() - 2].name = event.text;
@@ -66,6 +76,8 @@ private:
             m_open[m_open.size() - 2].wrapped.push_back(std::move(layer));
     }
 
+    std::string m_where;
+    std::size_t m_count = 0;
     std::vector<KerasLayer> m_open;
     KerasLayer m_root;
 };
@@ -85,32 +97,41 @@ std::string KerasLayer::kind() const
     return snake;
 }
 
-const KerasLayer* KerasLayer::findByKey(std::string_view key) const
+KerasLayerIndex::KerasLayerIndex(const KerasLayer& model)
 {
-    std::map<std::string, std::size_t> seen;
-    for (const auto& layer : layers) {
-        const auto itsKind = layer.kind();
-        const auto before = seen[itsKind]++;
-        if (key == (before == 0 ? itsKind : itsKind + "_" + std::to_string(before)))
-            return &layer;
-    }
-    return nullptr;
+    add(model);
 }
 
-const KerasLayer* KerasLayer::findByName(std::string_view layerName) const
+// As deep as the text it was read from, of which that is bounded.
+void KerasLayerIndex::add(const KerasLayer& layer)
 {
-    for (const auto& layer : layers) {
-        if (layer.name == layerName)
-            return &layer;
-        if (const auto* inside = layer.findByName(layerName))
-            return inside;
+    std::map<std::string, std::size_t> seen;
+    for (const auto& inside : layer.layers) {
+        const auto kind = inside.kind();
+        const auto before = seen[kind]++;
+        m_byKey.emplace(std::pair(&layer, before == 0 ? kind : kind + "_" + std::to_string(before)), &inside);
+        m_byName.emplace(inside.name, &inside);
+        add(inside);
     }
-    return nullptr;
+    for (const auto& inside : layer.wrapped)
+        add(inside);
+}
+
+const KerasLayer* KerasLayerIndex::byKey(const KerasLayer& around, std::string_view key) const
+{
+    const auto found = m_byKey.find({&around, std::string(key)});
+    return found == m_byKey.end() ? nullptr : found->second;
+}
+
+const KerasLayer* KerasLayerIndex::byName(std::string_view name) const
+{
+    const auto found = m_byName.find(name);
+    return found == m_byName.end() ? nullptr : found->second;
 }
 
 Result<KerasLayer> parseKerasConfig(std::string_view json, const std::string& where)
 {
-    KerasLayerTree tree;
+    KerasLayerTree tree(where);
     auto read = readJson(json, where, 0, [&](const JsonEvent& event) { return tree.take(event); });
     if (!read)
         return tl::unexpected(std::move(read.error()));

@@ -3,8 +3,10 @@
 
 #include "core/base/error.h"
 
+#include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace quantloupe {
@@ -18,14 +20,29 @@ struct KerasLayer {
 
     /// The name of the class as Keras writes it into paths: "max_pooling2d".
     std::string kind() const;
-    /// The layer that Keras 3 stores as `key` below "layers": its kind, numbered from the second of a kind on.
-    const KerasLayer* findByKey(std::string_view key) const;
-    /// The layer with the user's name, here or in models inside. nullptr when there is none.
-    const KerasLayer* findByName(std::string_view layerName) const;
+};
+
+/// Finds the layers of a model, which must outlive it.
+class KerasLayerIndex
+{
+public:
+    explicit KerasLayerIndex(const KerasLayer& model);
+
+    /// The layer that Keras 3 stores as `key` below the "layers" of one: its kind, numbered from the second of a kind
+    /// on.
+    const KerasLayer* byKey(const KerasLayer& around, std::string_view key) const;
+    /// The first layer of the user's name, in models inside the model too. nullptr when there is none.
+    const KerasLayer* byName(std::string_view name) const;
+
+private:
+    void add(const KerasLayer& layer);
+
+    std::map<std::pair<const KerasLayer*, std::string>, const KerasLayer*> m_byKey;
+    std::map<std::string_view, const KerasLayer*> m_byName;
 };
 
 /// Reads config.json of a .keras archive, or the attribute model_config of an .h5 file. Layers of code are text like
-/// all else. `where` names it. Errors: Malformed.
+/// all else. `where` names it. Errors: Malformed; Unsupported for more than a million layers.
 Result<KerasLayer> parseKerasConfig(std::string_view json, const std::string& where);
 
 }  // namespace quantloupe

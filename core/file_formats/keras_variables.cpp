@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <initializer_list>
+#include <set>
 
 namespace quantloupe {
 namespace {
@@ -80,10 +81,13 @@ std::string readableName(std::string_view layer, std::string_view weight)
         }
     std::string name(layer);
     for (std::size_t i = first; i < parts.size(); ++i)
-        name = joinedPath(name, parts[i]);
-    for (std::size_t at; (at = name.find("_._")) != std::string::npos;)
-        name.replace(at, 3, "/");
-    return name;
+        name.append("/").append(parts[i]);
+    // "layer_._0" of Transformers.
+    std::string_view rest = name;
+    std::string plain;
+    for (std::size_t at; (at = rest.find("_._")) != std::string_view::npos; rest.remove_prefix(at + 3))
+        plain.append(rest.substr(0, at)).append("/");
+    return plain.append(rest);
 }
 
 /// What the variables of a layer are called, in the order Keras 3 stores them. Source: the `build` methods of its
@@ -111,7 +115,7 @@ std::vector<std::string_view> variableNames(std::string_view kind, std::size_t c
 struct KerasPlace {
     std::string layer, kind;
 
-    static KerasPlace of(const PathParts& path, const KerasLayer& model)
+    static KerasPlace of(const PathParts& path, const KerasLayer& model, const KerasLayerIndex& index)
     {
         KerasPlace place;
         const KerasLayer* around = &model;
@@ -120,7 +124,7 @@ struct KerasPlace {
             const bool list = isAnyOf(part, {"layers", "layer_checkpoint_dependencies"});
             if (list && i + 1 < path.size()) {
                 const auto key = path[++i];
-                around = around ? around->findByKey(key) : nullptr;
+                around = around ? index.byKey(*around, key) : nullptr;
                 place.enter(around && !around->name.empty() ? std::string_view(around->name) : key,
                     around ? around->kind() : std::string(withoutNumber(key)));
             } else if (part == "functional" && i == 0) {
@@ -192,20 +196,27 @@ Result<std::optional<KerasVariables>> legacyKerasVariables(
     if (attributeTexts(contents, joinedPath(root, "top_level_model_weights"), "weight_names"))
         layers->emplace_back("top_level_model_weights");
 
+    const KerasLayerIndex index(model);
     KerasVariables found;
+    std::set<std::string_view> seenLayers;
+    std::set<const Hdf5Dataset*> seenWeights;
     for (const auto& layer : *layers) {
+        if (!seenLayers.insert(layer).second)
+            return failure(ErrorCode::Malformed, where, "layer " + inQuotes(layer) + " is listed twice");
         const auto group = joinedPath(root, layer);
         const auto weights = attributeTexts(contents, group, "weight_names");
         if (!weights)
             return failure(
                 ErrorCode::Malformed, where, "layer " + inQuotes(layer) + " does not say what weights it has");
-        const auto* described = model.findByName(layer);
+        const auto* described = index.byName(layer);
         for (const auto& weight : *weights) {
             const auto* dataset = datasetAt(byPath, joinedPath(group, weight));
             if (!dataset)
                 return failure(ErrorCode::Malformed, where,
                     "layer " + inQuotes(layer) + " names the weight " + inQuotes(weight)
                         + ", which is no array of numbers here");
+            if (!seenWeights.insert(dataset).second)
+                return failure(ErrorCode::Malformed, where, "weight " + inQuotes(weight) + " is listed twice");
             auto name = readableName(layer, weight);
             const auto slash = name.rfind('/');
             found.variables.push_back({dataset, name.substr(0, slash), name.substr(slash + 1),
@@ -217,6 +228,7 @@ Result<std::optional<KerasVariables>> legacyKerasVariables(
 
 std::optional<KerasVariables> keras3Variables(const Hdf5Contents& contents, const KerasLayer& model)
 {
+    const KerasLayerIndex index(model);
     KerasVariables found;
     std::map<std::string, std::vector<const Hdf5Dataset*>> byGroup;
     for (const auto& dataset : contents.datasets) {
@@ -243,14 +255,14 @@ std::optional<KerasVariables> keras3Variables(const Hdf5Contents& contents, cons
             datasets.begin(), datasets.end(), [&](const auto* a, const auto* b) { return number(a) < number(b); });
         auto path = pathPartsOf(group);
         path.pop_back();
-        const auto place = KerasPlace::of(path, model);
+        const auto place = KerasPlace::of(path, model, index);
         auto names = variableNames(place.kind, datasets.size());
         if (names.empty() && looksDense(datasets))
             names = {"kernel", "bias"};
         for (const auto* dataset : datasets) {
-            const auto index = number(dataset);
+            const auto which = number(dataset);
             found.variables.push_back({dataset, place.layer,
-                index < names.size() ? std::string(names[index]) : "vars/" + std::to_string(index), place.kind});
+                which < names.size() ? std::string(names[which]) : "vars/" + std::to_string(which), place.kind});
         }
     }
     return found;

@@ -224,6 +224,25 @@ private Q_SLOTS:
             reinterpret_cast<const std::uint8_t*>((*held)->bytes().data() + (*held)->bytes().size())));
     }
 
+    void packedWeightsAreToldApart()
+    {
+        const auto digestOf = [&](const std::vector<float>& values, const Hdf5Keeping& keeping) {
+            const auto path = m_folder->path() / "digest.h5";
+            Hdf5Builder(path).floats("w", {60, 50}, values, keeping);
+            const auto model = openModel(path);
+            return model ? (*model)->tensors[0].view.deferred->digest() : 0;
+        };
+        auto other = ramp(3'000);
+        other[0] += 1.0F / 64.0F;
+        for (const Hdf5Keeping& keeping : {Hdf5Keeping {.chunks = {16, 50}, .deflate = 6}, {.chunks = {60, 50}},
+                 Hdf5Keeping {.stored = H5T_IEEE_F32BE}}) {
+            const auto digest = digestOf(ramp(3'000), keeping);
+            QVERIFY(digest != 0);
+            QCOMPARE(digestOf(ramp(3'000), keeping), digest);
+            QVERIFY(digestOf(other, keeping) != digest);
+        }
+    }
+
     void manyThreadsUnpackAtOnce()
     {
         const auto path = m_folder->path() / "threads.h5";

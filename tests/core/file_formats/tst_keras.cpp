@@ -295,6 +295,20 @@ private Q_SLOTS:
         QVERIFY2(model.error().reason.find("'a/bias:0'") != std::string::npos, model.error().reason.c_str());
     }
 
+    void layersListedTwiceAreRefused()
+    {
+        const auto path = m_folder->path() / "twice.h5";
+        {
+            const Hdf5Builder file(path);
+            file.floats("a/kernel:0", {2}, counted(2));
+            file.texts("/", "layer_names", {"a", "a"});
+            file.texts("a", "weight_names", {"kernel:0"});
+        }
+        const auto model = openModel(path);
+        QVERIFY(!model);
+        QVERIFY2(model.error().reason.find("'a' is listed twice") != std::string::npos, model.error().reason.c_str());
+    }
+
     void namesThatReadTheSameStayPaths()
     {
         const auto path = m_folder->path() / "same.h5";
@@ -338,7 +352,10 @@ private Q_SLOTS:
         QCOMPARE(old->layers.size(), std::size_t(2));
         QCOMPARE(old->layers[1].name, std::string("b"));
         QCOMPARE(old->layers[1].wrapped.at(0).className, std::string("LSTM"));
-        QVERIFY(old->findByName("a") == &old->layers[0] && old->findByKey("bidirectional") == &old->layers[1]);
+        const KerasLayerIndex index(*old);
+        QVERIFY(index.byName("a") == &old->layers[0]);
+        QVERIFY(index.byKey(*old, "bidirectional") == &old->layers[1]);
+        QVERIFY(index.byKey(*old, "dense_1") == nullptr && index.byName("d") == nullptr);
         for (const auto* broken : {"", "[]", "{", "[{\"class_name\":\"x\"}]", "\"class_name\"", "{\"class_name\":3}"})
             parseKerasConfig(broken, "x");  // ends, in whatever
     }
