@@ -139,7 +139,7 @@ private Q_SLOTS:
         int refused = 0;
         QElapsedTimer timer;
         timer.start();
-        constexpr int kRounds = 250;
+        constexpr int kRounds = 150;
         for (int round = 0; round < kRounds; ++round) {
             auto broken = valid;
             for (auto changes = 1 + random() % 3; changes > 0; --changes) {
