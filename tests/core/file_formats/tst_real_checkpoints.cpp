@@ -202,7 +202,6 @@ private Q_SLOTS:
         QTest::addColumn<QByteArray>("reason");
         QTest::newRow("llm/stories260K/pytorch_model_bf16.bin") << int(ErrorCode::NotThisFormat) << QByteArray("zip");
         QTest::newRow("torch-legacy/pnet.pt") << int(ErrorCode::NotThisFormat) << QByteArray("pickle");
-        QTest::newRow("keras-legacy/textgenrnn_weights.hdf5") << int(ErrorCode::NotThisFormat) << QByteArray("HDF5");
         QTest::newRow("npz/candle_test.npy") << int(ErrorCode::NotThisFormat) << QByteArray("NumPy");
         QTest::newRow("hostile/lfs-pointer-gpt2-10.onnx")
             << int(ErrorCode::NotThisFormat) << QByteArray("git lfs pull");
