@@ -11,30 +11,18 @@
 #include <unistd.h>
 
 namespace quantloupe {
-namespace {
-
-/// Closes a descriptor on every way out.
-struct Descriptor {
-    int number = -1;
-    ~Descriptor()
-    {
-        if (number >= 0)
-            ::close(number);
-    }
-};
-
-}  // namespace
 
 Result<std::shared_ptr<const MappedFile>> MappedFile::open(const std::filesystem::path& path)
 {
     // O_NONBLOCK: opening a FIFO must not hang before fstat() can refuse it.
-    const Descriptor file {::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
-    if (file.number < 0)
+    const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    if (!file)
         return systemFailure(ErrorCode::CannotOpen, path);
-    return map(file.number, path);
+    return map(file.number(), path);
 }
 
-Result<std::shared_ptr<const MappedFile>> MappedFile::map(int descriptor, const std::filesystem::path& path)
+Result<std::shared_ptr<const MappedFile>> MappedFile::map(
+    int descriptor, const std::filesystem::path& path, Descriptor nameless)
 {
     struct stat status {
     };
@@ -51,14 +39,17 @@ Result<std::shared_ptr<const MappedFile>> MappedFile::map(int descriptor, const 
             return systemFailure(ErrorCode::CannotOpen, path);
     }
     const Bytes bytes(static_cast<const std::byte*>(address), size);
-    return std::shared_ptr<const MappedFile>(new MappedFile(path, bytes, status.st_dev, status.st_ino));
+    return std::shared_ptr<const MappedFile>(
+        new MappedFile(path, bytes, status.st_dev, status.st_ino, std::move(nameless)));
 }
 
-MappedFile::MappedFile(std::filesystem::path path, Bytes bytes, std::uint64_t device, std::uint64_t node)
+MappedFile::MappedFile(
+    std::filesystem::path path, Bytes bytes, std::uint64_t device, std::uint64_t node, Descriptor nameless)
     : m_path(std::move(path))
     , m_bytes(bytes)
     , m_device(device)
     , m_node(node)
+    , m_nameless(std::move(nameless))
 {
 }
 
@@ -85,6 +76,24 @@ void MappedFile::expect(Access access) const
     if (!m_bytes.empty())
         ::madvise(const_cast<std::byte*>(m_bytes.data()), m_bytes.size(),
             access == Access::Scattered ? MADV_RANDOM : MADV_NORMAL);
+}
+
+Result<Descriptor> MappedFile::descriptor() const
+{
+    if (m_nameless) {
+        Descriptor copy(::fcntl(m_nameless.number(), F_DUPFD_CLOEXEC, 0));
+        if (!copy)
+            return systemFailure(ErrorCode::CannotOpen, m_path);
+        return copy;
+    }
+    Descriptor file(::open(m_path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    struct stat status {
+    };
+    if (!file || ::fstat(file.number(), &status) != 0)
+        return systemFailure(ErrorCode::CannotOpen, m_path);
+    if (status.st_dev != m_device || status.st_ino != m_node)
+        return failure(ErrorCode::CannotOpen, m_path.string(), "another file has taken its place meanwhile");
+    return file;
 }
 
 bool MappedFile::hasShrunk() const
@@ -144,7 +153,10 @@ Result<void> TemporaryFile::append(Bytes bytes)
 
 Result<std::shared_ptr<const MappedFile>> TemporaryFile::map() const
 {
-    return MappedFile::map(m_descriptor, m_folder);
+    Descriptor copy(::fcntl(m_descriptor, F_DUPFD_CLOEXEC, 0));
+    if (!copy)
+        return systemFailure(ErrorCode::CannotOpen, m_folder);
+    return MappedFile::map(m_descriptor, m_folder, std::move(copy));
 }
 
 }  // namespace quantloupe

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "core/base/descriptor.h"
 #include "core/base/error.h"
 
 #include <cstddef>
@@ -38,17 +39,23 @@ public:
     enum class Access { Sequential, Scattered };
     void expect(Access access) const;
 
+    /// The same file, opened for reading: for another program, which cannot share the mapping. Errors: CannotOpen, also
+    /// when another file has its name by now.
+    Result<Descriptor> descriptor() const;
+
     /// Whether the file of this name is still the one mapped, but shorter now. Ask before long work.
     bool hasShrunk() const;
 
 private:
     friend class TemporaryFile;
-    static Result<std::shared_ptr<const MappedFile>> map(int descriptor, const std::filesystem::path& path);
-    MappedFile(std::filesystem::path path, Bytes bytes, std::uint64_t device, std::uint64_t node);
+    static Result<std::shared_ptr<const MappedFile>> map(
+        int descriptor, const std::filesystem::path& path, Descriptor nameless = {});
+    MappedFile(std::filesystem::path path, Bytes bytes, std::uint64_t device, std::uint64_t node, Descriptor nameless);
 
     std::filesystem::path m_path;
     Bytes m_bytes;
     std::uint64_t m_device, m_node;  ///< identity of the file on its system
+    Descriptor m_nameless;           ///< of a file that cannot be opened by name
 };
 
 /// A file without a name, gone with its last map: for bytes that must be unpacked before they can be read. It lies in

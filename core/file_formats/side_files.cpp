@@ -50,7 +50,6 @@ std::string_view foreignKind(Bytes head)
         {kPointer, "a Git LFS pointer, not the file itself: fetch it with 'git lfs pull'"},
         {"PK\3\4", "a zip archive that is not a model"},
         {"PK\5\6", "a zip archive without members"},
-        {"\x89HDF\r\n", "an HDF5 file, not a checkpoint that can be read"},
         {"\x80\2", kBarePickle},
         {"\x80\3", kBarePickle},
         {"\x80\4", kBarePickle},

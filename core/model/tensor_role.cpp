@@ -128,6 +128,16 @@ Role roleOf(const Place& at)
     return roleInPlace(at);
 }
 
+/// Names that Keras gives to variables, whatever their layer.
+std::optional<Role> roleOfKerasLeaf(std::string_view leaf)
+{
+    if (leaf == "gamma" || leaf == "beta" || leaf == "moving_mean" || leaf == "moving_variance")
+        return Role::Norm;
+    if (leaf == "embeddings")
+        return Role::Embedding;
+    return std::nullopt;
+}
+
 /// Index of the transformer block's number in the name.
 std::optional<std::size_t> findBlock(const Components& name)
 {
@@ -194,8 +204,12 @@ NameParts readHuggingFaceName(const Components& name)
         parts.role = Role::Bias;
         return parts;
     }
+    if (const auto role = roleOfKerasLeaf(leaf)) {
+        parts.role = *role;
+        return parts;
+    }
     std::size_t module = name.size() - 1;
-    if (name.size() >= 2 && (leaf == "weight" || leaf == "qweight" || leaf == "weight_packed"))
+    if (name.size() >= 2 && (leaf == "weight" || leaf == "kernel" || leaf == "qweight" || leaf == "weight_packed"))
         --module;
     Place at {name[module], {}, {}, block && *block < module};
     if (at.module.ends_with("_blocks"))  // gpt-oss: packed expert stacks beside their scales

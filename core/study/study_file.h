@@ -40,6 +40,9 @@ inline constexpr std::string_view kSeal = "Quantloupe study, HDF5 from byte 512 
 /// Errors: CannotWrite, InvalidArgument (a name that texts padded with zeros cannot hold).
 Result<void> writeStudyFile(const std::filesystem::path& path, const StudySnapshot& study);
 
+/// Whether a file begins as studies do, which tells them from models that end in .h5 too. false when it cannot be read.
+bool isStudyFile(const std::filesystem::path& path);
+
 /// Errors: CannotOpen, NotThisFormat (not a study), Malformed (damaged, or changed by another program), Unsupported (of
 /// a newer version).
 Result<StudySnapshot> readStudyFile(const std::filesystem::path& path);

@@ -289,13 +289,17 @@ bool readContent(Source& source, StudySnapshot& study)
     return true;
 }
 
+bool hasSeal(Bytes bytes)
+{
+    return std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()).starts_with(kSeal);
+}
+
 /// Compares the checksum, so that the HDF5 library never parses a file that was damaged after it was written.
 Result<void> checkSeal(Bytes bytes, const std::string& where)
 {
     const auto* text = reinterpret_cast<const char*>(bytes.data());
-    if (bytes.size() < kUserBlock || std::string_view(text, kSeal.size()) != kSeal) {
-        const bool torn = bytes.size() >= kSeal.size() && std::string_view(text, kSeal.size()) == kSeal;
-        if (torn)
+    if (bytes.size() < kUserBlock || !hasSeal(bytes)) {
+        if (hasSeal(bytes))
             return failure(ErrorCode::Malformed, where, "ends inside its first block", bytes.size());
         return failure(ErrorCode::NotThisFormat, where, "is not a Quantloupe study");
     }
@@ -308,6 +312,12 @@ Result<void> checkSeal(Bytes bytes, const std::string& where)
 }
 
 }  // namespace
+
+bool isStudyFile(const std::filesystem::path& path)
+{
+    const auto mapped = MappedFile::open(path);
+    return mapped && hasSeal((*mapped)->bytes());
+}
 
 Result<StudySnapshot> readStudyFile(const std::filesystem::path& path)
 {

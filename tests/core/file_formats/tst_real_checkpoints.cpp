@@ -209,7 +209,6 @@ private Q_SLOTS:
         QTest::addColumn<QByteArray>("reason");
         QTest::newRow("npz/basic_pitch_note_events.npz")
             << int(ErrorCode::Unsupported) << QByteArray("a pickle, which is never loaded");
-        QTest::newRow("keras-legacy/textgenrnn_weights.hdf5") << int(ErrorCode::NotThisFormat) << QByteArray("HDF5");
         QTest::newRow("hostile/lfs-pointer-gpt2-10.onnx")
             << int(ErrorCode::NotThisFormat) << QByteArray("git lfs pull");
         QTest::newRow("llm/stories260K/hf/config.json") << int(ErrorCode::NotThisFormat) << QByteArray("JSON");

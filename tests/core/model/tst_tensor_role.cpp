@@ -41,6 +41,13 @@ private Q_SLOTS:
         in(3, "model.layers.3.self_attn.rotary_emb.inv_freq", Role::Other);
         in(126, "model.language_model.layers.126.mlp.up_proj.weight", Role::Up, "126.mlp.gate_up");
         in(1, "language_model.model.layers.1.self_attn.q_proj.weight", Role::Query, "1.attn.qkv");
+        // Keras and Flax
+        top("embedding.embeddings", Role::Embedding);
+        top("batch_normalization_1.moving_variance", Role::Norm);
+        top("bn.gamma", Role::Norm);
+        top("dense_1.kernel", Role::Other);
+        in(0, "bert.encoder.layer.0.attention.self.query.kernel", Role::Query, "bert.encoder.0.attn.qkv");
+        in(0, "bert.encoder.layer.0.output.dense.kernel", Role::Down);
         // as Meta spells Llama
         top("tok_embeddings.weight", Role::Embedding);
         top("output.weight", Role::LmHead);

@@ -122,10 +122,14 @@ private Q_SLOTS:
             const auto result = readStudyFile(path);
             QVERIFY(!result);
             QCOMPARE(result.error().code, ErrorCode::NotThisFormat);
+            QVERIFY(!isStudyFile(path));
             QVERIFY(!Study::open(path, makeCatalog(1)));
             QVERIFY(contentOf(path) == content);
             QVERIFY(!std::filesystem::exists(at("foreign.h5.journal")));
         }
+        QVERIFY(!isStudyFile(at("absent.h5")));
+        soundStudy();
+        QVERIFY(isStudyFile(at("sound.h5")));
         const auto cves = corpus() / "hostile" / "hdf5-cve";
         QUANTLOUPE_NEED(cves);
         for (const auto& entry : std::filesystem::directory_iterator(cves)) {
