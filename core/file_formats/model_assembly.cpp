@@ -64,8 +64,9 @@ void findConvolutions(Model& model)
     std::size_t count = 0;
     for (auto& tensor : model.tensors) {
         const auto rank = tensor.view.shape.size();
-        tensor.view.convolution =
-            rank == 4 || rank == 5 || (rank == 3 && tensor.name.find("conv") != std::string::npos);
+        if (!model.operatorsKnown)
+            tensor.view.convolution =
+                rank == 4 || rank == 5 || (rank == 3 && tensor.name.find("conv") != std::string::npos);
         count += tensor.view.convolution ? 1 : 0;
     }
     if (count != 0)

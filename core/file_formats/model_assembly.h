@@ -19,6 +19,11 @@ std::string_view foreignKind(Bytes head);
 Result<MappedFilePointer> openBeside(
     const std::filesystem::path& folder, std::string_view name, const std::string& where, std::uint64_t offset);
 
+/// Maps a file that another file names by a path below its folder: components as above, with "/" between them ("./" may
+/// come first), no symbolic links, no second names. Errors: as openBeside().
+Result<MappedFilePointer> openBelow(
+    const std::filesystem::path& folder, std::string_view path, const std::string& where, std::uint64_t offset);
+
 /// Reads config.json beside the model, if there is one, into `model`: figures, tied embeddings, the storage order of
 /// GPT-2's matrices. Whatever is wrong with it becomes a warning. @pre the tensors are listed
 void applyConfigBeside(Model& model, const std::filesystem::path& folder);

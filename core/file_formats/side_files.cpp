@@ -39,6 +39,21 @@ bool looksLikeGpt2(const Model& model)
     });
 }
 
+Result<MappedFilePointer> nameTheNamer(Result<MappedFilePointer> refused, const std::string& where)
+{
+    refused.error().reason += ", but " + inQuotes(std::filesystem::path(where).filename().string()) + " names it";
+    return refused;
+}
+
+/// Of a clone without its large files every shard is a pointer.
+Result<MappedFilePointer> refusePointer(const MappedFilePointer& file)
+{
+    if (isPointer(file->bytes()))
+        return failure(ErrorCode::NotThisFormat, file->path().string(),
+            "the file is " + std::string(foreignKind(file->bytes())), 0);
+    return file;
+}
+
 }  // namespace
 
 std::string_view foreignKind(Bytes head)
@@ -74,12 +89,27 @@ Result<MappedFilePointer> openBeside(
             return failure(ErrorCode::CannotOpen, path.string(), "a symbolic link to another symbolic link");
     }
     auto file = MappedFile::open(path);
-    if (!file)
-        file.error().reason += ", but " + inQuotes(std::filesystem::path(where).filename().string()) + " names it";
-    else if (isPointer((*file)->bytes()))  // of a clone without its large files: every shard is one
-        return failure(
-            ErrorCode::NotThisFormat, path.string(), "the file is " + std::string(foreignKind((*file)->bytes())), 0);
-    return file;
+    return file ? refusePointer(*file) : nameTheNamer(std::move(file), where);
+}
+
+Result<MappedFilePointer> openBelow(
+    const std::filesystem::path& folder, std::string_view path, const std::string& where, std::uint64_t offset)
+{
+    constexpr std::size_t kMaxPath = 4'096;
+    std::filesystem::path relative;
+    auto rest = path.starts_with("./") ? path.substr(2) : path;
+    for (bool last = false; !last;) {
+        const auto slash = rest.find('/');
+        last = slash == std::string_view::npos;
+        const auto name = rest.substr(0, slash);
+        if (!isPlainName(name) || path.size() > kMaxPath)
+            return failure(ErrorCode::Malformed, where,
+                "names the file " + inQuotes(path) + ", which is not a path below its own folder", offset);
+        relative /= name;
+        rest.remove_prefix(last ? rest.size() : slash + 1);
+    }
+    auto file = MappedFile::openBelow(folder, relative);
+    return file ? refusePointer(*file) : nameTheNamer(std::move(file), where);
 }
 
 void applyConfigBeside(Model& model, const std::filesystem::path& folder)
@@ -117,7 +147,7 @@ void applyConfigBeside(Model& model, const std::filesystem::path& folder)
             + "): packed tensors are listed as stored, not decoded.");
     }
     const auto& architecture = model.config.architecture;
-    if (architecture == "gpt2" || (architecture.empty() && looksLikeGpt2(model)))
+    if (!model.operatorsKnown && (architecture == "gpt2" || (architecture.empty() && looksLikeGpt2(model))))
         for (auto& tensor : model.tensors)
             tensor.view.transposed = tensor.view.shape.size() == 2 && isConv1D(tensor.name);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/kernels/half_floats.h"
 #include "core/kernels/float_bits.h"
+#include "core/tensor/element_order.h"
 #include "core/tensor/tensor_view.h"
 
 #include <array>
@@ -49,13 +50,24 @@ void decodeByTable(const std::byte* source, std::size_t stride, std::size_t coun
     decodeRun<std::uint8_t>(source, stride, count, out, [&](std::uint8_t code) { return values[code]; });
 }
 
-void decodeFloat4(const std::byte* source, std::size_t first, std::size_t stride, std::size_t count, float* out)
+/// Elements of `bits` bits, the first of a byte in its lowest ones. `convert` takes the bits.
+template<class Convert>
+void decodeParts(unsigned bits, const std::byte* source, std::size_t first, std::size_t stride, std::size_t count,
+    float* out, Convert convert)
 {
+    const unsigned perByte = 8 / bits, mask = (1U << bits) - 1U;
     for (std::size_t i = 0; i < count; ++i) {
         const std::size_t element = first + i * stride;
-        const auto pair = std::to_integer<unsigned>(source[element / 2]);
-        out[i] = float4ToFloat(static_cast<std::uint8_t>(element % 2 == 0 ? pair & 0xfU : pair >> 4U));
+        const auto byte = std::to_integer<unsigned>(source[element / perByte]);
+        out[i] = convert((byte >> (element % perByte * bits)) & mask);
     }
+}
+
+/// Two's complement of `bits` bits.
+template<unsigned bits>
+float signedPart(unsigned code)
+{
+    return static_cast<float>(code) - (code >> (bits - 1U) ? static_cast<float>(1U << bits) : 0.0F);
 }
 
 }  // namespace
@@ -63,8 +75,17 @@ void decodeFloat4(const std::byte* source, std::size_t first, std::size_t stride
 void decodeElements(
     DType dtype, const std::byte* data, std::size_t first, std::size_t stride, std::size_t count, float* out)
 {
-    if (dtype == DType::F4)
-        return decodeFloat4(data, first, stride, count, out);
+    const auto number = [](unsigned code) { return static_cast<float>(code); };
+    switch (dtype) {
+    case DType::F4:
+        return decodeParts(4, data, first, stride, count, out,
+            [](unsigned code) { return float4ToFloat(static_cast<std::uint8_t>(code)); });
+    case DType::U4: return decodeParts(4, data, first, stride, count, out, number);
+    case DType::I4: return decodeParts(4, data, first, stride, count, out, signedPart<4>);
+    case DType::U2: return decodeParts(2, data, first, stride, count, out, number);
+    case DType::I2: return decodeParts(2, data, first, stride, count, out, signedPart<2>);
+    default: break;
+    }
     const std::byte* source = data + first * traitsOf(dtype).blockBytes;
     switch (dtype) {
     case DType::F32:
@@ -100,27 +121,6 @@ void decodeElements(
     assert(!"dtype that traitsOf() calls decodable without a decoder");
 }
 
-namespace {
-
-/// Rows of a matrix that is stored by columns, `stride` elements apart: row r begins at element `first` + r.
-void transposeRows(DType dtype, const std::byte* data, std::uint64_t first, std::uint64_t stride, std::uint64_t columns,
-    std::span<float> out)
-{
-    constexpr std::size_t channelsAtOnce = 64;
-    const auto rows = out.size() / columns;
-    std::array<float, channelsAtOnce> run;
-    for (std::size_t begin = 0; begin < rows; begin += channelsAtOnce) {
-        const auto count = std::min(channelsAtOnce, rows - begin);
-        for (std::uint64_t column = 0; column < columns; ++column) {
-            decodeElements(dtype, data, first + column * stride + begin, 1, count, run.data());
-            for (std::size_t i = 0; i < count; ++i)
-                out[(begin + i) * columns + column] = run[i];
-        }
-    }
-}
-
-}  // namespace
-
 void decodeRows(const TensorView& view, std::uint64_t firstRow, std::uint64_t rowCount, std::span<float> out)
 {
     const auto [rows, columns] = matrixShape(view);
@@ -130,20 +130,10 @@ void decodeRows(const TensorView& view, std::uint64_t firstRow, std::uint64_t ro
     const auto held = view.deferred ? view.deferred->held() : nullptr;
     assert(!view.deferred || held);
     const auto* data = held ? held->bytes().data() : view.bytes.data();
-    if (!view.transposed) {
-        decodeElements(view.dtype, data, firstRow * columns, 1, rowCount * columns, out.data());
-        return;
-    }
-    // Runs of neighbouring output channels lie together. Of a stack, each matrix by itself.
-    const auto channels = view.shape.back();
-    const auto end = firstRow + rowCount;
-    for (auto row = firstRow; row < end;) {
-        const auto matrixEnd = std::min(end, (row / channels + 1) * channels);
-        const auto count = static_cast<std::size_t>(matrixEnd - row);
-        transposeRows(view.dtype, data, row / channels * channels * columns + row % channels, channels, columns,
-            out.subspan(static_cast<std::size_t>((row - firstRow) * columns), count * columns));
-        row = matrixEnd;
-    }
+    ElementOrder::of(view).collectRows(
+        firstRow, rowCount, out, [&](std::uint64_t first, std::size_t count, float* values) {
+            decodeElements(view.dtype, data, first, 1, count, values);
+        });
 }
 
 std::span<const float> rowsOf(
