@@ -49,7 +49,8 @@ Result<void> addTensors(Model& model, const WireFile& wire, const OnnxConstants&
         tensor.view = std::move(*view);
         tensor.file = constant.values.file;
         tensor.offset = constant.values.offset;
-        tensor.auxiliary = constant.use == OnnxUse::None;
+        // Where a graph cuts a weight up before it is used, only the name tells.
+        tensor.auxiliary = constant.use == OnnxUse::None && tensor.name.find("weight") == std::string::npos;
         turned += constant.use == OnnxUse::TransposedKernel ? 1 : 0;
         model.tensors.push_back(std::move(tensor));
     }

@@ -56,6 +56,10 @@ NameParts onnxNameParts(const OnnxConstant& constant, std::string_view name)
             if (fromLayer.role != TensorRole::Other)
                 parts = fromLayer;
         }
+    // A layer multiplies with it, whatever else its name tells of: folded normalizations leave theirs behind.
+    const bool multiplies = constant.use != OnnxUse::None && constant.use != OnnxUse::Table;
+    if (multiplies && (parts.role == TensorRole::Norm || parts.role == TensorRole::Bias))
+        parts.role = TensorRole::Other;
     const bool certain = constant.role == TensorRole::Norm || constant.role == TensorRole::Bias;
     if (certain || parts.role == TensorRole::Other)
         parts.role = constant.role;

@@ -123,8 +123,8 @@ void decodeElements(
 
 void decodeRows(const TensorView& view, std::uint64_t firstRow, std::uint64_t rowCount, std::span<float> out)
 {
-    const auto [rows, columns] = matrixShape(view);
-    assert(view.decodable() && firstRow + rowCount <= rows && out.size() == rowCount * columns);
+    assert(view.decodable() && firstRow + rowCount <= matrixShape(view).rows
+        && out.size() == rowCount * matrixShape(view).columns);
     if (view.decoder)
         return view.decoder->decodeRows(firstRow, rowCount, out);
     const auto held = view.deferred ? view.deferred->held() : nullptr;

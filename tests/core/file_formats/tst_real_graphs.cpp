@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// ONNX files made by others, against statistics computed by another program.
+#include "core/file_formats/file_format.h"
+#include "tests/support/shared_data.h"
+#include "tests/support/tensor_figures.h"
+
+#include <QTest>
+
+#include <fstream>
+#include <map>
+
+using namespace quantloupe;
+
+class TestRealGraphs : public QObject
+{
+    Q_OBJECT
+private Q_SLOTS:
+    void initTestCase()
+    {
+        QUANTLOUPE_NEED(tests::corpus() / "STATS.json");
+        m_statistics = nlohmann::json::parse(std::ifstream(tests::corpus() / "STATS.json"));
+    }
+
+    void agreesWithTheStatistics_data()
+    {
+        QTest::addColumn<int>("weights");
+        QTest::newRow("onnx/silero_vad_16k_op15.onnx") << 8;
+        QTest::newRow("onnx/nmp.onnx") << 6;
+        QTest::newRow("onnx/slim-320-external/model.onnx") << 41;
+        QTest::newRow("onnx/light_squeezenet.onnx") << 0;  // nodes make its weights up
+    }
+
+    void agreesWithTheStatistics()
+    {
+        QFETCH(const int, weights);
+        const auto path = tests::corpus() / QTest::currentDataTag();
+        QUANTLOUPE_NEED(path);
+        const auto model = openModel(path);
+        QVERIFY2(model, model ? "" : describe(model.error()).c_str());
+        const auto& expected = m_statistics.at(QTest::currentDataTag()).at("tensors");
+        QCOMPARE((*model)->tensors.size(), expected.size());
+        QCOMPARE((*model)->quantizableTensors().size(), std::size_t(weights));
+        static const std::map<std::string, DType> kTypes {
+            {"FLOAT", DType::F32}, {"INT64", DType::I64}, {"INT32", DType::I32}};
+        for (const auto& row : expected) {
+            const auto name = row.at("name").get<std::string>();
+            const auto index = (*model)->find(name);
+            QVERIFY2(index, name.c_str());
+            const auto& view = (*model)->tensors[*index].view;
+            QVERIFY2(view.shape == row.at("shape").get<Shape>(), name.c_str());
+            QVERIFY2(view.dtype == kTypes.at(row.at("dtype").get<std::string>()), name.c_str());
+            QVERIFY2(tests::agree(tests::figuresOf(tests::valuesOf(view)), row), name.c_str());
+        }
+    }
+
+private:
+    nlohmann::json m_statistics;
+};
+
+QTEST_APPLESS_MAIN(TestRealGraphs)
+#include "tst_real_graphs.moc"
