@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <array>
-#include <set>
 
 namespace quantloupe {
 namespace {
@@ -160,9 +159,9 @@ private:
             return {};
         }
         OnnxConstant constant;
-        constant.name = name;
-        if (!m_names.insert(constant.name).second)  // graphs side by side may use a name for different things
-            m_names.insert(constant.name = m_model.graphs[graph].path + "/" + constant.name);
+        // Graphs side by side may use a name for different things.
+        const auto& path = m_model.graphs[graph].path;
+        constant.name = path.empty() ? std::string(name) : path + "/" + std::string(name);
         constant.values = std::move(**values);
         constant.message = message;
         m_found.list.push_back(std::move(constant));
@@ -355,7 +354,6 @@ private:
     OnnxStorage& m_storage;
     OnnxScopes m_scopes;
     OnnxConstants m_found;
-    std::set<std::string> m_names;
 };
 
 }  // namespace

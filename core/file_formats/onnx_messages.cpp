@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::size_t kMaxOnnxParts = 1'000'000;  // nodes, attributes and tensors of a file, each
 constexpr std::size_t kMaxGraphDepth = 16;
-constexpr std::size_t kMaxGraphs = 100'000;
+constexpr std::size_t kMaxGraphs = 10'000;
 constexpr std::size_t kMaxMetadataEntries = 10'000;
 constexpr std::size_t kMaxOnnxRank = 8;
 constexpr std::size_t kMaxOnnxName = 65'535;
@@ -132,7 +132,7 @@ public:
         // A list that grows while it is walked: what lies inside the nodes of a graph comes after it.
         for (std::size_t i = 0; i < m_waiting.size(); ++i) {
             if (m_waiting.size() > kMaxGraphs)
-                return failure(ErrorCode::Malformed, m_file.where, "more than 100,000 graphs");
+                return failure(ErrorCode::Malformed, m_file.where, "more than 10,000 graphs");
             const auto job = m_waiting[i];
             m_model.graphs.push_back({job.parent, job.path, {}, {}});
             auto graphRead = visitFields(m_file, job.message,
@@ -263,8 +263,10 @@ private:
             const auto depth = m_waiting[graph].depth + 1;
             if (depth > kMaxGraphDepth)
                 return m_file.malformed(part, "graphs nested deeper than 16");
-            auto path = std::string(node.name.empty() ? node.type : node.name) + "." + std::string(attribute.name);
-            m_waiting.push_back({part, graph, shortened(path, 200), depth});
+            auto path = m_waiting[graph].path;
+            path.append(path.empty() ? "" : "/").append(node.name.empty() ? node.type : node.name);
+            path.append("/").append(attribute.name);
+            m_waiting.push_back({part, graph, shortened(path, 1'000), depth});
         }
         node.attributes.push_back(attribute);
         return {};

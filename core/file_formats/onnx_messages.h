@@ -54,7 +54,7 @@ struct OnnxNode {
 /// GraphProto, or the body of a FunctionProto.
 struct OnnxGraph {
     std::optional<std::size_t> parent;  ///< graph whose names can be used in this one
-    std::string path;                   ///< "If_3.then_branch" of a graph inside a node; empty for the main one
+    std::string path;                   ///< "If_3/then_branch" of a graph inside a node; empty for the main one
     std::vector<OnnxTensor> initializers;
     std::vector<OnnxNode> nodes;
 };

@@ -190,7 +190,7 @@ private Q_SLOTS:
                                       .file());
         QVERIFY2(model, model ? "" : describe(model.error()).c_str());
         QCOMPARE((*model)->tensors.size(), std::size_t(4));
-        QVERIFY((*model)->find("c0") && (*model)->find("c") && (*model)->find("If_1.else_branch/c"));
+        QVERIFY((*model)->find("c0") && (*model)->find("If_1/then_branch/c") && (*model)->find("If_1/else_branch/c"));
         QVERIFY((*model)->tensors[*(*model)->find("outer")].view.transposed);
     }
 

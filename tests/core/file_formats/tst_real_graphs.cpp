@@ -25,8 +25,8 @@ private Q_SLOTS:
     {
         QTest::addColumn<int>("weights");
         QTest::newRow("onnx/silero_vad_16k_op15.onnx") << 8;
-        QTest::newRow("onnx/nmp.onnx") << 6;
-        QTest::newRow("onnx/slim-320-external/model.onnx") << 41;
+        QTest::newRow("onnx/nmp.onnx") << 9;
+        QTest::newRow("onnx/slim-320-external/model.onnx") << 42;  // one per Conv
         QTest::newRow("onnx/light_squeezenet.onnx") << 0;  // nodes make its weights up
     }
 
@@ -49,7 +49,12 @@ private Q_SLOTS:
             const auto& view = (*model)->tensors[*index].view;
             QVERIFY2(view.shape == row.at("shape").get<Shape>(), name.c_str());
             QVERIFY2(view.dtype == kTypes.at(row.at("dtype").get<std::string>()), name.c_str());
-            QVERIFY2(tests::agree(tests::figuresOf(tests::valuesOf(view)), row), name.c_str());
+            const auto figures = tests::figuresOf(tests::valuesOf(view));
+            const auto lowest = row.at("min").get<double>(), highest = row.at("max").get<double>();
+            if (std::max(std::abs(lowest), std::abs(highest)) > 0x1p24 && view.dtype == DType::I64)  // rounded
+                QVERIFY2(figures.min == double(float(lowest)) && figures.max == double(float(highest)), name.c_str());
+            else
+                QVERIFY2(tests::agree(figures, row), name.c_str());
         }
     }
 
