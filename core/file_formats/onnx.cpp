@@ -33,12 +33,13 @@ Result<void> addTensors(Model& model, const WireFile& wire, const OnnxConstants&
     std::set<std::string> taken;
     for (const auto& constant : constants.list)
         taken.insert(constant.name);
+    OnnxElements elements(constants.list);
     std::size_t turned = 0;
     for (std::size_t i = 0; i < constants.list.size(); ++i) {
         const auto& constant = constants.list[i];
         if (constant.belongsToOther)
             continue;
-        auto view = onnxView(wire, constants.list, constant);
+        auto view = onnxView(wire, elements, i);
         if (!view)
             return tl::unexpected(std::move(view.error()));
         ModelTensor tensor;

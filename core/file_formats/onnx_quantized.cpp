@@ -56,14 +56,15 @@ std::optional<DType> codesOf(std::int64_t bits)
 class Dequantizer
 {
 public:
-    Dequantizer(const WireFile& file, const std::vector<OnnxConstant>& constants, const OnnxConstant& constant,
-        const ElementOrder& order)
+    Dequantizer(const WireFile& file, OnnxElements& elements, std::size_t index, const ElementOrder& order)
         : m_file(file)
-        , m_constant(constant)
-        , m_how(*constant.quantization)
-        , m_codes(constant.values)
-        , m_scales(constants[m_how.scale].values)
-        , m_zeroPoints(m_how.zeroPoint ? &constants[*m_how.zeroPoint].values : nullptr)
+        , m_elements(elements)
+        , m_index(index)
+        , m_constant(elements.constants()[index])
+        , m_how(*m_constant.quantization)
+        , m_codes(m_constant.values)
+        , m_scales(elements.constants()[m_how.scale].values)
+        , m_zeroPoints(m_how.zeroPoint ? &elements.constants()[*m_how.zeroPoint].values : nullptr)
         , m_weight {.order = order, .codes = {}, .scales = {}}
     {
     }
@@ -98,14 +99,14 @@ private:
     /// False when one of the parts cannot be decoded.
     Result<bool> elementsOfParts()
     {
-        const std::pair<const OnnxValues*, StoredElements*> parts[] = {{&m_codes, &m_weight.codes},
-            {&m_scales, &m_weight.scales}, {m_zeroPoints, m_zeroPoints ? &m_weight.zeroPoints.emplace() : nullptr}};
-        for (const auto& [values, elements] : parts) {
-            if (!values)
-                continue;
-            if (!traitsOf(values->dtype).decodable)
+        std::vector<std::pair<std::size_t, StoredElements*>> parts {
+            {m_index, &m_weight.codes}, {m_how.scale, &m_weight.scales}};
+        if (m_how.zeroPoint)
+            parts.emplace_back(*m_how.zeroPoint, &m_weight.zeroPoints.emplace());
+        for (const auto& [index, elements] : parts) {
+            if (!traitsOf(m_elements.constants()[index].values.dtype).decodable)
                 return false;
-            auto stored = storedElements(*values);
+            auto stored = m_elements.of(index);
             if (!stored)
                 return tl::unexpected(std::move(stored.error()));
             if (!*stored)
@@ -149,7 +150,7 @@ private:
     /// Zero points of signed codes are mostly written though all are 0.
     bool asymmetric() const
     {
-        constexpr std::size_t kRead = 65'536;
+        constexpr std::size_t kRead = 4'096;  // many weights may share them
         if (!m_weight.zeroPoints)
             return false;
         const auto bytes = m_weight.zeroPoints->bytes;
@@ -255,6 +256,8 @@ private:
     }
 
     const WireFile& m_file;
+    OnnxElements& m_elements;
+    std::size_t m_index;
     const OnnxConstant& m_constant;
     const OnnxQuantization& m_how;
     const OnnxValues &m_codes, &m_scales;
@@ -264,23 +267,27 @@ private:
 
 }  // namespace
 
-Result<std::optional<StoredElements>> storedElements(const OnnxValues& values)
+Result<std::optional<StoredElements>> OnnxElements::of(std::size_t index)
 {
+    const auto& values = m_constants[index].values;
     if (!values.deferred)
         return StoredElements {values.dtype, values.bytes, values.owner};
-    if (values.size() > kMaxUnpacked)
+    if (const auto known = m_unpacked.find(index); known != m_unpacked.end())
+        return known->second;
+    if (values.size() > kMaxUnpacked - m_unpackedBytes)
         return std::nullopt;
     auto unpacked = values.deferred->unpacked();
     if (!unpacked)
         return tl::unexpected(std::move(unpacked.error()));
+    m_unpackedBytes += values.size();
     const auto held = std::make_shared<const std::vector<std::byte>>(std::move(*unpacked));
-    return StoredElements {values.dtype, *held, held};
+    return m_unpacked[index] = StoredElements {values.dtype, *held, held};
 }
 
-Result<TensorView> dequantizedOnnxView(const WireFile& file, const std::vector<OnnxConstant>& constants,
-    const OnnxConstant& constant, TensorView view, const ElementOrder& order)
+Result<TensorView> dequantizedOnnxView(
+    const WireFile& file, OnnxElements& elements, std::size_t index, TensorView view, const ElementOrder& order)
 {
-    return Dequantizer(file, constants, constant, order).view(std::move(view));
+    return Dequantizer(file, elements, index, order).view(std::move(view));
 }
 
 }  // namespace quantloupe

@@ -19,9 +19,9 @@ Shape turnedKernel(const Shape& stored, std::uint64_t groups)
 
 }  // namespace
 
-Result<TensorView> onnxView(
-    const WireFile& file, const std::vector<OnnxConstant>& constants, const OnnxConstant& constant)
+Result<TensorView> onnxView(const WireFile& file, OnnxElements& elements, std::size_t index)
 {
+    const auto& constant = elements.constants()[index];
     const auto& values = constant.values;
     TensorView view {.dtype = values.dtype, .shape = values.shape, .bytes = values.bytes, .owner = values.owner};
     view.deferred = values.deferred;
@@ -43,14 +43,14 @@ Result<TensorView> onnxView(
         view.convolution = true;
     }
     if (constant.quantization)
-        return dequantizedOnnxView(file, constants, constant, std::move(view), order);
+        return dequantizedOnnxView(file, elements, index, std::move(view), order);
     if (turned && traitsOf(values.dtype).decodable) {
-        auto elements = storedElements(values);
-        if (!elements)
-            return tl::unexpected(std::move(elements.error()));
-        if (*elements) {
+        auto stored = elements.of(index);
+        if (!stored)
+            return tl::unexpected(std::move(stored.error()));
+        if (*stored) {
             view.packedBytes = values.size();
-            view.decoder = orderedRows(order, std::move(**elements));
+            view.decoder = orderedRows(order, std::move(**stored));
             view.deferred = nullptr;
         }
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
-#include "core/file_formats/onnx_graph.h"
+#include "core/file_formats/onnx_quantized.h"
 #include "core/tensor/tensor_view.h"
 
 #include <string>
@@ -10,11 +10,10 @@
 
 namespace quantloupe {
 
-/// The tensor as it is computed with: rows the way its layer needs them, codes with their scales applied. Scales and
+/// A constant as it is computed with: rows the way its layer needs them, codes with their scales applied. Scales and
 /// zero points that lie in the file number by number are put together now. Errors: Malformed (scales that do not fit
 /// the codes), Unsupported (an operator's attributes outside what is documented).
-Result<TensorView> onnxView(
-    const WireFile& file, const std::vector<OnnxConstant>& constants, const OnnxConstant& constant);
+Result<TensorView> onnxView(const WireFile& file, OnnxElements& elements, std::size_t index);
 
 /// Names as exporters make them: of "onnx::MatMul_123" the path of the layer's node, of others themselves.
 /// `index` counts the constants, for layers without a name.

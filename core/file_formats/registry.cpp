@@ -51,7 +51,7 @@ Result<Model> openFile(const std::filesystem::path& path)
     for (const auto* format : fileFormats())
         if (hasExtension(*format, path))
             return format->open(*file);
-    return failure(ErrorCode::NotThisFormat, path.string(), "neither safetensors nor GGUF nor ONNX", 0);
+    return failure(ErrorCode::NotThisFormat, path.string(), "no format that can be read", 0);
 }
 
 }  // namespace

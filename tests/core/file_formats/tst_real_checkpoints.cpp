@@ -171,7 +171,7 @@ private Q_SLOTS:
         QTest::newRow("hostile/lfs-pointer-gpt2-10.onnx")
             << int(ErrorCode::NotThisFormat) << QByteArray("git lfs pull");
         QTest::newRow("llm/stories260K/hf/config.json") << int(ErrorCode::NotThisFormat) << QByteArray("JSON");
-        QTest::newRow("llm/stories260K/stories260K.bin") << int(ErrorCode::NotThisFormat) << QByteArray("neither");
+        QTest::newRow("llm/stories260K/stories260K.bin") << int(ErrorCode::NotThisFormat) << QByteArray("no format");
         QTest::newRow("other/for-tests-ggml-parakeet-tdt.bin")
             << int(ErrorCode::Unsupported) << QByteArray("before GGUF");
     }
