@@ -13,6 +13,9 @@ namespace quantloupe {
 /// What a file is that people try to open although no reader is for it, as a clause; empty when not known.
 std::string_view foreignKind(Bytes head);
 
+/// Likewise, of files that only their names tell of.
+std::string_view foreignKindByName(std::string_view name);
+
 /// Maps a file that another file names. The name must be plain (no folder, no "..", at most 255 bytes); a symbolic link
 /// is followed once, because download caches keep shards as links. `where` and `offset` say who names it. Errors:
 /// Malformed (the name), CannotOpen, each saying which file is named.

@@ -51,6 +51,8 @@ Result<Model> openFile(const std::filesystem::path& path)
     for (const auto* format : fileFormats())
         if (hasExtension(*format, path))
             return format->open(*file);
+    if (const auto kind = foreignKindByName(path.filename().string()); !kind.empty())
+        return failure(ErrorCode::NotThisFormat, path.string(), "the file is " + std::string(kind), 0);
     return failure(ErrorCode::NotThisFormat, path.string(), "no format that can be read", 0);
 }
 

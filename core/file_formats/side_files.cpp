@@ -56,6 +56,17 @@ Result<MappedFilePointer> refusePointer(const MappedFilePointer& file)
 
 }  // namespace
 
+std::string_view foreignKindByName(std::string_view name)
+{
+    // Numbers one after the other, without a mark of any kind.
+    constexpr std::string_view kShard = ".data-00000-of-00001";
+    const auto at = name.size() < kShard.size() ? std::string_view::npos : name.size() - kShard.size();
+    if (at != std::string_view::npos && name.substr(at, 6) == ".data-" && name.substr(at + 11, 4) == "-of-")
+        return "the data of a TensorFlow checkpoint or SavedModel, which cannot be read: convert it to ONNX or "
+               "safetensors";
+    return {};
+}
+
 std::string_view foreignKind(Bytes head)
 {
     static constexpr std::pair<std::string_view, std::string_view> kKinds[] = {
@@ -64,11 +75,33 @@ std::string_view foreignKind(Bytes head)
         {"\x89HDF\r\n", "an HDF5 file, not a checkpoint that can be read"},
         {"\x93NUMPY", "a NumPy array, which cannot be read yet"},
         {"\x80\2", "a Python pickle (PyTorch), which is never loaded"},
+        {"\x1f\x8b", "compressed by gzip: unpack it first"},
+        {"\x28\xb5\x2f\xfd", "compressed by zstd: unpack it first"},
+        {"\xfd"
+         "7zXZ",
+            "compressed by xz: unpack it first"},
+        {"<?xml", "an XML text (OpenVINO keeps graphs in such files)"},
         {"<!DOCTYPE", "a web page: the download went wrong"},
         {"<html", "a web page: the download went wrong"},
         {"{", "a JSON text: open the weights or the folder instead"},
     };
+    /// Formats whose mark is not at the front.
+    struct Mark {
+        std::size_t at;
+        std::string_view text, kind;
+    };
+    static constexpr Mark kMarks[] = {
+        {4, "ORTM", "a model in ONNX Runtime's own format (ORT): open the ONNX file it was made from"},
+        {257, "ustar", "a tar archive (a PyTorch file from before 2017, or several files): unpack it first"},
+        // A table of LevelDB whose first entry has an empty key and tells the number of shards and version 1.
+        {5, "\x1a\2\x08\1",
+            "the index of a TensorFlow checkpoint or SavedModel, which cannot be read: convert it to ONNX or "
+            "safetensors"},
+    };
     const std::string_view text(reinterpret_cast<const char*>(head.data()), head.size());
+    for (const auto& [at, mark, kind] : kMarks)
+        if (text.size() > at && text.substr(at).starts_with(mark))
+            return kind;
     for (const auto& [magic, kind] : kKinds)
         if (text.starts_with(magic))
             return kind;

@@ -2,7 +2,7 @@
 // ONNX files put together piece by piece; every piece can be wrong on purpose.
 #pragma once
 
-#include "tests/support/checkpoint_files.h"
+#include "tests/support/file_bytes.h"
 
 #include <cstdint>
 #include <string>

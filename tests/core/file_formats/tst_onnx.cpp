@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Graphs built in memory: however numbers are stored and whichever way round a layer takes them, rows are output
 // channels.
+#include "tests/support/checkpoint_files.h"
 #include "tests/support/onnx_file.h"
 #include "tests/support/tensor_figures.h"
 

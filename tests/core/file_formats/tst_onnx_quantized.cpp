@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Weights that ONNX stores quantized, against the definition of each operator, element by element in double.
+#include "tests/support/checkpoint_files.h"
 #include "tests/support/onnx_file.h"
 #include "tests/support/tensor_figures.h"
 

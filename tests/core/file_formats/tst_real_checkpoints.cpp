@@ -174,6 +174,10 @@ private Q_SLOTS:
         QTest::newRow("llm/stories260K/stories260K.bin") << int(ErrorCode::NotThisFormat) << QByteArray("no format");
         QTest::newRow("other/for-tests-ggml-parakeet-tdt.bin")
             << int(ErrorCode::Unsupported) << QByteArray("before GGUF");
+        QTest::newRow("other/kws_savedmodel_variables/variables.index")
+            << int(ErrorCode::NotThisFormat) << QByteArray("TensorFlow");
+        QTest::newRow("other/kws_savedmodel_variables/variables.data-00000-of-00001")
+            << int(ErrorCode::NotThisFormat) << QByteArray("TensorFlow");
     }
 
     void otherFormatsAreNotTaken()
