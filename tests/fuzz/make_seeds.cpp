@@ -3,6 +3,7 @@
 #include "core/study/record_codec.h"
 #include "tests/support/onnx_file.h"
 #include "tests/support/synthetic_study.h"
+#include "tests/support/tflite_file.h"
 
 #include <filesystem>
 #include <fstream>
@@ -94,70 +95,10 @@ void onnx()
     seed("onnx", "contrib", contrib.file());
 }
 
-/// A FlatBuffer by hand: one graph, one quantized tensor, one FULLY_CONNECTED. Offsets count from the table they are
-/// in.
 void tflite()
 {
-    std::string file;
-    const auto put = [&](auto value) { file += raw(value); };
-    const auto at = [&] { return static_cast<std::uint32_t>(file.size()); };
-    const auto patch = [&](std::uint32_t place, std::uint32_t to) {
-        const auto distance = raw(to - place);
-        file.replace(place, 4, distance);
-    };
-    // A table of `fields` references or numbers of four bytes each; returns where it begins.
-    const auto table = [&](unsigned fields) {
-        const auto list = at();
-        put(static_cast<std::uint16_t>(4 + 2 * fields));
-        put(static_cast<std::uint16_t>(4 + 4 * fields));
-        for (unsigned i = 0; i < fields; ++i)
-            put(static_cast<std::uint16_t>(4 + 4 * i));
-        const auto start = at();
-        put(static_cast<std::int32_t>(start - list));
-        file.append(std::size_t {4} * fields, '\0');
-        return start;
-    };
-    const auto fieldOf = [](std::uint32_t start, unsigned field) { return start + 4 + 4 * field; };
-    // A vector that a field refers to.
-    const auto vector = [&](std::uint32_t start, unsigned field, std::uint32_t count, std::string_view content) {
-        patch(fieldOf(start, field), at());
-        put(count);
-        const auto first = at();
-        file += content;
-        return first;
-    };
-    put(std::uint32_t {0});
-    file += "TFL3";
-    const auto root = table(5);
-    patch(0, root);
-    const auto operators = vector(root, 1, 1, std::string(4, '\0'));
-    const auto graphs = vector(root, 2, 1, std::string(4, '\0'));
-    const auto buffers = vector(root, 4, 2, std::string(8, '\0'));
-    const auto type = table(1);
-    file[fieldOf(type, 0)] = 9;
-    patch(operators, type);
-    const auto graph = table(4);
-    patch(graphs, graph);
-    const auto empty = table(1), full = table(1);
-    patch(buffers, empty);
-    patch(buffers + 4, full);
-    vector(full, 0, 6, "\1\2\3\4\5\6");
-    const auto tensors = vector(graph, 0, 1, std::string(4, '\0'));
-    const auto nodes = vector(graph, 3, 1, std::string(4, '\0'));
-    const auto tensor = table(5);
-    patch(tensors, tensor);
-    vector(tensor, 0, 2, raw(2) + raw(3));
-    file[fieldOf(tensor, 1)] = 9;
-    file[fieldOf(tensor, 2)] = 1;
-    vector(tensor, 3, 1, "w");
-    const auto quantization = table(4);
-    patch(fieldOf(tensor, 4), quantization);
-    vector(quantization, 2, 1, raw(0.5F));
-    vector(quantization, 3, 1, raw(std::int64_t {3}));
-    const auto node = table(2);
-    patch(nodes, node);
-    vector(node, 1, 2, raw(-1) + raw(0));
-    seed("tflite", "plain", file);
+    seed("tflite", "plain", TfliteFile().bytes());
+    seed("tflite", "channels", TfliteFile {.scales = {0.5F, 2.0F}, .zeroPoints = {}, .code = 3}.bytes());
 }
 
 void studies()
