@@ -9,7 +9,7 @@ namespace quantloupe {
 namespace {
 
 struct Listing {
-    std::vector<std::string> indexes, safetensors, modelFiles, gguf;  ///< plain names, sorted
+    std::vector<std::string> indexes, safetensors, modelFiles, gguf, graphs;  ///< plain names, sorted
 };
 
 bool isLaterShard(std::string_view name)
@@ -32,6 +32,8 @@ Result<Listing> list(const std::filesystem::path& folder)
             listing.indexes.push_back(name);
         else if (name.ends_with(".gguf") && !isLaterShard(name))
             listing.gguf.push_back(name);
+        else if (name.ends_with(".onnx") || name.ends_with(".tflite"))
+            listing.graphs.push_back(name);
         if (!name.ends_with(".safetensors"))
             continue;
         if (name.starts_with("model"))
@@ -40,7 +42,7 @@ Result<Listing> list(const std::filesystem::path& folder)
     }
     if (error)
         return failure(ErrorCode::CannotOpen, folder.string(), error.message());
-    for (auto* names : {&listing.indexes, &listing.safetensors, &listing.modelFiles, &listing.gguf})
+    for (auto* names : {&listing.indexes, &listing.safetensors, &listing.modelFiles, &listing.gguf, &listing.graphs})
         std::sort(names->begin(), names->end());
     return listing;
 }
@@ -77,15 +79,13 @@ Result<Model> openFolder(const std::filesystem::path& folder, Result<Model> (*op
         }
         return readSafetensorsFiles(files);
     }
-    if (listing->safetensors.size() > 1)
-        return ambiguous(listing->safetensors);
-    if (listing->safetensors.size() == 1)
-        return openFile(folder / listing->safetensors[0]);
-    if (listing->gguf.size() > 1)
-        return ambiguous(listing->gguf);
-    if (listing->gguf.size() == 1)
-        return openFile(folder / listing->gguf[0]);
-    return failure(ErrorCode::NotThisFormat, folder.string(), "the folder holds no safetensors or GGUF file");
+    for (const auto* names : {&listing->safetensors, &listing->gguf, &listing->graphs}) {
+        if (names->size() > 1)
+            return ambiguous(*names);
+        if (names->size() == 1)
+            return openFile(folder / names->front());
+    }
+    return failure(ErrorCode::NotThisFormat, folder.string(), "the folder holds no file of a model that can be read");
 }
 
 }  // namespace quantloupe

@@ -8,7 +8,10 @@
 namespace quantloupe {
 namespace {
 
-constexpr std::size_t kMaxOnnxParts = 1'000'000;  // nodes, attributes and tensors of a file, each
+// Many times what any model has, and what the lists of them may cost in memory.
+constexpr std::size_t kMaxNodes = 500'000;
+constexpr std::size_t kMaxAttributes = 1'000'000;
+constexpr std::size_t kMaxOnnxTensors = 200'000;
 constexpr std::size_t kMaxGraphDepth = 16;
 constexpr std::size_t kMaxGraphs = 10'000;
 constexpr std::size_t kMaxMetadataEntries = 10'000;
@@ -203,8 +206,8 @@ private:
             return tl::unexpected(std::move(tensor.error()));
         if (tensor->name.empty())
             return m_file.malformed(field.at, "an initializer without a name");
-        if (++m_tensors > kMaxOnnxParts)
-            return m_file.malformed(field.at, "more than a million tensors");
+        if (++m_tensors > kMaxOnnxTensors)
+            return m_file.malformed(field.at, "more than 200,000 tensors");
         m_model.graphs[graph].initializers.push_back(std::move(*tensor));
         return {};
     }
@@ -216,8 +219,8 @@ private:
 
     Result<void> takeNode(std::size_t graph, const WireField& message)
     {
-        if (++m_nodes > kMaxOnnxParts)
-            return m_file.malformed(message.at, "more than a million nodes");
+        if (++m_nodes > kMaxNodes)
+            return m_file.malformed(message.at, "more than 500,000 nodes");
         OnnxNode node;
         node.message = message.bytes;
         auto read = visitFields(m_file, message.bytes, [&](const WireField& field) -> Result<void> {
@@ -246,7 +249,7 @@ private:
     {
         if (message.type != WireType::Delimited)
             return m_file.malformed(message.at, "an attribute that is a number");
-        if (++m_attributes > kMaxOnnxParts)
+        if (++m_attributes > kMaxAttributes)
             return m_file.malformed(message.at, "more than a million attributes");
         OnnxAttribute attribute {{}, message.bytes};
         std::vector<Bytes> graphs;

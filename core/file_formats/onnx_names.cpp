@@ -22,7 +22,7 @@ std::string modulePath(std::string_view node)
 /// put into the names of weights.
 std::string plainName(std::string name)
 {
-    for (const std::string_view suffix : {"_quantized", "_Q4", "_Q8", "_Q2", "_Bnb4", "_NF4", "_q"})
+    for (const std::string_view suffix : {"_quantized", "_Q4", "_Q8", "_Q2", "_Bnb4", "_NF4"})
         if (name.ends_with(suffix)) {
             name.resize(name.size() - suffix.size());
             break;

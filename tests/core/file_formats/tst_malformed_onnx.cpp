@@ -250,6 +250,14 @@ private Q_SLOTS:
             return all;
         };
         row("empty nodes", model(repeated(bytes(1, ""), 1'100'000)), true);
+        std::string outputs, tensors;
+        for (int i = 0; i < 400'000; ++i)
+            outputs += bytes(1, bytes(2, std::to_string(i)));
+        row("400,000 nodes", model(outputs), false);
+        for (int i = 0; i < 150'000; ++i)
+            tensors += bytes(5, onnxTensor(std::to_string(i), 1, {0}, ""));
+        row("150,000 tensors of nothing", model(tensors), false);
+        row("300,000 tensors of nothing", model(tensors + tensors), true);
         row("empty attributes", model(bytes(1, repeated(bytes(5, ""), 1'100'000))), true);
         row("empty inputs", model(bytes(1, repeated(bytes(1, ""), 1'000'000))), false);
         row("empty graphs", model(bytes(1, bytes(5, repeated(bytes(11, ""), 20'000)))), true);
