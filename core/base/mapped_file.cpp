@@ -21,6 +21,36 @@ Result<std::shared_ptr<const MappedFile>> MappedFile::open(const std::filesystem
     return map(file.number(), path);
 }
 
+Result<std::shared_ptr<const MappedFile>> MappedFile::openBelow(
+    const std::filesystem::path& folder, const std::filesystem::path& relative)
+{
+    const auto path = folder / relative;
+    const auto refuse = [&](int problem) -> tl::unexpected<Error> {
+        if (problem == ELOOP || problem == ENOTDIR)
+            return failure(ErrorCode::CannotOpen, path.string(), "reached by a symbolic link, which is not followed");
+        return systemFailure(ErrorCode::CannotOpen, path, problem);
+    };
+    // Step by step from an open folder: nothing that is renamed meanwhile leads elsewhere.
+    Descriptor at(::open(folder.empty() ? "." : folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    for (const auto& step : relative.parent_path()) {
+        if (!at)
+            break;
+        Descriptor below(::openat(at.number(), step.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+        at = std::move(below);
+    }
+    if (!at)
+        return refuse(errno);
+    const auto name = relative.filename();
+    const Descriptor file(::openat(at.number(), name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
+    if (!file)
+        return refuse(errno);
+    struct stat status {
+    };
+    if (::fstat(file.number(), &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink > 1)
+        return failure(ErrorCode::CannotOpen, path.string(), "a hard link to a file that has another name too");
+    return map(file.number(), path);
+}
+
 Result<std::shared_ptr<const MappedFile>> MappedFile::map(
     int descriptor, const std::filesystem::path& path, Descriptor nameless)
 {

@@ -24,6 +24,11 @@ class MappedFile
 public:
     static Result<std::shared_ptr<const MappedFile>> open(const std::filesystem::path& path);
 
+    /// Opens a file that another one names, by a path below `folder`, without leaving it on the way: no symbolic links,
+    /// and no file that has a second name elsewhere. @pre no component of `relative` is "..", empty or holds a NUL
+    static Result<std::shared_ptr<const MappedFile>> openBelow(
+        const std::filesystem::path& folder, const std::filesystem::path& relative);
+
     MappedFile(const MappedFile&) = delete;
     MappedFile& operator=(const MappedFile&) = delete;
     ~MappedFile();

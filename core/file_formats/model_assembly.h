@@ -13,11 +13,19 @@ namespace quantloupe {
 /// What a file is that people try to open although no reader is for it, as a clause; empty when not known.
 std::string_view foreignKind(Bytes head);
 
+/// Likewise, of files that only their names tell of.
+std::string_view foreignKindByName(std::string_view name);
+
 /// Maps a file that another file names. The name must be plain (no folder, no "..", at most 255 bytes); a symbolic link
 /// is followed once, because download caches keep shards as links. `where` and `offset` say who names it. Errors:
 /// Malformed (the name), CannotOpen, each saying which file is named.
 Result<MappedFilePointer> openBeside(
     const std::filesystem::path& folder, std::string_view name, const std::string& where, std::uint64_t offset);
+
+/// Maps a file that another file names by a path below its folder: components as above, with "/" between them ("./" may
+/// come first), no symbolic links, no second names. Errors: as openBeside().
+Result<MappedFilePointer> openBelow(
+    const std::filesystem::path& folder, std::string_view path, const std::string& where, std::uint64_t offset);
 
 /// Reads config.json beside the model, if there is one, into `model`: figures, tied embeddings, the storage order of
 /// GPT-2's matrices. Whatever is wrong with it becomes a warning. @pre the tensors are listed

@@ -52,6 +52,8 @@ Result<Model> openFile(const std::filesystem::path& path)
         if (hasExtension(*format, path))
             if (auto model = format->open(*file); model || model.error().code != ErrorCode::NotThisFormat)
                 return model;
+    if (const auto kind = foreignKindByName(path.filename().string()); !kind.empty())
+        return failure(ErrorCode::NotThisFormat, path.string(), "the file is " + std::string(kind), 0);
     std::string known;
     for (const auto* format : fileFormats())
         known += (known.empty() ? "" : ", ") + std::string(format->description);

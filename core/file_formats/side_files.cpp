@@ -42,7 +42,33 @@ bool looksLikeGpt2(const Model& model)
     });
 }
 
+Result<MappedFilePointer> nameTheNamer(Result<MappedFilePointer> refused, const std::string& where)
+{
+    refused.error().reason += ", but " + inQuotes(std::filesystem::path(where).filename().string()) + " names it";
+    return refused;
+}
+
+/// Of a clone without its large files every shard is a pointer.
+Result<MappedFilePointer> refusePointer(const MappedFilePointer& file)
+{
+    if (isPointer(file->bytes()))
+        return failure(ErrorCode::NotThisFormat, file->path().string(),
+            "the file is " + std::string(foreignKind(file->bytes())), 0);
+    return file;
+}
+
 }  // namespace
+
+std::string_view foreignKindByName(std::string_view name)
+{
+    // Numbers one after the other, without a mark of any kind.
+    constexpr std::string_view kShard = ".data-00000-of-00001";
+    const auto at = name.size() < kShard.size() ? std::string_view::npos : name.size() - kShard.size();
+    if (at != std::string_view::npos && name.substr(at, 6) == ".data-" && name.substr(at + 11, 4) == "-of-")
+        return "the data of a TensorFlow checkpoint or SavedModel, which cannot be read: convert it to ONNX or "
+               "safetensors";
+    return {};
+}
 
 std::string_view foreignKind(Bytes head)
 {
@@ -54,11 +80,33 @@ std::string_view foreignKind(Bytes head)
         {"\x80\3", kBarePickle},
         {"\x80\4", kBarePickle},
         {"\x80\5", kBarePickle},
+        {"\x1f\x8b", "compressed by gzip: unpack it first"},
+        {"\x28\xb5\x2f\xfd", "compressed by zstd: unpack it first"},
+        {"\xfd"
+         "7zXZ",
+            "compressed by xz: unpack it first"},
+        {"<?xml", "an XML text (OpenVINO keeps graphs in such files)"},
         {"<!DOCTYPE", "a web page: the download went wrong"},
         {"<html", "a web page: the download went wrong"},
         {"{", "a JSON text: open the weights or the folder instead"},
     };
+    /// Formats whose mark is not at the front.
+    struct Mark {
+        std::size_t at;
+        std::string_view text, kind;
+    };
+    static constexpr Mark kMarks[] = {
+        {4, "ORTM", "a model in ONNX Runtime's own format (ORT): open the ONNX file it was made from"},
+        {257, "ustar", "a tar archive (a PyTorch file from before 2017, or several files): unpack it first"},
+        // A table of LevelDB whose first entry has an empty key and tells the number of shards and version 1.
+        {5, "\x1a\2\x08\1",
+            "the index of a TensorFlow checkpoint or SavedModel, which cannot be read: convert it to ONNX or "
+            "safetensors"},
+    };
     const std::string_view text(reinterpret_cast<const char*>(head.data()), head.size());
+    for (const auto& [at, mark, kind] : kMarks)
+        if (text.size() > at && text.substr(at).starts_with(mark))
+            return kind;
     for (const auto& [magic, kind] : kKinds)
         if (text.starts_with(magic))
             return kind;
@@ -82,12 +130,27 @@ Result<MappedFilePointer> openBeside(
             return failure(ErrorCode::CannotOpen, path.string(), "a symbolic link to another symbolic link");
     }
     auto file = MappedFile::open(path);
-    if (!file)
-        file.error().reason += ", but " + inQuotes(std::filesystem::path(where).filename().string()) + " names it";
-    else if (isPointer((*file)->bytes()))  // of a clone without its large files: every shard is one
-        return failure(
-            ErrorCode::NotThisFormat, path.string(), "the file is " + std::string(foreignKind((*file)->bytes())), 0);
-    return file;
+    return file ? refusePointer(*file) : nameTheNamer(std::move(file), where);
+}
+
+Result<MappedFilePointer> openBelow(
+    const std::filesystem::path& folder, std::string_view path, const std::string& where, std::uint64_t offset)
+{
+    constexpr std::size_t kMaxPath = 4'096;
+    std::filesystem::path relative;
+    auto rest = path.starts_with("./") ? path.substr(2) : path;
+    for (bool last = false; !last;) {
+        const auto slash = rest.find('/');
+        last = slash == std::string_view::npos;
+        const auto name = rest.substr(0, slash);
+        if (!isPlainName(name) || path.size() > kMaxPath)
+            return failure(ErrorCode::Malformed, where,
+                "names the file " + inQuotes(path) + ", which is not a path below its own folder", offset);
+        relative /= name;
+        rest.remove_prefix(last ? rest.size() : slash + 1);
+    }
+    auto file = MappedFile::openBelow(folder, relative);
+    return file ? refusePointer(*file) : nameTheNamer(std::move(file), where);
 }
 
 void applyConfigBeside(Model& model, const std::filesystem::path& folder)
@@ -121,7 +184,7 @@ void applyConfigBeside(Model& model, const std::filesystem::path& folder)
         model.warnings.emplace_back(
             "config.json says that the output head is not tied to the embedding, but there is none.");
     const auto& architecture = model.config.architecture;
-    if (architecture == "gpt2" || (architecture.empty() && looksLikeGpt2(model)))
+    if (!model.operatorsKnown && (architecture == "gpt2" || (architecture.empty() && looksLikeGpt2(model))))
         for (auto& tensor : model.tensors)
             tensor.view.transposed = tensor.view.shape.size() == 2 && isConv1D(tensor.name);
 }

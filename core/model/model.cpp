@@ -29,7 +29,8 @@ bool holdsWeights(const TensorView& view)
 
 bool ModelTensor::quantizable() const
 {
-    if (parts.role == TensorRole::Norm || parts.role == TensorRole::Bias || parts.role == TensorRole::Position)
+    if (auxiliary || parts.role == TensorRole::Norm || parts.role == TensorRole::Bias
+        || parts.role == TensorRole::Position)
         return false;
     return view.shape.size() >= 2 && view.elements() > 0 && holdsWeights(view);
 }

@@ -24,6 +24,8 @@ struct ModelTensor {
     std::uint64_t offset = 0;  ///< first byte, from the start of that file
     /// What schemes that can be weighed are weighed by; null where nothing is known. No reader gives it.
     ColumnImportancePointer importance {};
+    /// A constant that no layer multiplies with, where the file tells what computes with each: never quantized.
+    bool auxiliary = false;
 
     std::uint64_t parameters() const { return view.elements(); }
     std::uint64_t bytes() const { return view.byteSize(); }
@@ -56,6 +58,8 @@ struct Model {
     std::vector<ModelTensor> tensors;   ///< in file order
     std::vector<std::string> warnings;  ///< plain sentences
     bool synthetic = false;             ///< metadata says that a generator made it
+    /// The file says what computes with its tensors: views have their order from there, nothing is guessed from names.
+    bool operatorsKnown = false;
     /// XXH3-128 over names, dtypes, shapes and a sample of the tensors' bytes: the same for copies of one model,
     /// whole or in shards, found without reading the whole.
     std::string fingerprint;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/kernels/float_bits.h"
 #include "core/kernels/half_floats.h"
+#include "core/tensor/element_order.h"
 #include "core/tensor/ggml_block_types.h"
 #include "core/tensor/tensor_view.h"
 
@@ -63,20 +64,28 @@ const std::array<std::array<float, 2>, 256>& float4Pairs()
     return pairs;
 }
 
-void decodeFloat4(const std::byte* source, std::size_t first, std::size_t stride, std::size_t count, float* out)
+/// Elements of `bits` bits, the first of a byte in its lowest ones. `convert` takes the bits.
+template<class Convert>
+void decodeParts(unsigned bits, const std::byte* source, std::size_t first, std::size_t stride, std::size_t count,
+    float* out, Convert convert)
 {
-    if (stride == 1 && first % 2 == 0 && count % 2 == 0) {
-        const auto& pairs = float4Pairs();
-        for (std::size_t i = 0; i < count; i += 2)
-            std::memcpy(
-                out + i, pairs[std::to_integer<std::size_t>(source[(first + i) / 2])].data(), 2 * sizeof(float));
-        return;
-    }
+    const unsigned perByte = 8 / bits, mask = (1U << bits) - 1U;
     for (std::size_t i = 0; i < count; ++i) {
         const std::size_t element = first + i * stride;
-        const auto pair = std::to_integer<unsigned>(source[element / 2]);
-        out[i] = float4ToFloat(static_cast<std::uint8_t>(element % 2 == 0 ? pair & 0xfU : pair >> 4U));
+        const auto byte = std::to_integer<unsigned>(source[element / perByte]);
+        out[i] = convert((byte >> (element % perByte * bits)) & mask);
     }
+}
+
+/// Two values to a byte.
+void decodeFloat4(const std::byte* source, std::size_t first, std::size_t stride, std::size_t count, float* out)
+{
+    if (stride != 1 || first % 2 != 0 || count % 2 != 0)
+        return decodeParts(4, source, first, stride, count, out,
+            [](unsigned code) { return float4ToFloat(static_cast<std::uint8_t>(code)); });
+    const auto& pairs = float4Pairs();
+    for (std::size_t i = 0; i < count; i += 2)
+        std::memcpy(out + i, pairs[std::to_integer<std::size_t>(source[(first + i) / 2])].data(), 2 * sizeof(float));
 }
 
 void decodeBlocks(DType dtype, const std::byte* data, std::size_t first, std::size_t count, float* out)
@@ -87,15 +96,29 @@ void decodeBlocks(DType dtype, const std::byte* data, std::size_t first, std::si
     kernels::ggmlDecode(ggmlBlockOf(dtype), {data + bytesOf(first), bytesOf(count)}, {out, count});
 }
 
+/// Two's complement of `bits` bits.
+template<unsigned bits>
+float signedPart(unsigned code)
+{
+    return static_cast<float>(code) - (code >> (bits - 1U) ? static_cast<float>(1U << bits) : 0.0F);
+}
+
 }  // namespace
 
 void decodeElements(
     DType dtype, const std::byte* data, std::size_t first, std::size_t stride, std::size_t count, float* out)
 {
-    if (dtype == DType::F4)
-        return decodeFloat4(data, first, stride, count, out);
     if (isBlockType(dtype))
         return decodeBlocks(dtype, data, first, count, out);
+    const auto number = [](unsigned code) { return static_cast<float>(code); };
+    switch (dtype) {
+    case DType::F4: return decodeFloat4(data, first, stride, count, out);
+    case DType::U4: return decodeParts(4, data, first, stride, count, out, number);
+    case DType::I4: return decodeParts(4, data, first, stride, count, out, signedPart<4>);
+    case DType::U2: return decodeParts(2, data, first, stride, count, out, number);
+    case DType::I2: return decodeParts(2, data, first, stride, count, out, signedPart<2>);
+    default: break;
+    }
     const std::byte* source = data + first * traitsOf(dtype).blockBytes;
     switch (dtype) {
     case DType::F32:
@@ -149,28 +172,17 @@ void decodeColumns(DType dtype, const std::byte* data, std::uint64_t first, std:
 
 void decodeRows(const TensorView& view, std::uint64_t firstRow, std::uint64_t rowCount, std::span<float> out)
 {
-    const auto [rows, columns] = matrixShape(view);
-    assert(view.decodable() && firstRow + rowCount <= rows && out.size() == rowCount * columns);
+    assert(view.decodable() && firstRow + rowCount <= matrixShape(view).rows
+        && out.size() == rowCount * matrixShape(view).columns);
     if (view.decoder)
         return view.decoder->decodeRows(firstRow, rowCount, out);
     const auto held = view.deferred ? view.deferred->held() : nullptr;
     assert(!view.deferred || held);
     const auto* data = held ? held->bytes().data() : view.bytes.data();
-    if (!view.transposed) {
-        decodeElements(view.dtype, data, firstRow * columns, 1, rowCount * columns, out.data());
-        return;
-    }
-    assert(!isBlockType(view.dtype));
-    // Runs of neighbouring output channels lie together. Of a stack, each matrix by itself.
-    const auto channels = view.shape.back();
-    const auto end = firstRow + rowCount;
-    for (auto row = firstRow; row < end;) {
-        const auto matrixEnd = std::min(end, (row / channels + 1) * channels);
-        const auto count = static_cast<std::size_t>(matrixEnd - row);
-        decodeColumns(view.dtype, data, row / channels * channels * columns + row % channels, channels, columns,
-            out.subspan(static_cast<std::size_t>((row - firstRow) * columns), count * columns));
-        row = matrixEnd;
-    }
+    ElementOrder::of(view).collectRows(
+        firstRow, rowCount, out, [&](std::uint64_t first, std::size_t count, float* values) {
+            decodeElements(view.dtype, data, first, 1, count, values);
+        });
 }
 
 std::span<const float> rowsOf(

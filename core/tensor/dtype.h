@@ -8,7 +8,8 @@
 
 namespace quantloupe {
 
-/// How elements are stored in a file. Scalars of safetensors and GGUF first, then ggml's block types.
+/// How elements are stored in a file. Scalars of safetensors and GGUF first, then those that only ONNX has (the first
+/// of a byte's small integers lies in its lowest bits), then ggml's block types.
 enum class DType : std::uint8_t {
     F64,
     F32,
@@ -30,6 +31,13 @@ enum class DType : std::uint8_t {
     U64,
     I64,
     C64,
+    C128,
+    F8_E4M3FNUZ,
+    F8_E5M2FNUZ,
+    U4,
+    I4,
+    U2,
+    I2,
     Q4_0,
     Q4_1,
     Q5_0,
@@ -63,7 +71,7 @@ enum class DType : std::uint8_t {
 struct DTypeTraits {
     DType type;
     std::string_view name;   ///< as safetensors (F32, BF16, …) or ggml (q4_K, …) spell it
-    unsigned blockElements;  ///< elements per block; 1 for scalars, 2 or 4 for sub-byte floats
+    unsigned blockElements;  ///< elements per block; 1 for scalars, 2 or 4 for what is smaller than a byte
     unsigned blockBytes;     ///< bytes per block
     bool decodable;          ///< decodeRows() turns it into float32
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Checkpoints of several files, and what lies beside them.
 #include "tests/support/checkpoint_files.h"
+#include "tests/support/onnx_file.h"
 
 #include <QTest>
 
@@ -220,6 +221,8 @@ private Q_SLOTS:
         QTest::newRow("two of other names") << QStringList {"a.safetensors", "b.safetensors"} << "";
         QTest::newRow("one GGUF") << QStringList {"a.gguf", "readme.txt"} << "a.gguf";
         QTest::newRow("two GGUF") << QStringList {"a.gguf", "b.gguf"} << "";
+        QTest::newRow("one ONNX") << QStringList {"a.onnx", "a.onnx.data"} << "a.onnx";
+        QTest::newRow("two ONNX") << QStringList {"a.onnx", "b.onnx"} << "";
         QTest::newRow("safetensors before GGUF") << QStringList {"a.gguf", "b.safetensors"} << "b.safetensors";
     }
 
@@ -230,7 +233,9 @@ private Q_SLOTS:
         CheckpointFolder folder;
         for (const auto& file : files) {
             folder.write(file.toStdString(),
-                file.endsWith(".gguf") ? GgufBuilder().tensor("w", {2}, 0, 8).file() : oneTensor("w"));
+                file.endsWith(".onnx")       ? tests::OnnxBuilder().file()
+                    : file.endsWith(".gguf") ? GgufBuilder().tensor("w", {2}, 0, 8).file()
+                                             : oneTensor("w"));
         }
         const auto model = openModel(folder.path());
         QCOMPARE(bool(model), !opened.isEmpty());

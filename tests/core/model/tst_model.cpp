@@ -52,6 +52,14 @@ private Q_SLOTS:
         row("unknown", "conv.weight", DType::F32, {4, 4, 3}, true);
     }
 
+    void constantsOfGraphsAreNot()
+    {
+        auto mask = tensor("weight", DType::F32, {4, 4});
+        QVERIFY(mask.quantizable());
+        mask.auxiliary = true;
+        QVERIFY(!mask.quantizable());
+    }
+
     void quantizable()
     {
         QFETCH(const QByteArray, name);
