@@ -66,6 +66,17 @@ void Quantizer::setImportance(std::vector<float> importance)
     m_importance = std::make_shared<const std::vector<float>>(std::move(importance));
 }
 
+Quantizer Quantizer::ofColumns(std::size_t first, std::size_t count) const
+{
+    Quantizer part = *this;
+    part.m_columns = count;
+    if (m_importance) {
+        const auto own = std::span(*m_importance).subspan(first, count);
+        part.setImportance({own.begin(), own.end()});
+    }
+    return part;
+}
+
 bool Quantizer::wholeTensor() const
 {
     return m_scheme.granularity.kind == Granularity::Kind::Tensor;
