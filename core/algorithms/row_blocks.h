@@ -33,7 +33,7 @@ struct Workload {
 
 inline tl::unexpected<Error> calibrationStopped()
 {
-    return failure(ErrorCode::Cancelled, "calibration", "stopped");
+    return failure(ErrorCode::Cancelled, "calibration", "stopped on request");
 }
 
 /// work(index) for every index below `count`, on the threads of the caller's arena; none is begun after a stop.

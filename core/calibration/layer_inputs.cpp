@@ -23,6 +23,15 @@ Result<void> checkPart(const std::vector<float>& part, std::size_t size, const c
     return {};
 }
 
+bool isSymmetric(const std::vector<double>& moments, std::size_t columns, std::size_t i, std::size_t j)
+{
+    const double below = moments[i * columns + j], above = moments[j * columns + i];
+    if (below == above)
+        return std::isfinite(below);
+    const double scale = std::sqrt(moments[i * columns + i]) * std::sqrt(moments[j * columns + j]);
+    return std::abs(below - above) <= 1e-4 * scale;
+}
+
 Result<void> checkMoments(const std::vector<double>& moments, std::size_t columns)
 {
     if (moments.size() / columns != columns || moments.size() % columns != 0)
@@ -34,14 +43,15 @@ Result<void> checkMoments(const std::vector<double>& moments, std::size_t column
             return unusableInputs(
                 "the second moment of channel " + std::to_string(i) + " is not a number of 0 or more");
     }
-    for (std::size_t i = 0; i < columns; ++i)
-        for (std::size_t j = 0; j < i; ++j) {
-            const double below = moments[i * columns + j], above = moments[j * columns + i];
-            const double scale = std::sqrt(moments[i * columns + i]) * std::sqrt(moments[j * columns + j]);
-            if (!(std::abs(below - above) <= 1e-4 * scale))
-                return unusableInputs("the second moments of channels " + std::to_string(j) + " and "
-                    + std::to_string(i) + " are not symmetric, or not finite");
-        }
+    // Square after square: rows of one side are columns of the other.
+    constexpr std::size_t square = 64;
+    for (std::size_t top = 0; top < columns; top += square)
+        for (std::size_t left = 0; left <= top; left += square)
+            for (std::size_t i = top; i < std::min(top + square, columns); ++i)
+                for (std::size_t j = left; j < std::min(left + square, i); ++j)
+                    if (!isSymmetric(moments, columns, i, j))
+                        return unusableInputs("the second moments of channels " + std::to_string(j) + " and "
+                            + std::to_string(i) + " are not symmetric, or not finite");
     return {};
 }
 

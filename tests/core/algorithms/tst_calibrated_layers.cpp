@@ -59,7 +59,7 @@ class TestCalibratedLayers : public QObject
 
     struct OutputErrors {
         double calibration, evaluation = -1.0;
-        double ratio, evaluationRatio = 0.0;  ///< to what the original reaches
+        double ratio = 0.0, evaluationRatio = 0.0;  ///< to what the original reaches
     };
     OutputErrors errorsOf(const nlohmann::json& entry, std::span<const float> weights) const
     {

@@ -23,7 +23,7 @@ Result<CalibratedWeights> quantized(const tests::MadeUpLayer& layer, const std::
 }
 
 constexpr const char* kSchemes[] {"int4:g32:asym:s32+gptq", "int3:channel:sym+gptq", "int4:g48:symf:mse+gptq",
-    "int8:tensor+gptq", "int4:32x32+gptq", "int4:g32:s8+gptq", "nf4:g64+gptq", "fp8_e4m3:channel+gptq", "mxfp4+gptq",
+    "int8:tensor+gptq", "int4:b32x32+gptq", "int4:g32:s8+gptq", "nf4:g64+gptq", "fp8_e4m3:channel+gptq", "mxfp4+gptq",
     "nvfp4+gptq", "ternary+gptq", "pot4:g32+gptq", "int3:g32:asymf+cd", "int3:g32:asym:s32+cd", "int4:channel+cd",
     "int2:g32:asymf+hqq+gptq", "int4:g32:asym+awq", "int4:g32:asymf+awq+cd", "int4:g32:asym+awq+gptq", "int8+smooth",
     "int4:g32:asym+hadamard+gptq+biascorr", "int8+smooth+hadamard", "int3:g32:asym+adaround", "q4_0+imatrix",
@@ -115,23 +115,29 @@ private Q_SLOTS:
         }
     }
 
+    // By the damped moments, which are what it goes by.
     void coordinateDescentNeverRaisesTheError()
     {
         const tests::MadeUpLayer layer {64, 192};
+        LayerInputs damped = layer.inputs;
+        double mean = 0.0;
+        for (std::size_t i = 0; i < 192; ++i)
+            mean += layer.inputs.secondMoments[i * 192 + i] / 192.0;
+        for (std::size_t i = 0; i < 192; ++i)
+            damped.secondMoments[i * 192 + i] += 0.01 * mean;
         for (const char* scheme : {"int4:g32:asymf", "int3:channel:asym", "int2:g64"}) {
             const Quantizer quantizer = Quantizer::create(*Scheme::parse(scheme), layer.columns).value();
-            auto found = quantized(layer, std::string(scheme) + "+cd");
+            const auto found = quantized(layer, std::string(scheme) + "+cd");
             QVERIFY(found);
             const auto factor = inverseFactor(layer.inputs, {}, {});
             const auto before = roundByGptq(quantizer, layer.weights, layer.rows, found->grids, *factor, {});
             QVERIFY(before);
             std::vector<float> weights(layer.weights.size());
             quantizer.decode(before->codes, layer.rows, before->grids, weights);
-            const double first = relativeOutputError(layer.weights, weights, layer.inputs);
-            const double last = relativeOutputError(layer.weights, found->weights, layer.inputs);
+            const double first = relativeOutputError(layer.weights, weights, damped);
+            const double last = relativeOutputError(layer.weights, found->weights, damped);
             qInfo("%s: %.5g by gptq, %.5g after descent", scheme, first, last);
-            // It lowers the damped error.
-            QVERIFY(last < first * 1.001);
+            QVERIFY(last < first);
         }
     }
 
