@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/algorithms/combinations.h"
 
+#include "core/number_formats/number_format.h"
 #include "core/schemes/format_traits.h"
 
 #include <algorithm>
@@ -31,7 +32,91 @@ std::string hqqRefusal(const Scheme& scheme)
     return {};
 }
 
-std::string refusalOf(const Scheme& scheme, Algorithm algorithm)
+bool fitsUnits(const Scheme& scheme)
+{
+    return scheme.granularity.kind == Granularity::Kind::Group || scheme.granularity.kind == Granularity::Kind::Channel;
+}
+
+/// Formats that find the codes and scales of a row together leave nothing for others to round.
+bool packsRows(const Scheme& scheme)
+{
+    const NumberFormat* format = numberFormatOf(scheme.format);
+    return format != nullptr && format->grid == nullptr;
+}
+
+std::string findsTogether(const Scheme& scheme)
+{
+    return std::string(nameOf(scheme.format)) + " finds scales and codes of a row together";
+}
+
+std::string cdRefusal(const Scheme& scheme)
+{
+    if (!isInteger(scheme.format))
+        return clause(
+            Algorithm::Cd, "fits grids of integers: " + std::string(nameOf(scheme.format)) + " takes gptq alone");
+    if (scheme.range.kind != RangeEstimator::Kind::MinMax)
+        return clause(Algorithm::Cd, "finds grids itself, in the place of range " + wordOf(scheme.range));
+    if (scheme.scales != ScaleStorage::Float32 && scheme.scales != ScaleStorage::Float16)
+        return clause(Algorithm::Cd,
+            "finds scales that " + std::string(wordOf(scheme.scales)) + " does not hold: write s16 or s32");
+    if (!fitsUnits(scheme))
+        return clause(Algorithm::Cd, "works on groups or channels");
+    for (const Algorithm other : {Algorithm::Gptq, Algorithm::Hqq, Algorithm::AdaRound})
+        if (uses(scheme, other))
+            return clause(Algorithm::Cd,
+                (other == Algorithm::Gptq ? "has gptq in it: write +cd without +" : "stands in the place of ")
+                    + std::string(nameOf(other)));
+    return {};
+}
+
+std::string awqRefusal(const Scheme& scheme)
+{
+    if (packsRows(scheme))
+        return clause(Algorithm::Awq, "cuts ranges: " + findsTogether(scheme));
+    if (!fitsUnits(scheme))
+        return clause(Algorithm::Awq, "works on groups or channels");
+    if (scheme.range.kind != RangeEstimator::Kind::MinMax)
+        return clause(Algorithm::Awq, "cuts ranges itself, in the place of range " + wordOf(scheme.range));
+    if (scheme.scales == ScaleStorage::Double8)
+        return clause(Algorithm::Awq, "finds each unit's scale by itself, which s8 rounds together");
+    if (uses(scheme, Algorithm::Hqq))
+        return clause(Algorithm::Awq, "cuts the ranges that hqq would replace");
+    if (uses(scheme, Algorithm::Smooth))
+        return clause(Algorithm::Awq, "scales the columns that smooth scales: one of them");
+    if (uses(scheme, Algorithm::Hadamard))
+        return clause(Algorithm::Awq, "looks at single columns, which hadamard mixes: one of them");
+    return {};
+}
+
+bool weighsErrors(const Scheme& scheme)
+{
+    return packsRows(scheme)
+        || (takesRange(traitsOf(scheme.format).family) && scheme.range.kind != RangeEstimator::Kind::MinMax);
+}
+
+/// Of an algorithm that needs calibration, which is there.
+std::string calibratedRefusal(const Scheme& scheme, Algorithm algorithm)
+{
+    switch (algorithm) {
+    case Algorithm::Gptq:
+        if (packsRows(scheme))
+            return clause(algorithm, "rounds column by column: " + findsTogether(scheme));
+        return uses(scheme, Algorithm::AdaRound) ? clause(algorithm, "and adaround round the same weights: one of them")
+                                                 : std::string();
+    case Algorithm::Cd: return cdRefusal(scheme);
+    case Algorithm::Awq: return awqRefusal(scheme);
+    case Algorithm::AdaRound:
+        return isInteger(scheme.format)
+            ? std::string()
+            : clause(algorithm, "rounds integers up or down: " + std::string(nameOf(scheme.format)) + " takes gptq");
+    case Algorithm::Imatrix:
+        return weighsErrors(scheme) ? std::string()
+                                    : clause(algorithm, "weighs errors, which minmax ranges do not look at: write mse");
+    default: return {};
+    }
+}
+
+std::string refusalOf(const Scheme& scheme, Algorithm algorithm, Calibration calibration)
 {
     switch (algorithm) {
     case Algorithm::Gptq:
@@ -39,22 +124,27 @@ std::string refusalOf(const Scheme& scheme, Algorithm algorithm)
     case Algorithm::Awq:
     case Algorithm::Smooth:
     case Algorithm::AdaRound:
-    case Algorithm::Qat: return clause(algorithm, "needs activations of the model: it is not built yet");
     case Algorithm::Imatrix:
-        return clause(algorithm,
-            "asks for an importance matrix, made of activations: given one, an analysis weighs by it whatever "
-            "searches");
+        return calibration == Calibration::Given
+            ? calibratedRefusal(scheme, algorithm)
+            : clause(algorithm,
+                "asks for an importance matrix, made of activations: given one, an analysis weighs by it whatever "
+                "searches");
+    case Algorithm::Qat: return clause(algorithm, "trains the model: it is not built yet");
     case Algorithm::Hqq: return hqqRefusal(scheme);
+    case Algorithm::Equalization:
+        if (calibration == Calibration::Given)
+            return clause(algorithm, "changes the inputs that calibration saw: equalize first, then calibrate");
+        return {};
     case Algorithm::Hadamard:
-    case Algorithm::BiasCorrection:
-    case Algorithm::Equalization: return {};
+    case Algorithm::BiasCorrection: return {};
     }
     return clause(algorithm, "is unknown");
 }
 
 }  // namespace
 
-std::string algorithmRefusal(const Scheme& scheme)
+std::string algorithmRefusal(const Scheme& scheme, Calibration calibration)
 {
     const auto& all = scheme.algorithms;
     for (auto algorithm = all.begin(); algorithm != all.end(); ++algorithm) {
@@ -62,12 +152,14 @@ std::string algorithmRefusal(const Scheme& scheme)
             return clause(*algorithm, "has nothing to do: " + std::string(nameOf(scheme.format)) + " has no scale");
         if (std::find(all.begin(), algorithm, *algorithm) != algorithm)
             return clause(*algorithm, "is there twice");
-        if (auto reason = refusalOf(scheme, *algorithm); !reason.empty())
+        if (auto reason = refusalOf(scheme, *algorithm, calibration); !reason.empty())
             return reason;
     }
     const auto rotation = std::find(all.begin(), all.end(), Algorithm::Hadamard);
-    if (std::find(rotation, all.end(), Algorithm::Equalization) != all.end())
-        return clause(Algorithm::Equalization, "scales columns, which hadamard mixes: write +cle+hadamard");
+    for (const Algorithm scaling : {Algorithm::Equalization, Algorithm::Smooth})
+        if (std::find(rotation, all.end(), scaling) != all.end())
+            return clause(
+                scaling, "scales columns, which hadamard mixes: write +" + std::string(nameOf(scaling)) + "+hadamard");
     return {};
 }
 

@@ -7,18 +7,21 @@
 
 namespace quantloupe {
 
-/// Whether weights can be rounded this way without any data, and with these algorithms on this format. Empty if so,
-/// otherwise why not, as a clause such as "algorithm hqq moves a floating minimum: write asymf". A scheme without
-/// algorithms has nothing to refuse here.
+/// Whether there is something from running the model on text to go by.
+enum class Calibration : bool { Absent, Given };
+
+/// Whether weights can be rounded this way, with these algorithms on this format. Empty if so, otherwise why not, as a
+/// clause such as "algorithm hqq moves a floating minimum: write asymf". A scheme without algorithms has nothing to
+/// refuse here.
 ///
-/// Of an allowed scheme the order of work is fixed: equalization, rotation, grids (hqq), rounding, the way back, and
-/// bias correction in the original basis.
+/// Without calibration gptq, cd, awq, smooth, adaround and imatrix are refused. Of an allowed scheme the order of work
+/// is fixed: equalization, scaling of columns (awq, smooth), rotation, grids (hqq, cd, awq), rounding (gptq, cd,
+/// adaround), the way back, and bias correction in the original basis.
 /// Allowed is not useful: floats (fp8, …) round in proportion, so that spreading an outlier raises their error; row
 /// factors change nothing where a row has scales of its own; the files of block formats (q4_k, mxfp4) hold neither
-/// corrections nor rotations, so that with these such a scheme can be measured but not exported. gptq, cd, awq, smooth,
-/// adaround and qat need activations: not built yet. imatrix is refused, too: importance comes with the tensor, and
-/// weighs whatever searches.
-std::string algorithmRefusal(const Scheme& scheme);
+/// corrections nor rotations, so that with these such a scheme can be measured but not exported. qat is not built yet. imatrix needs no
+/// calibration where the tensor has its importance: that weighs whatever searches.
+std::string algorithmRefusal(const Scheme& scheme, Calibration calibration = Calibration::Absent);
 
 /// Whether the scheme lists this algorithm.
 bool uses(const Scheme& scheme, Algorithm algorithm);

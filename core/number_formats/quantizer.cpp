@@ -73,6 +73,17 @@ bool Quantizer::usesImportance() const
     return hasScale() && !wholeTensor() && m_scheme.range.kind != RangeEstimator::Kind::MinMax;
 }
 
+Quantizer Quantizer::ofColumns(std::size_t first, std::size_t count) const
+{
+    Quantizer part = *this;
+    part.m_columns = count;
+    if (m_importance) {
+        const auto own = std::span(*m_importance).subspan(first, count);
+        part.setImportance({own.begin(), own.end()});
+    }
+    return part;
+}
+
 bool Quantizer::wholeTensor() const
 {
     return m_scheme.granularity.kind == Granularity::Kind::Tensor;

@@ -39,6 +39,8 @@ public:
     bool usesImportance() const;
     /// Largest finite |w| of the whole tensor. @pre given before fit() where needsTensorAbsMax()
     void setTensorAbsMax(float absMax) { m_tensorAbsMax = absMax; }
+    /// The same for columns [first, first + count) alone, as a matrix of their own. @pre first begins a unit
+    Quantizer ofColumns(std::size_t first, std::size_t count) const;
     bool needsTensorAbsMax() const { return m_scheme.format == Format::Nvfp4; }
 
     const Scheme& scheme() const { return m_scheme; }

@@ -6,9 +6,10 @@
 
 namespace quantloupe::tests {
 
-/// Calibration inputs [tokens][columns] of layer `seed`: sixteen shared factors, loud channels, a mean of its own for
-/// each, rare loud tokens.
-inline std::vector<float> syntheticActivations(std::size_t tokens, std::size_t columns, std::uint64_t seed)
+/// Inputs [tokens][columns] of layer `seed`: sixteen shared factors, loud channels, a mean of its own for each, rare
+/// loud tokens. first: 20 for calibration, 30 for evaluation.
+inline std::vector<float> syntheticActivations(
+    std::size_t tokens, std::size_t columns, std::uint64_t seed, std::uint64_t first = 20)
 {
     constexpr std::size_t kFactors = 16;
     const auto stream = [seed](std::uint64_t k) { return seed * 1000003U + k; };
@@ -28,15 +29,15 @@ inline std::vector<float> syntheticActivations(std::size_t tokens, std::size_t c
     for (std::size_t t = 0; t < tokens; ++t) {
         double factors[kFactors];
         for (std::size_t j = 0; j < kFactors; ++j)
-            factors[j] = nearlyNormal(stream(20), t * kFactors + j);
-        double size = 0.5 + uniform(stream(22), 2 * t);
-        if (uniform(stream(22), 2 * t + 1) < 0.01)
+            factors[j] = nearlyNormal(stream(first), t * kFactors + j);
+        double size = 0.5 + uniform(stream(first + 2), 2 * t);
+        if (uniform(stream(first + 2), 2 * t + 1) < 0.01)
             size = size + 3.0;
         for (std::size_t i = 0; i < columns; ++i) {
             double x = factors[0] * mixing[i];
             for (std::size_t j = 1; j < kFactors; ++j)
                 x = x + factors[j] * mixing[j * columns + i];
-            x = x + 0.6 * nearlyNormal(stream(21), t * columns + i);
+            x = x + 0.6 * nearlyNormal(stream(first + 1), t * columns + i);
             x = (x + mean[i]) * loudness[i];
             inputs[t * columns + i] = static_cast<float>(x * size);
         }

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/algorithms/coordinate_descent.h"
+
+#include "core/algorithms/damped_moments.h"
+#include "core/algorithms/row_panel.h"
+#include "core/kernels/dense_algebra.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace quantloupe {
+namespace {
+
+using kernels::Side;
+
+constexpr std::size_t descentBlockColumns = 128;
+
+/// Some rows: the errors E and the slopes H′·Eᵀ, both turned on their side.
+class DescentRows
+{
+public:
+    DescentRows(const Quantizer& quantizer, const DampedMoments& moments, std::size_t firstRow, std::size_t rowCount)
+        : m_moments(moments)
+        , m_panel(quantizer, firstRow, rowCount)
+        , m_order(moments.columns)
+        , m_rows(rowCount)
+        , m_rounded(moments.columns * rowCount)
+        , m_slopes(moments.columns * rowCount)
+        , m_codes(moments.columns * rowCount)
+        , m_changes(descentBlockColumns * rowCount)
+        , m_goals(rowCount)
+        , m_next(rowCount)
+    {
+        std::iota(m_order.begin(), m_order.end(), 0U);
+    }
+
+    void load(std::span<const float> weights, std::span<const std::uint32_t> codes, std::span<const UnitGrid> grids)
+    {
+        m_panel.readGrids(grids);
+        m_panel.gather(codes, m_order, std::span(m_codes));
+        std::vector<float> errors(m_rounded.size());
+        m_panel.gather(weights, m_order, std::span(errors));
+        for (std::size_t j = 0; j < m_moments.columns; ++j)
+            m_panel.decode(j, codesOf(j), columnOf(m_rounded, j));
+        for (std::size_t i = 0; i < errors.size(); ++i)
+            errors[i] -= m_rounded[i];
+        kernels::addProduct(1.0F, m_moments.panel(), Side::Plain,
+            kernels::Panel<const float> {errors.data(), m_moments.columns, m_rows, m_rows}, Side::Plain, 0.0F,
+            slopes(0, m_moments.columns));
+    }
+
+    /// False: nothing changed.
+    bool sweep()
+    {
+        bool changed = false;
+        for (std::size_t first = 0; first < m_moments.columns; first += descentBlockColumns) {
+            const std::size_t width = std::min(descentBlockColumns, m_moments.columns - first);
+            if (!descendBlock(first, width))
+                continue;
+            changed = true;
+            passOn(first, width, 0, first);
+            passOn(first, width, first + width, m_moments.columns);
+        }
+        return changed;
+    }
+
+    void writeCodes(std::span<std::uint32_t> codes) const
+    {
+        m_panel.scatter(std::span(m_codes).first(m_codes.size()), m_order, codes);
+    }
+
+private:
+    std::span<float> columnOf(std::vector<float>& columns, std::size_t j) const
+    {
+        return std::span(columns).subspan(j * m_rows, m_rows);
+    }
+    std::span<std::uint32_t> codesOf(std::size_t j) { return std::span(m_codes).subspan(j * m_rows, m_rows); }
+    kernels::Panel<float> slopes(std::size_t first, std::size_t count)
+    {
+        return {m_slopes.data() + first * m_rows, count, m_rows, m_rows};
+    }
+
+    bool descendBlock(std::size_t first, std::size_t width)
+    {
+        bool changed = false;
+        for (std::size_t i = 0; i < width; ++i) {
+            const std::size_t j = first + i;
+            const auto rounded = columnOf(m_rounded, j), slope = columnOf(m_slopes, j);
+            const auto change = columnOf(m_changes, i);
+            const float curvature = m_moments.row(j)[j];
+            for (std::size_t r = 0; r < m_rows; ++r)
+                m_goals[r] = rounded[r] + slope[r] / curvature;
+            m_panel.round(j, m_goals, codesOf(j), m_next);
+            bool moved = false;
+            for (std::size_t r = 0; r < m_rows; ++r) {
+                change[r] = m_next[r] - rounded[r];
+                moved |= change[r] != 0.0F;
+                rounded[r] = m_next[r];
+            }
+            if (!moved)
+                continue;
+            changed = true;
+            kernels::subtractOuterProduct({m_moments.row(j) + first, width}, change, slopes(first, width));
+        }
+        return changed;
+    }
+
+    /// What the changes of a block do to the slopes of columns [begin, end).
+    void passOn(std::size_t first, std::size_t width, std::size_t begin, std::size_t end)
+    {
+        kernels::addProduct(-1.0F, m_moments.panel().part(first, begin, width, end - begin), Side::Transposed,
+            kernels::Panel<const float> {m_changes.data(), width, m_rows, m_rows}, Side::Plain, 1.0F,
+            slopes(begin, end - begin));
+    }
+
+    const DampedMoments& m_moments;
+    RowPanel m_panel;
+    std::vector<std::uint32_t> m_order;
+    std::size_t m_rows;
+    std::vector<float> m_rounded, m_slopes;
+    std::vector<std::uint32_t> m_codes;
+    std::vector<float> m_changes, m_goals, m_next;
+};
+
+}  // namespace
+
+bool descendCodes(const Quantizer& quantizer, std::span<const float> weights, std::size_t rowCount,
+    const LayerInputs& inputs, double damping, RoundedLayer& layer, const Workload& work)
+{
+    const DampedMoments moments = dampedMoments(inputs, damping);
+    return forEachRowBlock(rowCount, work.stop, [&](std::size_t first, std::size_t count) {
+        DescentRows rows(quantizer, moments, first, count);
+        rows.load(weights, layer.codes, layer.grids);
+        for (std::size_t sweep = 0; sweep < coordinateSweeps && !work.stopped(); ++sweep)
+            if (!rows.sweep())
+                break;
+        rows.writeCodes(layer.codes);
+        work.finishRows(count);
+    });
+}
+
+}  // namespace quantloupe

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/base/error.h"
+#include "core/base/progress.h"
+
+#include <tbb/parallel_for.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <stop_token>
+
+namespace quantloupe {
+
+/// Rows of a matrix that one task takes: fixed, so that results do not depend on the number of threads.
+constexpr std::size_t rowsPerBlock = 128;
+
+/// Work on a weight matrix that can be stopped and says how far it is. Values; `progress` outlives it.
+struct Workload {
+    std::stop_token stop {};
+    Progress* progress = nullptr;   ///< nullptr: nobody asks
+    std::uint64_t bytesPerRow = 0;  ///< what a finished row counts
+
+    bool stopped() const { return stop.stop_requested(); }
+    void finishRows(std::size_t count) const
+    {
+        if (progress != nullptr)
+            progress->doneBytes += count * bytesPerRow;
+    }
+    /// The same work as one of several steps.
+    Workload share(std::uint64_t steps) const { return {stop, progress, bytesPerRow / steps}; }
+};
+
+inline tl::unexpected<Error> calibrationStopped()
+{
+    return failure(ErrorCode::Cancelled, "calibration", "stopped on request");
+}
+
+/// work(index) for every index below `count`, on the threads of the caller's arena; none is begun after a stop.
+/// False: stopped.
+template<class Work>
+bool forEachIndex(std::size_t count, const std::stop_token& stop, const Work& work)
+{
+    tbb::parallel_for(
+        std::size_t {0}, count,
+        [&](std::size_t index) {
+            if (!stop.stop_requested())
+                work(index);
+        },
+        tbb::simple_partitioner());
+    return !stop.stop_requested();
+}
+
+/// work(first row, row count) for blocks of rowsPerBlock rows.
+template<class Work>
+bool forEachRowBlock(std::size_t rows, const std::stop_token& stop, const Work& work)
+{
+    return forEachIndex((rows + rowsPerBlock - 1) / rowsPerBlock, stop, [&](std::size_t block) {
+        const std::size_t first = block * rowsPerBlock;
+        work(first, std::min(rowsPerBlock, rows - first));
+    });
+}
+
+}  // namespace quantloupe

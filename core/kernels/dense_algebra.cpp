@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/kernels/dense_algebra.h"
+
+#include <cblas.h>
+#include <f77blas.h>
+
+namespace quantloupe::kernels {
+namespace {
+
+/// Threads of its own would be as many again as there are tasks, and their sums differ from run to run.
+void useOneBlasThread()
+{
+    static const bool done = [] {
+        openblas_set_num_threads(1);
+        return true;
+    }();
+    static_cast<void>(done);
+}
+
+int blasSize(std::size_t size)
+{
+    return static_cast<int>(size);
+}
+
+CBLAS_TRANSPOSE blasSide(Side side)
+{
+    return side == Side::Plain ? CblasNoTrans : CblasTrans;
+}
+
+template<class Number>
+std::size_t depthOf(const Panel<const Number>& a, Side side)
+{
+    return side == Side::Plain ? a.columns : a.rows;
+}
+
+}  // namespace
+
+void addProduct(
+    float scale, Panel<const float> a, Side sideOfA, Panel<const float> b, Side sideOfB, float keep, Panel<float> c)
+{
+    if (c.rows == 0 || c.columns == 0)
+        return;
+    useOneBlasThread();
+    cblas_sgemm(CblasRowMajor, blasSide(sideOfA), blasSide(sideOfB), blasSize(c.rows), blasSize(c.columns),
+        blasSize(depthOf(a, sideOfA)), scale, a.data, blasSize(a.stride), b.data, blasSize(b.stride), keep, c.data,
+        blasSize(c.stride));
+}
+
+void addProduct(double scale, Panel<const double> a, Side sideOfA, Panel<const double> b, Side sideOfB, double keep,
+    Panel<double> c)
+{
+    if (c.rows == 0 || c.columns == 0)
+        return;
+    useOneBlasThread();
+    cblas_dgemm(CblasRowMajor, blasSide(sideOfA), blasSide(sideOfB), blasSize(c.rows), blasSize(c.columns),
+        blasSize(depthOf(a, sideOfA)), scale, a.data, blasSize(a.stride), b.data, blasSize(b.stride), keep, c.data,
+        blasSize(c.stride));
+}
+
+void subtractOuterProduct(std::span<const float> column, std::span<const float> row, Panel<float> c)
+{
+    if (column.empty() || row.empty())
+        return;
+    useOneBlasThread();
+    cblas_sger(CblasRowMajor, blasSize(column.size()), blasSize(row.size()), -1.0F, column.data(), 1, row.data(), 1,
+        c.data, blasSize(c.stride));
+}
+
+bool choleskyFactor(Panel<double> a)
+{
+    useOneBlasThread();
+    // By columns, as LAPACK reads it, the lower triangle of rows is the upper one.
+    char upper = 'U';
+    int size = blasSize(a.rows), stride = blasSize(a.stride), info = 0;
+    BLASFUNC(dpotrf)(&upper, &size, a.data, &stride, &info);
+    return info == 0;
+}
+
+void solveLower(Panel<const double> lower, Panel<double> b)
+{
+    useOneBlasThread();
+    cblas_dtrsm(CblasRowMajor, CblasLeft, CblasLower, CblasNoTrans, CblasNonUnit, blasSize(b.rows), blasSize(b.columns),
+        1.0, lower.data, blasSize(lower.stride), b.data, blasSize(b.stride));
+}
+
+void solveLowerTransposedRight(Panel<const double> lower, Panel<double> b)
+{
+    useOneBlasThread();
+    cblas_dtrsm(CblasRowMajor, CblasRight, CblasLower, CblasTrans, CblasNonUnit, blasSize(b.rows), blasSize(b.columns),
+        1.0, lower.data, blasSize(lower.stride), b.data, blasSize(b.stride));
+}
+
+}  // namespace quantloupe::kernels
