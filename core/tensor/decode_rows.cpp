@@ -120,6 +120,8 @@ void decodeRows(const TensorView& view, std::uint64_t firstRow, std::uint64_t ro
 {
     const auto [rows, columns] = matrixShape(view);
     assert(view.decodable() && firstRow + rowCount <= rows && out.size() == rowCount * columns);
+    if (out.empty())
+        return;  // an empty tensor has no bytes to point at
     if (view.decoder)
         return view.decoder->decodeRows(firstRow, rowCount, out);
     const auto held = view.deferred ? view.deferred->held() : nullptr;
