@@ -174,6 +174,8 @@ void decodeRows(const TensorView& view, std::uint64_t firstRow, std::uint64_t ro
 {
     assert(view.decodable() && firstRow + rowCount <= matrixShape(view).rows
         && out.size() == rowCount * matrixShape(view).columns);
+    if (out.empty())
+        return;  // an empty tensor has no bytes to point at
     if (view.decoder)
         return view.decoder->decodeRows(firstRow, rowCount, out);
     const auto held = view.deferred ? view.deferred->held() : nullptr;
