@@ -95,26 +95,27 @@ float addedTo(const ModelTensor& tensor, const Model& original, const Model& qua
     return original.naming == NamingWorld::HuggingFace ? 1.0F : -1.0F;
 }
 
-bool isPlainFloat(const TensorView& view)
+/// Not quantized by whoever made the checkpoint: floats of 16 bits or more, or stored as in the original.
+bool isKept(const ModelTensor& original, const ModelTensor& stored)
 {
-    return (view.dtype == DType::F64 || view.dtype == DType::F32 || view.dtype == DType::F16
-               || view.dtype == DType::BF16)
-        && !(view.decoder && !view.decoder->description().empty());
+    const auto dtype = stored.view.dtype;
+    const bool wide = dtype == DType::F64 || dtype == DType::F32 || dtype == DType::F16 || dtype == DType::BF16;
+    return (wide && stored.packing().empty()) || stored.storedAs() == original.storedAs();
 }
 
-void judge(AuditedTensor& tensor, bool plainFloat)
+void judge(AuditedTensor& tensor, bool kept)
 {
     const auto& error = tensor.error;
-    tensor.verdict = plainFloat ? AuditVerdict::Kept : AuditVerdict::Quantized;
+    tensor.verdict = kept ? AuditVerdict::Kept : AuditVerdict::Quantized;
     if (error.errorEnergy == 0.0 && error.nonFinite == 0)
         return;
     if (!std::isfinite(error.errorEnergy)) {
         tensor.verdict = AuditVerdict::Different;
         tensor.note = "holds values that are not finite where the original's are";
-    } else if (plainFloat && !(error.relativeError() <= mostRoundingError)) {
+    } else if (kept && !(error.relativeError() <= mostRoundingError)) {
         tensor.verdict = AuditVerdict::Different;
         tensor.note = "is not quantized, but differs by more than rounding explains";
-    } else if (!plainFloat && !(error.cosine() >= leastCosine)) {
+    } else if (!kept && !(error.cosine() >= leastCosine)) {
         tensor.verdict = AuditVerdict::Different;
         tensor.note = "is hardly correlated with the original: another model, another order of rows or columns, or "
                       "rescaled channels";
@@ -189,12 +190,12 @@ public:
         if (!error)
             return tl::unexpected(error.error());
         result.error = *error;
-        const bool plainFloat = isPlainFloat(stored.view);
-        if (auto undone = undoFactors(original, *view, plainFloat, result, forFactors); !undone)
+        const bool kept = isKept(source, stored);
+        if (auto undone = undoFactors(original, *view, kept, result, forFactors); !undone)
             return tl::unexpected(undone.error());
-        judge(result, plainFloat);
-        if (!m_options.compareWithSchemes || plainFloat || !result.quantizable
-            || result.verdict != AuditVerdict::Quantized || !std::isfinite(result.error.sqnrDb())) {
+        judge(result, kept);
+        if (!m_options.compareWithSchemes || kept || !result.quantizable || result.verdict != AuditVerdict::Quantized
+            || !std::isfinite(result.error.sqnrDb())) {
             forSchemes.finish();
             return result;
         }
@@ -239,11 +240,11 @@ public:
 
 private:
     /// Where the channels were multiplied by something, takes that out of `view` and of the error.
-    Result<void> undoFactors(const ModelTensor& original, TensorView& view, bool plainFloat, AuditedTensor& result,
-        const ProgressShare& progress)
+    Result<void> undoFactors(
+        const ModelTensor& original, TensorView& view, bool kept, AuditedTensor& result, const ProgressShare& progress)
     {
         const double before = result.error.relativeError();
-        if (!result.quantizable || !(before > (plainFloat ? mostRoundingError : suspiciousError))) {
+        if (!result.quantizable || !(before > (kept ? mostRoundingError : suspiciousError))) {
             progress.finish();
             return {};
         }

@@ -19,7 +19,7 @@ namespace quantloupe {
 /// What became of a tensor in somebody's quantized checkpoint.
 enum class AuditVerdict : std::uint8_t {
     Quantized,   ///< stored in fewer than 16 bits, and close to the original
-    Kept,        ///< stored as 16 bits or more, and the original but for their rounding
+    Kept,        ///< floats of 16 bits or more, or stored as in the original: the same but for their rounding
     Different,   ///< further from the original than its storage explains
     Unreadable,  ///< one of both cannot be decoded
 };

@@ -297,6 +297,21 @@ private Q_SLOTS:
         QCOMPARE(some->tensors.size(), std::size_t(1));
     }
 
+    /// An integer buffer that is carried along is no quantized weight.
+    void buffersAreKept()
+    {
+        CheckpointFolder folder;
+        SafetensorsBuilder file;
+        const std::vector<int> positions {0, 1, 2, 3};
+        file.add("position_ids", "I64", {1, 4}, numbers<std::int64_t>(positions));
+        const auto model = openModel(folder.write("model.safetensors", file.file()));
+        QVERIFY(model);
+        const auto found = auditOf(*model, *model);
+        QVERIFY(found && found->isClean());
+        QCOMPARE(found->tensors.at(0).verdict, AuditVerdict::Kept);
+        QCOMPARE(found->leftUnquantized(), std::size_t(0));
+    }
+
     void tiedHeads()
     {
         Draw draw(5);

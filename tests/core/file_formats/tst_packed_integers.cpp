@@ -94,6 +94,39 @@ private Q_SLOTS:
         QVERIFY((*model)->warnings[0].find(text + " (1)") != std::string::npos);
     }
 
+    /// Where zero points count from is said in config.json, or in a file of its own, or not at all.
+    void settingsBeside_data()
+    {
+        QTest::addColumn<QByteArray>("name");
+        QTest::addColumn<QByteArray>("content");
+        QTest::addColumn<float>("value");
+        const QByteArray second(R"({"bits":4,"group_size":32,"checkpoint_format":"gptq_v2","sym":true})");
+        QTest::newRow("config.json") << QByteArray("config.json") << "{\"quantization_config\":" + second + "}" << 0.0F;
+        QTest::newRow("quantize_config.json") << QByteArray("quantize_config.json") << second << 0.0F;
+        QTest::newRow("older") << QByteArray("quantize_config.json") << QByteArray(R"({"bits":4,"group_size":32})")
+                               << -0.5F;
+        QTest::newRow("not JSON") << QByteArray("quantize_config.json") << QByteArray("bits: 4") << -0.5F;
+        QTest::newRow("nothing") << QByteArray("other.json") << QByteArray("{}") << -0.5F;
+    }
+
+    void settingsBeside()
+    {
+        QFETCH(const QByteArray, name);
+        QFETCH(const QByteArray, content);
+        QFETCH(const float, value);
+        SafetensorsBuilder file;  // codes and stored zero points are 8 throughout
+        file.add(kModule + ".qweight", "I32", {4, 32}, std::string(4 * 4 * 32, '\x88'));
+        file.add(kModule + ".qzeros", "I32", {1, 4}, std::string(16, '\x88'));
+        file.add(kModule + ".scales", "F32", {1, 32}, numbers<float>(std::vector<float>(32, 0.5F)));
+        CheckpointFolder folder;
+        folder.write(name.toStdString(), content.toStdString());
+        const auto model = openModel(folder.write("model.safetensors", file.file()));
+        QVERIFY2(model, model ? "" : describe(model.error()).c_str());
+        std::vector<float> values(32 * 32);
+        decodeRows((*model)->tensors[0].view, 0, 32, values);
+        QVERIFY(std::all_of(values.begin(), values.end(), [&](float one) { return one == value; }));
+    }
+
     void awq()
     {
         const std::uint64_t rows = 24, columns = 64, group = 32, groups = 2;
