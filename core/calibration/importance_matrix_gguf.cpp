@@ -47,7 +47,8 @@ Result<std::vector<float>> numbersOf(Bytes file, const GgufTensor& tensor, const
     if (tensor.dtype != DType::F32)
         return failure(ErrorCode::Malformed, where, "tensor '" + tensor.name + "' is not of type F32", tensor.offset);
     std::vector<float> numbers(static_cast<std::size_t>(tensor.bytes / sizeof(float)));
-    std::memcpy(numbers.data(), file.data() + tensor.begin, numbers.size() * sizeof(float));
+    if (!numbers.empty())
+        std::memcpy(numbers.data(), file.data() + tensor.begin, numbers.size() * sizeof(float));
     if (auto good = requireSums(numbers, tensor.begin, where); !good)
         return tl::unexpected(std::move(good.error()));
     return numbers;

@@ -23,8 +23,11 @@ auto valuesOfHalves(D du, V half)
     const hn::RebindToFloat<D> d;
     const V sign = hn::ShiftLeft<16>(hn::And(half, hn::Set(du, 0x8000U)));
     const V magnitude = hn::And(half, hn::Set(du, 0x7fffU));
-    const auto value = hn::Mul(hn::BitCast(d, hn::ShiftLeft<13>(magnitude)), hn::Set(d, 0x1p112F));
     const hn::RebindToSigned<D> di;
+    const auto normal = hn::BitCast(d, hn::Add(hn::ShiftLeft<13>(magnitude), hn::Set(du, 112U << 23U)));
+    const auto subnormal = hn::Sub(hn::BitCast(d, hn::Or(magnitude, hn::Set(du, 0x3f000000U))), hn::Set(d, 0.5F));
+    const auto isNormal = hn::RebindMask(d, hn::Gt(hn::BitCast(di, magnitude), hn::Set(di, 0x3ff)));
+    const auto value = hn::IfThenElse(isNormal, normal, subnormal);
     const auto isSpecial = hn::Gt(hn::BitCast(di, magnitude), hn::Set(di, 0x7bff));
     const auto special = hn::BitCast(du, hn::IfThenElseZero(isSpecial, hn::Set(di, 0x7f800000)));
     return hn::BitCast(d, hn::Or(hn::BitCast(du, value), hn::Or(special, sign)));

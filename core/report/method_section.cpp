@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/report/report_context.h"
 
+#include <algorithm>
+
 namespace quantloupe {
 
 namespace {
@@ -38,6 +40,15 @@ constexpr Definition definitions[] = {
     {"Energy", "Joules per decoded token: bytes moved, operations done and idle power over the time of a step."},
 };
 
+std::size_t weighedMeasurements(const StudySnapshot& study)
+{
+    std::size_t count = 0;
+    for (const auto& [tensor, schemes] : study.measurements)
+        count += static_cast<std::size_t>(std::count_if(
+            schemes->begin(), schemes->end(), [](const auto& entry) { return entry.second->importance != 0; }));
+    return count;
+}
+
 }  // namespace
 
 std::vector<ReportBlock> methodBlocks(const ReportContext& context)
@@ -51,6 +62,10 @@ std::vector<ReportBlock> methodBlocks(const ReportContext& context)
         + std::to_string(context.study.measurements.size()) + " of "
         + std::to_string(context.study.model.tensors.size())
         + " tensors). Sizes are exact. Nothing here ran the model: no perplexity and no task accuracy is claimed.";
+    if (const auto weighed = weighedMeasurements(context.study); weighed > 0)
+        measured += " In " + std::to_string(weighed) + (weighed == 1 ? " result" : " results")
+            + " scales and codes were chosen by errors weighed by an importance matrix; error figures are not "
+              "weighed.";
     return {ReportParagraph {std::move(measured)},
         ReportParagraph {
             "Projected: memory beyond the weights, speed and energy. They follow from the devices' published figures."},

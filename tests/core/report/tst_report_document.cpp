@@ -219,6 +219,17 @@ private Q_SLOTS:
         QCOMPARE(text(findTable(document, "rules")->rows[1][1]), std::string("int8"));
     }
 
+    void saysHowManyResultsWereWeighed()
+    {
+        auto study = tests::syntheticStudy(2);
+        QVERIFY(renderMarkdown(buildReport(study, {})).find("importance matrix") == std::string::npos);
+        const auto& [tensor, schemes] = *study.measurements.begin();
+        TensorMeasurement again {.tensor = tensor, .weights = {}, .schemes = {*schemes->begin()->second}};
+        again.schemes.front().importance = 7;
+        study.add(again);
+        QVERIFY(renderMarkdown(buildReport(study, {})).find("In 1 result scales") != std::string::npos);
+    }
+
     void emptyStudy()
     {
         StudySnapshot study;
