@@ -29,7 +29,7 @@ std::vector<std::string> readVariable(hid_t attribute, hid_t type, hid_t space, 
     for (const char* text : pointers) {
         total += text == nullptr ? 0 : std::strlen(text);
         if (total > kHdf5MaxText)
-            throw Refusal(ErrorCode::Unsupported, "an attribute holds more than 64 MiB of text");
+            throw Refusal {ErrorCode::Unsupported, "an attribute holds more than 64 MiB of text"};
         texts.emplace_back(text == nullptr ? "" : text);
     }
     H5Dvlen_reclaim(type, space, H5P_DEFAULT, pointers.data());

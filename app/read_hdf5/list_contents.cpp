@@ -96,7 +96,7 @@ private:
         links.room = kHdf5MaxObjects - m_seen;
         if (H5Literate(group, H5_INDEX_NAME, H5_ITER_NATIVE, nullptr, takeLink, &links) < 0) {
             if (links.names.size() >= links.room)
-                throw Refusal(ErrorCode::Unsupported, "it holds more than a million objects");
+                throw Refusal {ErrorCode::Unsupported, "it holds more than a million objects"};
             throw libraryRefusal("the links of group '/" + place.path + "' cannot be read");
         }
         const auto prefix = place.path.empty() ? std::string() : place.path + "/";
@@ -108,7 +108,7 @@ private:
             throw refusal(ErrorCode::Unsupported, "group", "/" + place.path, "is nested too deeply");
         for (auto name = links.names.rbegin(); name != links.names.rend(); ++name) {
             if (prefix.size() + name->size() > kHdf5MaxName)
-                throw Refusal(ErrorCode::Unsupported, "an object's name is longer than 65,535 bytes");
+                throw Refusal {ErrorCode::Unsupported, "an object's name is longer than 65,535 bytes"};
             m_pending.push_back({prefix + *name, place.depth + 1});
         }
     }

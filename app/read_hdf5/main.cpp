@@ -64,7 +64,7 @@ int run(int argc, char** argv)
     try {
         answerOn({kHelperInput, *begin, *size}, reads ? argv[4] : nullptr, answer);
     } catch (const Refusal& refusal) {
-        answer.fail(refusal.code, refusal.what());
+        answer.fail(refusal.code, refusal.reason);
     } catch (const std::bad_alloc&) {
         answer.fail(ErrorCode::Unsupported, "reading it takes more memory than is granted");
     }

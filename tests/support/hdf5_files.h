@@ -4,6 +4,8 @@
 
 #include "core/study/hdf5_handles.h"
 
+#include <QtGlobal>
+
 #include <cstdint>
 #include <filesystem>
 #include <optional>

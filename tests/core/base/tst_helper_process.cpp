@@ -136,7 +136,8 @@ private Q_SLOTS:
         QTemporaryDir folder;
         const auto path = folder.filePath("input").toStdString();
         std::ofstream(path) << "contents";
-        const Descriptor leaking(::open("/dev/null", O_RDONLY));  // would be inherited: no O_CLOEXEC
+        // Would be inherited: no O_CLOEXEC. Far from the numbers that the helper has by right.
+        const Descriptor null(::open("/dev/null", O_RDONLY | O_CLOEXEC)), leaking(::fcntl(null.number(), F_DUPFD, 50));
         qputenv("QUANTLOUPE_TEST_SECRET", "secret");
         auto process = script(said("cat <&3; test -e /proc/$$/fd/" + std::to_string(leaking.number())
                                   + " && echo leaks; echo $QUANTLOUPE_TEST_SECRET; cat"),
