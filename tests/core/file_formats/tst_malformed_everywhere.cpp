@@ -126,6 +126,32 @@ private Q_SLOTS:
         }
     }
 
+    /// What fuzzing has met, in tests/fuzz/corpus.
+    void inputsOfTheFuzzer_data()
+    {
+        QTest::addColumn<QByteArray>("name");
+        QTest::newRow("gguf") << QByteArray("m.gguf");
+        QTest::newRow("onnx") << QByteArray("m.onnx");
+        QTest::newRow("safetensors") << QByteArray("m.safetensors");
+        QTest::newRow("shard_index") << QByteArray("m.safetensors.index.json");
+        QTest::newRow("tflite") << QByteArray("m.tflite");
+    }
+    void inputsOfTheFuzzer()
+    {
+        QFETCH(const QByteArray, name);
+        const auto folder =
+            std::filesystem::path(QUANTLOUPE_SOURCE_DIR) / "tests/fuzz/corpus" / QTest::currentDataTag();
+        int count = 0;
+        for (const auto& input : std::filesystem::directory_iterator(folder)) {
+            std::ifstream file(input.path(), std::ios::binary);
+            const std::string bytes(std::istreambuf_iterator<char>(file), {});
+            const auto problem = problemOf(bytes, name);
+            QVERIFY2(problem.isEmpty(), qPrintable(input.path().filename().c_str() + (": " + problem)));
+            ++count;
+        }
+        QVERIFY(count > 0);
+    }
+
     void largeNumbersAnywhere_data() { files(); }
     /// Wherever a number of eight, four or one bytes may lie.
     void largeNumbersAnywhere()
