@@ -125,9 +125,10 @@ std::string refusalOf(const Scheme& scheme, Algorithm algorithm, Calibration cal
     case Algorithm::Smooth:
     case Algorithm::AdaRound:
     case Algorithm::Imatrix:
-        return calibration == Calibration::Given
-            ? calibratedRefusal(scheme, algorithm)
-            : clause(algorithm, "needs calibration: what a layer's inputs are when the model runs on text");
+        return calibration == Calibration::Given ? calibratedRefusal(scheme, algorithm)
+                                                 : clause(algorithm,
+                                                     "needs calibration, a layer's inputs when the model runs on text: "
+                                                     "hqq, hadamard, cle and range mse need none");
     case Algorithm::Qat: return clause(algorithm, "trains the model: it is not built yet");
     case Algorithm::Hqq: return hqqRefusal(scheme);
     case Algorithm::Equalization:
