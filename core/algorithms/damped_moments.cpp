@@ -52,7 +52,7 @@ DampedMoments dampedMoments(const LayerInputs& inputs, double damping)
         sum += own(i);
     moments.scale = sum / static_cast<double>(columns);
     for (std::size_t i = 0; i < moments.values.size(); ++i)
-        moments.values[i] = static_cast<float>(inputs.secondMoments[i] / moments.scale);
+        moments.values[i] = kernels::withoutDust(inputs.secondMoments[i] / moments.scale);
     for (std::size_t i = 0; i < columns; ++i)
         moments.values[i * columns + i] = static_cast<float>(own(i) / moments.scale + damping);
     return moments;

@@ -11,6 +11,8 @@ namespace {
 
 using kernels::Side;
 
+constexpr std::size_t stripColumns = 32;
+
 /// One block of rows on its way through the columns.
 class GptqRows
 {
@@ -78,23 +80,41 @@ private:
         }
     }
 
+    /// Errors reach the columns of the same strip one by one, those of the block behind it strip by strip.
     void roundBlock(std::size_t first, std::size_t width)
     {
         std::copy_n(m_weights.begin() + static_cast<std::ptrdiff_t>(first * m_rows), width * m_rows, m_block.begin());
-        for (std::size_t i = 0; i < width; ++i) {
-            const std::size_t position = first + i;
-            const float* factor = m_factor.row(position) + first;
-            const auto column = columnOf(m_block, i), errors = columnOf(m_errors, i);
-            m_panel.round(
-                m_factor.order[position], column, std::span(m_codes).subspan(position * m_rows, m_rows), m_rounded);
-            for (std::size_t r = 0; r < m_rows; ++r) {
-                errors[r] = (column[r] - m_rounded[r]) / factor[i];
-                m_loss += static_cast<double>(errors[r]) * static_cast<double>(errors[r]);
+        for (std::size_t begin = 0; begin < width; begin += stripColumns) {
+            const std::size_t end = std::min(begin + stripColumns, width);
+            for (std::size_t i = begin; i < end; ++i) {
+                roundColumn(first, i);
+                kernels::subtractOuterProduct({m_factor.row(first + i) + first + i + 1, end - i - 1},
+                    columnOf(m_errors, i), blockColumns(i + 1, end));
             }
-            if (i + 1 < width)
-                kernels::subtractOuterProduct({factor + i + 1, width - i - 1}, errors,
-                    {m_block.data() + (i + 1) * m_rows, width - i - 1, m_rows, m_rows});
+            const kernels::Panel<const float> factor {
+                m_factor.row(first + begin) + first + end, end - begin, width - end, m_factor.columns};
+            kernels::addProduct(-1.0F, factor, Side::Transposed,
+                kernels::Panel<const float> {m_errors.data() + begin * m_rows, end - begin, m_rows, m_rows},
+                Side::Plain, 1.0F, blockColumns(end, width));
         }
+    }
+
+    void roundColumn(std::size_t first, std::size_t i)
+    {
+        const std::size_t position = first + i;
+        const float own = m_factor.row(position)[position];
+        const auto column = columnOf(m_block, i), errors = columnOf(m_errors, i);
+        m_panel.round(
+            m_factor.order[position], column, std::span(m_codes).subspan(position * m_rows, m_rows), m_rounded);
+        for (std::size_t r = 0; r < m_rows; ++r) {
+            errors[r] = (column[r] - m_rounded[r]) / own;
+            m_loss += static_cast<double>(errors[r]) * static_cast<double>(errors[r]);
+        }
+    }
+
+    kernels::Panel<float> blockColumns(std::size_t begin, std::size_t end)
+    {
+        return {m_block.data() + begin * m_rows, end - begin, m_rows, m_rows};
     }
 
     /// What the errors of a block mean for all columns behind it.

@@ -73,7 +73,7 @@ bool invert(const Square& lower, std::vector<float>& upper, const std::stop_toke
         for (std::size_t i = 0; i < height; ++i) {
             float* row = upper.data() + (height - 1 - i) * size + (size - first - 1);
             for (std::size_t j = 0; j < std::min(width, i + 1); ++j)
-                *(row - j) = static_cast<float>(inverse[i * width + j]);
+                *(row - j) = kernels::withoutDust(inverse[i * width + j]);
         }
     });
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/algorithms/row_panel.h"
 
+#include "core/kernels/integer_column.h"
+
 namespace quantloupe {
 
 RowPanel::RowPanel(const Quantizer& quantizer, std::size_t firstRow, std::size_t rowCount)
@@ -67,10 +69,18 @@ std::size_t RowPanel::unitOf(std::size_t column) const
 void RowPanel::round(
     std::size_t column, std::span<const float> weights, std::span<std::uint32_t> codes, std::span<float> rounded) const
 {
-    const GridMethods& format = *m_quantizer.format().grid;
+    const Scheme& scheme = m_quantizer.scheme();
     const auto grids = std::span(m_grids).subspan(unitOf(column) * m_rows, m_rows);
-    format.encode(m_quantizer.scheme(), {m_rows, 1, false}, weights, grids, codes);
-    format.decode(m_quantizer.scheme(), {m_rows, 1, false}, codes, grids, rounded);
+    if (isInteger(scheme.format)) {
+        const kernels::IntegerCodes integers {scheme.symmetry == Symmetry::Symmetric ? 1.0F : 0.0F,
+            static_cast<float>((1U << static_cast<unsigned>(codeBits(scheme.format))) - 1U),
+            scheme.symmetry == Symmetry::AsymmetricFloat};
+        kernels::integerRoundColumn(weights, grids, integers, codes, rounded);
+        return;
+    }
+    const GridMethods& format = *m_quantizer.format().grid;
+    format.encode(scheme, {m_rows, 1, false}, weights, grids, codes);
+    format.decode(scheme, {m_rows, 1, false}, codes, grids, rounded);
 }
 
 void RowPanel::decode(std::size_t column, std::span<const std::uint32_t> codes, std::span<float> rounded) const

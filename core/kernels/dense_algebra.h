@@ -22,6 +22,13 @@ struct Panel {
     operator Panel<const Number>() const { return {data, rows, columns, stride}; }
 };
 
+/// A number of a matrix whose diagonal is about 1, as float: 0 where it is too small to matter. Products with numbers
+/// below float's normal range take a hundred times as long.
+inline float withoutDust(double value)
+{
+    return value < 1e-20 && value > -1e-20 ? 0.0F : static_cast<float>(value);
+}
+
 enum class Side : bool { Plain, Transposed };
 
 /// c = keep·c + scale·op(a)·op(b). @pre the shapes fit
