@@ -3,13 +3,9 @@
 
 #include "core/algorithms/combinations.h"
 #include "core/analysis/measure.h"
+#include "core/base/compute_arena.h"
 #include "core/number_formats/quantizer.h"
 
-#include <tbb/global_control.h>
-#include <tbb/task_arena.h>
-
-#include <optional>
-#include <thread>
 #include <utility>
 
 namespace quantloupe {
@@ -63,12 +59,7 @@ Result<void> analyze(const Model& model, std::span<const WorkUnit> work, unsigne
     progress.totalBytes = totalBytes;
     progress.totalItems = static_cast<std::uint32_t>(work.size());
 
-    // An arena alone never gets more workers than the machine has; more are given where they are asked for.
-    std::optional<tbb::global_control> wider;
-    if (threads > std::max(1U, std::thread::hardware_concurrency()))
-        wider.emplace(tbb::global_control::max_allowed_parallelism, threads);
-    tbb::task_arena arena(threads == 0 ? tbb::task_arena::automatic : static_cast<int>(threads));
-
+    ComputeArena arena(threads);
     for (const auto& unit : work) {
         const auto& tensor = model.tensors[unit.tensor];
         auto measured = arena.execute(

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "core/model/decoder_settings.h"
 #include "core/model/tensor_role.h"
 #include "core/tensor/tensor_view.h"
 
@@ -44,6 +45,7 @@ struct Model {
     std::string format;          ///< "safetensors", "gguf"
     NamingWorld naming = NamingWorld::HuggingFace;
     ModelConfig config;
+    DecoderSettings settings;                                   ///< what a forward pass needs beyond `config`
     std::vector<std::pair<std::string, std::string>> metadata;  ///< in file order, values shortened for display
     std::vector<std::filesystem::path> files;
     std::vector<ModelTensor> tensors;   ///< in file order
