@@ -168,6 +168,9 @@ public:
             const auto inputs = normed().rowRange(tile.firstRow, tile.count);
             const auto out = runGated(m_run, *m_part.dense, *weights, m_states.firstToken + tile.firstRow, inputs);
             std::vector<float> share(tile.count);
+            if (m_part.sharedGate && m_run.observer)
+                m_run.observer(
+                    {.layer = *m_part.sharedGate, .firstToken = m_states.firstToken + tile.firstRow, .values = inputs});
             if (m_part.sharedGate)
                 project(inputs, gate, {share.data(), tile.count, 1, 1}, m_run.stop);
             for (std::size_t token = 0; token < tile.count; ++token)
