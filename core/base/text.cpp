@@ -30,15 +30,21 @@ std::size_t characterLength(std::string_view text)
 
 }  // namespace
 
-bool isValidUtf8(std::string_view text)
+std::size_t wellFormedLength(std::string_view text)
 {
+    const auto size = text.size();
     while (!text.empty()) {
         const auto length = characterLength(text);
         if (length == 0)
-            return false;
+            break;
         text.remove_prefix(length);
     }
-    return true;
+    return size - text.size();
+}
+
+bool isValidUtf8(std::string_view text)
+{
+    return wellFormedLength(text) == text.size();
 }
 
 std::string toValidUtf8(std::string_view text)

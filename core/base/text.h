@@ -7,6 +7,9 @@
 
 namespace quantloupe {
 
+/// Bytes before the first that is not well-formed UTF-8; all of them where none is.
+std::size_t wellFormedLength(std::string_view text);
+
 /// Well-formed UTF-8 (RFC 3629): no overlong forms, no surrogates, nothing above U+10FFFF.
 bool isValidUtf8(std::string_view text);
 

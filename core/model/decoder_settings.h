@@ -14,12 +14,12 @@ namespace quantloupe {
 /// How rotary positions reach beyond the context that was trained first: config.json's rope_scaling, GGUF's
 /// rope.scaling.*. Absent figures take the defaults of `type`.
 struct RotaryScaling {
-    std::string
-        type;  ///< as the file spells it: "linear", "dynamic", "yarn", "longrope", "llama3"; empty or "default": none
-    std::optional<double> factor, originalContext, attentionFactor, betaFast, betaSlow, lowFrequencyFactor,
-        highFrequencyFactor, mscale, mscaleAllDimensions;
-    std::vector<double> shortFactors, longFactors;  ///< of longrope, one per rotated pair
-    bool truncates = true;                          ///< yarn rounds the ends of its ramp to whole pairs
+    /// As the file spells it: "linear", "dynamic", "yarn", "longrope", "llama3"; empty or "default": none.
+    std::string type {};
+    std::optional<double> factor {}, originalContext {}, attentionFactor {}, betaFast {}, betaSlow {},
+        lowFrequencyFactor {}, highFrequencyFactor {}, mscale {}, mscaleAllDimensions {};
+    std::vector<double> shortFactors {}, longFactors {};  ///< of longrope, one per rotated pair
+    bool truncates = true;                                ///< yarn rounds the ends of its ramp to whole pairs
 
     bool operator==(const RotaryScaling&) const = default;
 };

@@ -10,6 +10,7 @@ set(file_formats model ${model})
 set(schemes tensor ${tensor})
 set(number_formats schemes kernels ${schemes})
 set(statistics kernels ${kernels})
+set(tokenizers file_formats ${file_formats} number_formats ${number_formats})
 set(inference number_formats model ${number_formats} ${model})
 set(algorithms number_formats statistics model ${number_formats} ${statistics} ${model})
 set(recipes schemes model ${schemes} ${model})
@@ -19,8 +20,8 @@ set(allocation recipes study ${study})
 set(projection recipes ${recipes})
 set(export_targets recipes ${recipes})
 set(report study projection allocation ${allocation} ${projection})
-set(rooms base kernels tensor model file_formats schemes number_formats statistics inference algorithms recipes study
-    analysis allocation projection export_targets report)
+set(rooms base kernels tensor model file_formats schemes number_formats statistics tokenizers inference algorithms recipes
+    study analysis allocation projection export_targets report)
 
 set(failures "")
 file(GLOB_RECURSE sources RELATIVE ${SOURCE_DIR} ${SOURCE_DIR}/core/*.h ${SOURCE_DIR}/core/*.cpp ${SOURCE_DIR}/widgets/*.h
