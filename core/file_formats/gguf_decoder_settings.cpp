@@ -46,9 +46,6 @@ DecoderSettings decoderSettingsOf(const GgufHeader& header, const std::string& a
     // There a factor of its own, multiplied with the one that follows from the scaling.
     if (rotary.type == "yarn" && rotary.attentionFactor && rotary.factor.value_or(0.0) > 1.0)
         rotary.attentionFactor = *rotary.attentionFactor * (0.1 * std::log(*rotary.factor) + 1.0);
-
-    if (const auto* first = header.find("tokenizer.ggml.bos_token_id"))
-        settings.firstToken = wholeNumber(*first);
     return settings;
 }
 

@@ -8,7 +8,7 @@
 #include "core/model/hold_readable.h"
 
 #include <algorithm>
-#include <atomic>
+#include <cmath>
 #include <utility>
 
 namespace quantloupe {
@@ -276,6 +276,12 @@ Result<Evaluation> evaluate(const Decoder& decoder, const WindowedText& text, co
             return tl::unexpected(done.error());
         first = end;
     }
+    const auto isFinite = [](const TokenScore& score) {
+        return std::isfinite(score.negativeLogBase) && std::isfinite(score.negativeLog);
+    };
+    if (!std::all_of(scores.begin(), scores.end(), isFinite))
+        return failure(
+            ErrorCode::Malformed, decoder.model->path.string(), "logits overflow: the model cannot be run in float32");
     Evaluation evaluation {.tokens = text.tokens.size(), .windows = text.windows.size(), .scored = scores.size()};
     evaluation.base = perplexityOf(scores, &TokenScore::negativeLogBase);
     if (quantized) {

@@ -119,14 +119,19 @@ Result<HiddenStates> embed(const Decoder& decoder, const WindowedText& text, std
 Result<std::vector<float>> normOutputs(
     const Decoder& decoder, const HiddenStates& states, std::span<const std::size_t> rows, std::stop_token stop)
 {
-    const auto norm = loadNorm(*decoder.model, decoder.outputNorm, std::move(stop));
+    const auto norm = loadNorm(*decoder.model, decoder.outputNorm, stop);
     if (!norm)
         return tl::unexpected(norm.error());
     std::vector<float> normed(rows.size() * states.hidden);
     const kernels::MutableMatrix out {normed.data(), rows.size(), states.hidden, states.hidden};
-    for (std::size_t i = 0; i < rows.size(); ++i)
-        normRows(states.matrix().rowRange(rows[i], 1), *norm, decoder.architecture.norm, decoder.normEpsilon,
-            out.rowRange(i, 1));
+    forEachPiece((rows.size() + tokensPerTile - 1) / tokensPerTile, stop, [&](std::size_t piece) {
+        const auto last = std::min(rows.size(), (piece + 1) * tokensPerTile);
+        for (auto i = piece * tokensPerTile; i < last; ++i)
+            normRows(states.matrix().rowRange(rows[i], 1), *norm, decoder.architecture.norm, decoder.normEpsilon,
+                out.rowRange(i, 1));
+    });
+    if (stop.stop_requested())
+        return stopped("output norm");
     return normed;
 }
 

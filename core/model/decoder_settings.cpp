@@ -123,7 +123,6 @@ DecoderSettings settingsOf(const Leaves& leaves)
     settings.queryScale = leaves.number({"query_pre_attn_scalar"});
     settings.attentionCap = leaves.number({"attn_logit_softcapping"});
     settings.outputCap = leaves.number({"final_logit_softcapping"});
-    settings.firstToken = leaves.whole({"bos_token_id"});
     settings.windowPattern = leaves.whole({"sliding_window_pattern"});
     if (leaves.flag({"use_sliding_window"}).value_or(false))
         settings.firstWindowedLayer = leaves.whole({"max_window_layers"});

@@ -30,7 +30,7 @@ struct DecoderSettings {
     std::string activation;  ///< "silu", "gelu_pytorch_tanh", …
     std::optional<double> normEpsilon, rotaryBase, localRotaryBase, rotaryShare, queryScale, attentionScale,
         attentionCap, outputCap;
-    std::optional<std::uint64_t> rotaryDimensions, firstToken, windowPattern, firstWindowedLayer, noRotaryInterval;
+    std::optional<std::uint64_t> rotaryDimensions, windowPattern, firstWindowedLayer, noRotaryInterval;
     std::optional<bool> normalizesExperts;  ///< weights of the chosen experts are divided by their sum
     RotaryScaling rotary {};
     std::vector<bool> windowedLayers;  ///< one per block: attends to a sliding window; empty: not said

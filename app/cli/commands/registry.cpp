@@ -8,6 +8,7 @@ namespace quantloupe::cli {
     ENTRY(inspect)                                                                                                     \
     ENTRY(stats)                                                                                                       \
     ENTRY(analyze)                                                                                                     \
+    ENTRY(evaluate)                                                                                                    \
     ENTRY(project)                                                                                                     \
     ENTRY(devices)                                                                                                     \
     ENTRY(export)                                                                                                      \

@@ -68,7 +68,7 @@ private Q_SLOTS:
 
     void settingsOfConfigFiles()
     {
-        const auto settings = parseDecoderSettings(R"({"model_type": "gemma3", "bos_token_id": 2,
+        const auto settings = parseDecoderSettings(R"({"model_type": "gemma3", 
             "text_config": {"rms_norm_eps": 1e-6, "query_pre_attn_scalar": 168, "sliding_window_pattern": 6,
                 "rope_theta": 1000000, "rope_local_base_freq": 1e4, "final_logit_softcapping": null,
                 "layer_types": ["sliding_attention", "full_attention"],
@@ -79,7 +79,6 @@ private Q_SLOTS:
         QCOMPARE(settings->queryScale, std::optional(168.0));
         QCOMPARE(settings->rotaryBase, std::optional(1e6));
         QCOMPARE(settings->localRotaryBase, std::optional(1e4));
-        QCOMPARE(settings->firstToken, std::optional<std::uint64_t>(2));
         QCOMPARE(settings->outputCap, std::nullopt);
         QVERIFY((settings->windowedLayers == std::vector<bool> {true, false}));
         QCOMPARE(QByteArray(settings->rotary.type.c_str()), QByteArray("linear"));
