@@ -23,13 +23,13 @@ struct EvaluateOptions {
 };
 
 /// One figure of the result: its key, its title, and its value.
-struct Figure {
+struct DivergenceFigure {
     const char* key;
     const char* title;
     double value;
 };
 
-std::vector<Figure> figuresOf(const Divergence& divergence)
+std::vector<DivergenceFigure> divergenceFigures(const Divergence& divergence)
 {
     return {{"kl_mean", "KL divergence, mean", divergence.mean},
         {"kl_median", "KL divergence, median", divergence.median}, {"kl_p90", "KL divergence, 90 %", divergence.p90},
@@ -76,7 +76,7 @@ struct Quantized {
     WeightHook weights;
 };
 
-Result<Quantized> quantize(const Session& session, const EvaluateOptions& options, const Model& model)
+Result<Quantized> quantizeBy(const Session& session, const EvaluateOptions& options, const Model& model)
 {
     const auto catalog = catalogOf(model);
     const auto recipe = chooseRecipe(session, options.recipe, catalog);
@@ -93,12 +93,13 @@ Result<Quantized> quantize(const Session& session, const EvaluateOptions& option
     return Quantized {std::move(plan), std::move(*weights)};
 }
 
-Json interval(const Perplexity& perplexity)
+Json intervalJson(const Perplexity& perplexity)
 {
     return Json::array({number(perplexity.low), number(perplexity.high)});
 }
 
-Findings findingsOf(const EvaluateOptions& options, const Evaluation& evaluation, const std::optional<Plan>& plan)
+Findings evaluationFindings(
+    const EvaluateOptions& options, const Evaluation& evaluation, const std::optional<Plan>& plan)
 {
     const auto& quantized = evaluation.quantized ? *evaluation.quantized : evaluation.base;
     Findings findings;
@@ -110,8 +111,8 @@ Findings findingsOf(const EvaluateOptions& options, const Evaluation& evaluation
         {"scored_tokens", evaluation.scored},
         {"perplexity", number(quantized.value)},
         {"perplexity_base", number(evaluation.base.value)},
-        {"perplexity_ci95", interval(quantized)},
-        {"perplexity_base_ci95", interval(evaluation.base)},
+        {"perplexity_ci95", intervalJson(quantized)},
+        {"perplexity_base_ci95", intervalJson(evaluation.base)},
     };
     findings.table = TextTable({"figure", "value", "low", "high"});
     findings.table.add({"perplexity, as stored", Cell(evaluation.base.value, 6), Cell(evaluation.base.low, 6),
@@ -119,7 +120,7 @@ Findings findingsOf(const EvaluateOptions& options, const Evaluation& evaluation
     if (evaluation.quantized)
         findings.table.add(
             {"perplexity, quantized", Cell(quantized.value, 6), Cell(quantized.low, 6), Cell(quantized.high, 6)});
-    for (const auto& figure : figuresOf(evaluation.divergence.value_or(Divergence()))) {
+    for (const auto& figure : divergenceFigures(evaluation.divergence.value_or(Divergence()))) {
         findings.json[figure.key] = evaluation.divergence ? number(figure.value) : Json(nullptr);
         if (evaluation.divergence)
             findings.table.add({figure.title, Cell(figure.value, 5), "", ""});
@@ -157,13 +158,13 @@ Result<void> evaluateText(const Session& session, const EvaluateOptions& options
     const auto model = openNamedModel(session, options.model);
     if (!model)
         return tl::unexpected(model.error());
-    const auto quantized = quantize(session, options, **model);
+    const auto quantized = quantizeBy(session, options, **model);
     if (!quantized)
         return tl::unexpected(quantized.error());
     const auto evaluation = evaluateModel(session, options, **model, quantized->weights);
     if (!evaluation)
         return tl::unexpected(namedByOption(evaluation.error(), options));
-    auto findings = findingsOf(options, *evaluation, quantized->plan);
+    auto findings = evaluationFindings(options, *evaluation, quantized->plan);
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
     findings.json["elapsed_s"] = elapsed.count();
     findings.json["threads"] = session.threads();
