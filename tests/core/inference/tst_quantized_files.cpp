@@ -80,8 +80,6 @@ private Q_SLOTS:
         QTest::addColumn<QByteArray>("original");
         QTest::addColumn<QByteArray>("quantized");
         QTest::addColumn<QByteArray>("row");
-        QTest::newRow("F16") << QByteArray("gguf/stories260K-f32.gguf") << QByteArray("gguf/stories260K-f16.gguf")
-                             << QByteArray("F16");
         QTest::newRow("BF16") << QByteArray("hf") << QByteArray("hf-sharded-bf16") << QByteArray("BF16");
         for (const auto* name : {"Q4_K_M", "Q2_K"})
             QTest::newRow(name) << QByteArray("gguf/stories260K-f32.gguf")
@@ -109,8 +107,7 @@ private Q_SLOTS:
         const auto& figures = *result->divergence;
         QVERIFY(near("base", result->base.value, truth.at("_base").at("numpy").at("ppl"), 1e-6));
         QVERIFY(near("perplexity", result->quantized->value, expected.at("ppl"), 1e-5));
-        // What float32 rounds differently is of the size of F16's divergence.
-        const double share = row == "F16" ? 0.05 : 1e-3;
+        constexpr double share = 1e-3;
         QVERIFY(near("mean", figures.mean, expected.at("kld"), share));
         QVERIFY(near("median", figures.median, expected.at("kld_median"), share));
         QVERIFY(near("99 %", figures.p99, expected.at("kld_99"), share));
@@ -128,9 +125,7 @@ private Q_SLOTS:
             QTest::newRow(file) << QByteArray("gguf/stories260K-") + file + ".gguf" << QByteArray(truth)
                                 << QByteArray(name);
         };
-        row("ff192-Q8_0", "truth_s260ff.json", "Q8_0");
         row("ff192-Q4_0", "truth_s260ff.json", "Q4_0");
-        row("ff192-Q5_1", "truth_s260ff.json", "Q5_1");
         row("pad256-Q4_K_M", "truth_s260pad.json", "Q4_K_M");
     }
 
