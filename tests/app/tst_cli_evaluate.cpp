@@ -6,6 +6,7 @@
 #include <QTest>
 
 #include <cmath>
+#include <csignal>
 
 using namespace quantloupe::tests;
 
@@ -102,6 +103,21 @@ private Q_SLOTS:
         const auto halves =
             runCli({"evaluate", m_model, "--text", m_text, "--context", "32", "--json", "--quiet"}).json();
         QVERIFY(sliding["perplexity"].toDouble() < halves["perplexity"].toDouble());
+    }
+
+    void stopsOnRequest()
+    {
+        const auto text = QString::fromStdString((corpus() / "text" / "tinystories_val_A.txt").string());
+        QProcess process;
+        process.start(QStringLiteral(QUANTLOUPE_CLI),
+            {"evaluate", m_model, "--text", text, "--scheme", "int4:g32", "--stride", "16", "--quiet"});
+        QVERIFY(process.waitForStarted());
+        QVERIFY(!process.waitForFinished(700));
+        ::kill(static_cast<pid_t>(process.processId()), SIGINT);
+        QVERIFY(process.waitForFinished(10'000));
+        QCOMPARE(process.exitStatus(), QProcess::NormalExit);
+        QCOMPARE(process.exitCode(), 130);
+        QVERIFY(process.readAllStandardOutput().isEmpty());
     }
 
     void tableForPeople()
