@@ -3,30 +3,36 @@
 
 #include "app/cli/session.h"
 
+#include <cerrno>
 #include <csignal>
 #include <ctime>
 
+#include <semaphore.h>
 #include <unistd.h>
 
 namespace quantloupe::cli {
 namespace {
 
-sigset_t watchedSignals()
+/// Counts signals. Posting is among the few things that a signal handler may do.
+sem_t g_signals;
+
+void noteSignal(int)
 {
-    sigset_t signals;
-    ::sigemptyset(&signals);
-    ::sigaddset(&signals, SIGINT);
-    ::sigaddset(&signals, SIGTERM);
-    return signals;
+    const int kept = errno;
+    ::sem_post(&g_signals);
+    errno = kept;
 }
 
 void watch(const std::stop_token& done, std::stop_source source)
 {
-    const auto signals = watchedSignals();
-    // Wakes up now and then to see whether the program is over; a signal handler could do nearly nothing safely.
-    const timespec moment {0, 100'000'000};
     while (!done.stop_requested()) {
-        if (::sigtimedwait(&signals, nullptr, &moment) < 0)
+        // Wakes up now and then to see whether the program is over.
+        timespec until {};
+        ::clock_gettime(CLOCK_REALTIME, &until);
+        constexpr long moment = 100'000'000, second = 1'000'000'000;
+        until.tv_sec += (until.tv_nsec + moment) / second;
+        until.tv_nsec = (until.tv_nsec + moment) % second;
+        if (::sem_timedwait(&g_signals, &until) != 0)
             continue;
         if (source.stop_requested())
             ::_exit(Interrupted);
@@ -38,8 +44,14 @@ void watch(const std::stop_token& done, std::stop_source source)
 
 Interruption::Interruption()
 {
-    const auto signals = watchedSignals();
-    ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+    ::sem_init(&g_signals, 0, 0);
+    // A handler, not a mask: libraries start threads before main(), and a signal goes to any thread that takes it.
+    struct sigaction action {
+    };
+    action.sa_handler = noteSignal;
+    action.sa_flags = SA_RESTART;
+    for (const int signal : {SIGINT, SIGTERM})
+        ::sigaction(signal, &action, nullptr);
     m_watcher = std::jthread([source = m_source](const std::stop_token& done) { watch(done, source); });
 }
 

@@ -7,7 +7,7 @@
 namespace quantloupe::cli {
 
 /// Turns Ctrl-C and SIGTERM into a stop request, so that what is finished gets kept. A second one ends the process at
-/// once. Create it before any other thread: it blocks both signals everywhere but in its own thread.
+/// once. One at a time.
 class Interruption
 {
 public:

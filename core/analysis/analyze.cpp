@@ -3,7 +3,7 @@
 
 #include "core/algorithms/combinations.h"
 #include "core/analysis/measure.h"
-#include "core/analysis/work_arena.h"
+#include "core/base/compute_arena.h"
 #include "core/number_formats/quantizer.h"
 
 #include <utility>
@@ -68,7 +68,7 @@ Result<void> analyze(const Model& model, std::span<const WorkUnit> work, unsigne
     progress.totalBytes = totalBytes;
     progress.totalItems = static_cast<std::uint32_t>(work.size());
 
-    WorkArena arena(threads);
+    ComputeArena arena(threads);
     for (const auto& unit : work) {
         const auto& tensor = model.tensors[unit.tensor];
         auto measured = arena.execute(

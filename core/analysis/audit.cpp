@@ -4,7 +4,7 @@
 #include "core/analysis/best_scheme.h"
 #include "core/analysis/channel_factors.h"
 #include "core/analysis/measure.h"
-#include "core/analysis/work_arena.h"
+#include "core/base/compute_arena.h"
 #include "core/base/not_a_number.h"
 #include "core/model/correspondence.h"
 #include "core/model/rotary_order.h"
@@ -324,7 +324,7 @@ Result<Audit> audit(const Model& original, const Model& quantized, const AuditOp
     for (const auto& pair : found.pairs)
         progress.totalBytes += bytesOfRows(original.tensors[pair.original], pair.rows);
     progress.totalItems = static_cast<std::uint32_t>(found.pairs.size());
-    WorkArena arena(options.threads);
+    ComputeArena arena(options.threads);
     Auditor auditor(original, quantized, options, std::move(stop), progress);
     for (const auto& pair : found.pairs) {
         auto audited = arena.execute([&] { return auditor.audit(pair); });

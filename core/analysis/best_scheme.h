@@ -3,7 +3,7 @@
 #pragma once
 
 #include "core/analysis/audit.h"
-#include "core/analysis/progress_share.h"
+#include "core/base/progress_share.h"
 
 #include <stop_token>
 #include <vector>

@@ -2,7 +2,7 @@
 // Channels that a quantizer multiplied before it rounded. For use inside this room.
 #pragma once
 
-#include "core/analysis/progress_share.h"
+#include "core/base/progress_share.h"
 #include "core/base/error.h"
 #include "core/model/model.h"
 

@@ -4,7 +4,8 @@
 
 #include "core/analysis/analyze.h"
 #include "core/analysis/prepared_scheme.h"
-#include "core/analysis/progress_share.h"
+#include "core/base/progress_share.h"
+#include "core/model/hold_readable.h"
 
 #include <cstdint>
 #include <span>
@@ -24,11 +25,6 @@ Result<std::vector<SchemeMeasurement>> measureErrors(const ModelTensor& tensor, 
 
 /// The measurement of a scheme before its pass: sizes and room for the rows' figures.
 SchemeMeasurement describeSizes(const Scheme& scheme, const MatrixShape& shape);
-
-/// Makes a tensor readable for as long as what is returned lives. Errors: Unsupported when its dtype cannot be decoded,
-/// Truncated when its file has become shorter since it was opened (reading a mapping beyond its file's end would end
-/// the program), those of holdBytes().
-Result<HeldBytes> holdReadable(const ModelTensor& tensor, std::stop_token stop);
 
 /// Some rows of a tensor.
 struct RowSample {

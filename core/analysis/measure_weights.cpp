@@ -28,17 +28,6 @@ double choosePivot(const ModelTensor& tensor)
 
 }  // namespace
 
-Result<HeldBytes> holdReadable(const ModelTensor& tensor, std::stop_token stop)
-{
-    if (!tensor.view.decodable())
-        return failure(ErrorCode::Unsupported, tensor.name,
-            "weights of type " + std::string(nameOf(tensor.view.dtype)) + " cannot be decoded yet");
-    if (tensor.view.owner && tensor.view.owner->hasShrunk())
-        return failure(ErrorCode::Truncated, tensor.view.owner->path().string(),
-            "became shorter after it was opened: the weights of " + tensor.name + " may be gone");
-    return holdBytes(tensor.view, std::move(stop));
-}
-
 RowSample sampleRows(const ModelTensor& tensor, std::size_t count)
 {
     const auto shape = matrixShape(tensor.view);

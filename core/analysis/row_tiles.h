@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
-#include "core/analysis/progress_share.h"
+#include "core/base/progress_share.h"
 #include "core/base/error.h"
 #include "core/model/model.h"
 

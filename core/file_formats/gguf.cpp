@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // GGUF: one file, or the shards of a split one. Source: interop notes, section 3.
 #include "core/base/text.h"
+#include "core/file_formats/gguf_decoder_settings.h"
 #include "core/file_formats/gguf_header.h"
 #include "core/file_formats/model_assembly.h"
 #include "core/model/model_config.h"
@@ -202,6 +203,7 @@ Result<Model> makeModel(std::vector<Shard> shards)
     const auto* synthetic = first.find("quantloupe.synthetic");
     model.synthetic = synthetic && displayed(*synthetic) == "true";
     model.config = configOf(first, model.warnings);
+    model.settings = decoderSettingsOf(first, model.config.architecture);
     for (auto& shard : shards)
         addTensors(model, shard);
     const auto has = [&](TensorRole role) {

@@ -208,6 +208,16 @@ std::optional<std::uint64_t> wholeNumber(const GgufValue& value)
     return wholeNumber(value.type, value.bytes);
 }
 
+std::optional<double> realNumber(const GgufValue& value)
+{
+    if (value.type == GgufType::F32)
+        return double {numberAt<float>(value.bytes)};
+    if (value.type == GgufType::F64)
+        return numberAt<double>(value.bytes);
+    const auto whole = wholeNumber(value);
+    return whole ? std::optional(static_cast<double>(*whole)) : std::nullopt;
+}
+
 std::optional<std::uint64_t> largestNumber(const GgufValue& value)
 {
     if (value.type != GgufType::Array)

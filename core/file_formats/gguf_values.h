@@ -30,6 +30,9 @@ Result<GgufValue> readGgufValue(ByteCursor& cursor, const std::string& where, st
 /// The value as a whole number, whatever integer type the writer chose; nullopt for others and for negative ones.
 std::optional<std::uint64_t> wholeNumber(const GgufValue& value);
 
+/// The value as a number, whatever numeric type the writer chose; nullopt for others.
+std::optional<double> realNumber(const GgufValue& value);
+
 /// The largest whole number of an array, or the number itself: figures that may differ between blocks.
 std::optional<std::uint64_t> largestNumber(const GgufValue& value);
 

@@ -169,10 +169,13 @@ void applyConfigBeside(Model& model, const std::filesystem::path& folder)
             "There is no config.json beside the weights: the figures of the architecture are unknown.");
     } else {
         auto file = MappedFile::open(path);
-        auto parsed = file
-            ? parseModelConfig(
-                {reinterpret_cast<const char*>((*file)->bytes().data()), (*file)->bytes().size()}, path.string())
-            : Result<ConfigFile>(tl::unexpected(file.error()));
+        auto parsed = Result<ConfigFile>(tl::unexpected(file ? Error {} : file.error()));
+        if (file) {
+            const std::string_view text(
+                reinterpret_cast<const char*>((*file)->bytes().data()), (*file)->bytes().size());
+            parsed = parseModelConfig(text, path.string());
+            model.settings = parseDecoderSettings(text, path.string()).value_or(DecoderSettings());
+        }
         if (parsed)
             config = std::move(*parsed);
         else

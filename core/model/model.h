@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/model/column_importance.h"
+#include "core/model/decoder_settings.h"
 #include "core/model/tensor_role.h"
 #include "core/tensor/tensor_view.h"
 
@@ -53,6 +54,7 @@ struct Model {
     std::string format;          ///< "safetensors", "gguf"
     NamingWorld naming = NamingWorld::HuggingFace;
     ModelConfig config;
+    DecoderSettings settings;                                   ///< what a forward pass needs beyond `config`
     std::vector<std::pair<std::string, std::string>> metadata;  ///< in file order, values shortened for display
     std::vector<std::filesystem::path> files;
     std::vector<ModelTensor> tensors;   ///< in file order

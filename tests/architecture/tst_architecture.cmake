@@ -12,16 +12,17 @@ set(schemes tensor ${tensor})
 set(number_formats schemes kernels ${schemes})
 set(statistics kernels ${kernels})
 set(tokenizers file_formats ${file_formats} number_formats ${number_formats})
+set(inference number_formats model ${number_formats} ${model})
 set(algorithms number_formats statistics model calibration ${number_formats} ${statistics} ${calibration})
 set(recipes schemes model ${schemes} ${model})
 set(study statistics recipes ${statistics} ${recipes})
-set(analysis study algorithms ${study} ${algorithms})
+set(analysis study algorithms inference ${study} ${algorithms})
 set(allocation recipes study ${study})
 set(projection recipes ${recipes})
 set(export_targets recipes ${recipes})
 set(report study projection allocation ${allocation} ${projection})
-set(rooms base kernels tensor model file_formats calibration schemes number_formats statistics tokenizers algorithms
-        recipes study analysis allocation projection export_targets report)
+set(rooms base kernels tensor model file_formats calibration schemes number_formats statistics tokenizers inference
+    algorithms recipes study analysis allocation projection export_targets report)
 
 set(failures "")
 file(GLOB_RECURSE sources RELATIVE ${SOURCE_DIR} ${SOURCE_DIR}/core/*.h ${SOURCE_DIR}/core/*.cpp ${SOURCE_DIR}/widgets/*.h

@@ -2,6 +2,7 @@
 // How models and studies are opened, kept and closed.
 #include "core/base/resources.h"
 #include "core/file_formats/file_format.h"
+#include "core/study/study_file.h"
 #include "widgets/workbench/workbench_state.h"
 
 #include <QCoreApplication>
@@ -91,10 +92,9 @@ void Workbench::openModel(const QString& path)
 {
     const auto absolute = QFileInfo(path).absoluteFilePath();
     const auto name = displayName(absolute);
-    auto open = [store = m_state->store, file = toPath(absolute), isStudy = absolute.endsWith(QLatin1String(".h5"))](
-                    std::stop_token, Progress&) -> Result<Opened> {
+    auto open = [store = m_state->store, file = toPath(absolute)](std::stop_token, Progress&) -> Result<Opened> {
         Opened opened;
-        if (isStudy) {
+        if (quantloupe::isStudyFile(file)) {
             auto study = quantloupe::Study::read(file);
             if (!study)
                 return tl::unexpected(study.error());

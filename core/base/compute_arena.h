@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Where parallel work of this room runs. For use inside this room.
 #pragma once
 
 #include <tbb/global_control.h>
@@ -8,14 +7,15 @@
 #include <algorithm>
 #include <optional>
 #include <thread>
+#include <utility>
 
 namespace quantloupe {
 
-/// An arena of so many threads; 0: all the process may use.
-class WorkArena
+/// Threads for one job: those asked for, whatever the machine has; 0 for all the process may use.
+class ComputeArena
 {
 public:
-    explicit WorkArena(unsigned threads)
+    explicit ComputeArena(unsigned threads)
         : m_arena(threads == 0 ? tbb::task_arena::automatic : static_cast<int>(threads))
     {
         // An arena alone never gets more workers than the machine has; more are given where they are asked for.
@@ -24,13 +24,13 @@ public:
     }
 
     template<class Work>
-    auto execute(const Work& work)
+    auto execute(Work&& work)
     {
-        return m_arena.execute(work);
+        return m_arena.execute(std::forward<Work>(work));
     }
 
 private:
-    std::optional<tbb::global_control> m_wider {};
+    std::optional<tbb::global_control> m_wider;
     tbb::task_arena m_arena;
 };
 

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/kernels/matrix_product.h"
+
+#include <cstddef>
+#include <cstdint>
+
+namespace quantloupe {
+
+/// One head of one sequence: row i of each matrix is position i. Key and value heads may be shared by query heads.
+struct AttentionHead {
+    kernels::ConstMatrix queries, keys, values;
+    kernels::MutableMatrix result;
+    float scale = 1.0F;
+    float cap = 0.0F;          ///< soft cap of the scores; 0: none
+    std::uint64_t window = 0;  ///< a query sees itself and window − 1 keys before it; 0: all before it
+};
+
+/// Queries that are worked on together: their scores take queriesPerTile × keys floats.
+constexpr std::size_t queriesPerTile = 64;
+
+/// softmax(cap(scale · q · kᵀ) + causal mask) · v for queries [firstQuery, firstQuery + count).
+void attend(const AttentionHead& head, std::size_t firstQuery, std::size_t count);
+
+}  // namespace quantloupe

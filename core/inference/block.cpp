@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/inference/block.h"
+
+#include "core/inference/attention.h"
+#include "core/inference/operations.h"
+#include "core/inference/pieces.h"
+
+#include <algorithm>
+#include <atomic>
+#include <utility>
+
+namespace quantloupe {
+namespace {
+
+constexpr std::size_t kPieceProducts = std::size_t {1} << 27U;
+constexpr std::size_t kLeastOutputs = 64;
+/// Queries, keys and values of sequences that are worked on together, in floats: a quarter of a gigabyte.
+constexpr std::size_t kBufferFloats = std::size_t {1} << 26U;
+
+void observeInputs(
+    const BlockRun& run, std::span<const LinearLayer> layers, std::size_t token, kernels::ConstMatrix inputs)
+{
+    if (run.observer)
+        for (const auto& layer : layers)
+            run.observer({.layer = layer, .firstToken = token, .values = inputs});
+}
+
+struct AttentionWeights {
+    LoadedNorm norm, queryNorm, keyNorm, outputNorm;
+    LoadedLayers queryKeyValue, output;
+};
+
+template<class Loaded>
+bool take(Result<Loaded> loaded, Loaded& into, Result<void>& state)
+{
+    if (loaded)
+        into = std::move(*loaded);
+    else
+        state = tl::unexpected(loaded.error());
+    return state.has_value();
+}
+
+Result<AttentionWeights> loadAttention(const BlockRun& run, const AttentionPart& part)
+{
+    const auto& model = *run.decoder.model;
+    AttentionWeights weights;
+    Result<void> state;
+    const auto optionalNorm = [&](const std::optional<NormLayer>& norm, LoadedNorm& into) {
+        return !norm || take(loadNorm(model, *norm, run.stop), into, state);
+    };
+    const bool all = take(loadNorm(model, part.norm, run.stop), weights.norm, state)
+        && take(loadLayers(model, part.queryKeyValue, run.replacers, run.stop), weights.queryKeyValue, state)
+        && take(loadLayers(model, std::span(&part.output, 1), run.replacers, run.stop), weights.output, state)
+        && optionalNorm(part.queryNorm, weights.queryNorm) && optionalNorm(part.keyNorm, weights.keyNorm)
+        && optionalNorm(part.outputNorm, weights.outputNorm);
+    if (!all)
+        return tl::unexpected(state.error());
+    return weights;
+}
+
+/// Some sequences on their way through the attention of a block.
+class AttentionPass
+{
+public:
+    AttentionPass(const BlockRun& run, const AttentionPart& part, const AttentionWeights& weights, HiddenStates& states,
+        std::size_t firstSequence, std::size_t lastSequence)
+        : m_run(run)
+        , m_part(part)
+        , m_weights(weights)
+        , m_states(states)
+        , m_first(firstSequence)
+        , m_last(lastSequence)
+        , m_tiles(tilesOf(states, firstSequence, lastSequence))
+        , m_firstRow(m_tiles.front().firstRow)
+    {
+        const auto rows = m_tiles.back().firstRow + m_tiles.back().count - m_firstRow;
+        m_joined.resize(rows * weights.queryKeyValue.outputs);
+        m_attended.resize(rows * run.decoder.queryColumns());
+    }
+
+    std::size_t tiles() const { return m_tiles.size(); }
+
+    void prepareQueries(const TokenTile& tile)
+    {
+        const auto& decoder = m_run.decoder;
+        std::vector<float> normed(tile.count * decoder.hidden);
+        const kernels::MutableMatrix inputs {normed.data(), tile.count, decoder.hidden, decoder.hidden};
+        normRows(m_states.matrix().rowRange(tile.firstRow, tile.count), m_weights.norm, decoder.architecture.norm,
+            decoder.normEpsilon, inputs);
+        observeInputs(m_run, m_part.queryKeyValue, m_states.firstToken + tile.firstRow, inputs);
+        const auto rows = joined().rowRange(tile.firstRow - m_firstRow, tile.count);
+        project(inputs, m_weights.queryKeyValue, rows, m_run.stop);
+
+        const auto queries = rows.columnRange(0, decoder.queryColumns());
+        const auto keys = rows.columnRange(decoder.queryColumns(), decoder.keyColumns());
+        const auto normIfThere = [&](kernels::MutableMatrix heads, const LoadedNorm& norm) {
+            if (!norm.weight.empty())
+                normHeads(heads, decoder.headDimension, norm, decoder.architecture.norm, decoder.normEpsilon);
+        };
+        normIfThere(queries, m_weights.queryNorm);
+        normIfThere(keys, m_weights.keyNorm);
+        if (!m_part.rotates)
+            return;
+        const auto& table = m_run.tables.of(m_part.local, m_states.sequences[tile.sequence].length);
+        for (const auto& heads : {queries, keys})
+            rotateHeads(heads, decoder.headDimension, table, tile.firstPosition, decoder.architecture.positions);
+    }
+
+    /// Every head of every tile of queries.
+    void attendAll()
+    {
+        struct Piece {
+            std::size_t sequence, head, firstQuery;
+        };
+        std::vector<Piece> pieces;
+        for (auto sequence = m_first; sequence < m_last; ++sequence)
+            for (std::size_t head = 0; head < m_run.decoder.heads; ++head)
+                for (std::size_t query = 0; query < m_states.sequences[sequence].length; query += queriesPerTile)
+                    pieces.push_back({sequence, head, query});
+        forEachPiece(pieces.size(), m_run.stop, [&](std::size_t i) {
+            const auto& [sequence, head, query] = pieces[i];
+            const auto length = m_states.sequences[sequence].length;
+            attend(headOf(sequence, head), query, std::min(queriesPerTile, length - query));
+        });
+    }
+
+    void addOutputs(const TokenTile& tile)
+    {
+        const auto& decoder = m_run.decoder;
+        const auto inputs = attended().rowRange(tile.firstRow - m_firstRow, tile.count);
+        observeInputs(m_run, std::span(&m_part.output, 1), m_states.firstToken + tile.firstRow, inputs);
+        std::vector<float> out(tile.count * decoder.hidden);
+        const kernels::MutableMatrix outputs {out.data(), tile.count, decoder.hidden, decoder.hidden};
+        project(inputs, m_weights.output, outputs, m_run.stop);
+        if (m_part.outputNorm)
+            normRows(outputs, m_weights.outputNorm, decoder.architecture.norm, decoder.normEpsilon, outputs);
+        addRows(outputs, m_states.matrix().rowRange(tile.firstRow, tile.count));
+    }
+
+    const std::vector<TokenTile>& tokenTiles() const { return m_tiles; }
+
+private:
+    kernels::MutableMatrix joined()
+    {
+        const auto columns = m_weights.queryKeyValue.outputs;
+        return {m_joined.data(), m_joined.size() / columns, columns, columns};
+    }
+    kernels::MutableMatrix attended()
+    {
+        const auto columns = m_run.decoder.queryColumns();
+        return {m_attended.data(), m_attended.size() / columns, columns, columns};
+    }
+
+    AttentionHead headOf(std::size_t sequence, std::size_t head)
+    {
+        const auto& decoder = m_run.decoder;
+        const auto& [firstRow, length] = m_states.sequences[sequence];
+        const auto size = decoder.headDimension;
+        const auto shared = head / (decoder.heads / decoder.keyValueHeads);
+        const auto rows = joined().rowRange(firstRow - m_firstRow, length);
+        const auto keys = decoder.queryColumns();
+        return {.queries = rows.columnRange(head * size, size),
+            .keys = rows.columnRange(keys + shared * size, size),
+            .values = rows.columnRange(keys + decoder.keyColumns() + shared * size, size),
+            .result = attended().rowRange(firstRow - m_firstRow, length).columnRange(head * size, size),
+            .scale = decoder.attentionScale,
+            .cap = decoder.attentionCap,
+            .window = m_part.window};
+    }
+
+    const BlockRun& m_run;
+    const AttentionPart& m_part;
+    const AttentionWeights& m_weights;
+    HiddenStates& m_states;
+    std::size_t m_first, m_last;
+    std::vector<TokenTile> m_tiles;
+    std::size_t m_firstRow;
+    std::vector<float> m_joined, m_attended;
+};
+
+bool dependsOnLength(const Rotary& rotary)
+{
+    return rotary.dynamic || !rotary.longFrequencies.empty();
+}
+
+}  // namespace
+
+RotaryTables::RotaryTables(const Decoder& decoder, const std::vector<Sequence>& sequences)
+{
+    if (decoder.architecture.positions == PositionKind::Learned)
+        return;
+    std::size_t longest = 0;
+    for (const auto& sequence : sequences)
+        longest = std::max(longest, sequence.length);
+    for (const bool local : {false, true}) {
+        const auto& rotary = local ? decoder.localRotary : decoder.rotary;
+        auto& tables = m_tables[local ? 1 : 0];
+        tables.emplace(longest, rotaryTable(rotary, longest));
+        if (dependsOnLength(rotary))
+            for (const auto& sequence : sequences)
+                if (!tables.contains(sequence.length))
+                    tables.emplace(sequence.length, rotaryTable(rotary, sequence.length));
+    }
+}
+
+const RotaryTable& RotaryTables::of(bool local, std::size_t length) const
+{
+    return m_tables[local ? 1 : 0].lower_bound(length)->second;
+}
+
+std::vector<TokenTile> tilesOf(const HiddenStates& states, std::size_t first, std::size_t last)
+{
+    std::vector<TokenTile> tiles;
+    for (auto i = first; i < last; ++i)
+        for (std::size_t position = 0; position < states.sequences[i].length; position += tokensPerTile)
+            tiles.push_back({.sequence = i,
+                .firstPosition = position,
+                .count = std::min(tokensPerTile, states.sequences[i].length - position),
+                .firstRow = states.sequences[i].firstRow + position});
+    return tiles;
+}
+
+void project(
+    kernels::ConstMatrix inputs, const LoadedLayers& layers, kernels::MutableMatrix result, const std::stop_token& stop)
+{
+    const auto fitting = kPieceProducts / std::max<std::size_t>(1, inputs.rows * layers.inputs);
+    const auto step = std::max(kLeastOutputs, fitting / kLeastOutputs * kLeastOutputs);
+    forEachPiece((layers.outputs + step - 1) / step, stop, [&](std::size_t piece) {
+        const auto first = piece * step;
+        const auto count = std::min(step, layers.outputs - first);
+        kernels::multiplyByTransposed(inputs, layers.matrix().rowRange(first, count), result.columnRange(first, count));
+    });
+    addBias(layers.bias, result);
+}
+
+Result<void> runAttention(
+    const BlockRun& run, const AttentionPart& part, HiddenStates& states, const ProgressShare& progress)
+{
+    const auto weights = loadAttention(run, part);
+    if (!weights)
+        return tl::unexpected(weights.error());
+    const auto rowFloats = weights->queryKeyValue.outputs + run.decoder.queryColumns();
+    const auto total = 2 * tilesOf(states).size();
+    std::size_t done = 0;
+    for (std::size_t first = 0; first < states.sequences.size();) {
+        auto last = first;
+        std::size_t rows = 0;
+        do
+            rows += states.sequences[last++].length;
+        while (last < states.sequences.size() && (rows + states.sequences[last].length) * rowFloats <= kBufferFloats);
+        AttentionPass pass(run, part, *weights, states, first, last);
+        const auto& tiles = pass.tokenTiles();
+        forEachPiece(tiles.size(), run.stop, [&](std::size_t i) {
+            pass.prepareQueries(tiles[i]);
+            progress.advance(done + i, done + i + 1, total);
+        });
+        done += tiles.size();
+        if (!run.stop.stop_requested())
+            pass.attendAll();
+        forEachPiece(tiles.size(), run.stop, [&](std::size_t i) {
+            pass.addOutputs(tiles[i]);
+            progress.advance(done + i, done + i + 1, total);
+        });
+        done += tiles.size();
+        if (run.stop.stop_requested())
+            return stopped("attention");
+        first = last;
+    }
+    return {};
+}
+
+Result<void> runBlock(const BlockRun& run, std::size_t block, HiddenStates& states, const ProgressShare& progress)
+{
+    const auto& parts = run.decoder.blocks[block];
+    const auto [first, second] = progress.split(1.0 / 3.0);
+    if (auto done = runAttention(run, parts.attention, states, first); !done)
+        return done;
+    if (auto done = runFeedForward(run, parts.feedForward, states, second); !done)
+        return done;
+    std::atomic<bool> finite = true;
+    const auto tiles = tilesOf(states);
+    forEachPiece(tiles.size(), run.stop, [&](std::size_t i) {
+        const auto rows =
+            std::span(states.values).subspan(tiles[i].firstRow * states.hidden, tiles[i].count * states.hidden);
+        if (!allFinite(rows))
+            finite = false;
+    });
+    if (!finite)
+        return failure(ErrorCode::Malformed, run.decoder.model->path.string(),
+            "activations overflow in block " + std::to_string(block) + ": the model cannot be run in float32");
+    return {};
+}
+
+}  // namespace quantloupe

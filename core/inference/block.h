@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/base/progress_share.h"
+#include "core/inference/hidden_states.h"
+#include "core/inference/weights.h"
+
+#include <map>
+#include <stop_token>
+
+namespace quantloupe {
+
+/// Rotary tables of all lengths that some sequences have.
+class RotaryTables
+{
+public:
+    RotaryTables(const Decoder& decoder, const std::vector<Sequence>& sequences);
+
+    const RotaryTable& of(bool local, std::size_t length) const;
+
+private:
+    std::map<std::size_t, RotaryTable> m_tables[2];
+};
+
+/// What every block of a run is given.
+struct BlockRun {
+    const Decoder& decoder;
+    const RotaryTables& tables;
+    const Replacers& replacers;
+    const LayerObserver& observer;
+    std::stop_token stop;
+};
+
+/// Takes the sequences through one block, in place: attention, then feed-forward. In memory at a time are the float32
+/// weights of either part, of a mixture those of one expert, and the queries, keys and values of some sequences.
+/// Runs in the caller's task arena; the bits do not depend on the number of threads nor on which sequences run
+/// together. Errors: Cancelled, Malformed (activations that overflow), those of loadLayers().
+Result<void> runAttention(
+    const BlockRun& run, const AttentionPart& part, HiddenStates& states, const ProgressShare& progress);
+Result<void> runFeedForward(
+    const BlockRun& run, const FeedForwardPart& part, HiddenStates& states, const ProgressShare& progress);
+Result<void> runBlock(const BlockRun& run, std::size_t block, HiddenStates& states, const ProgressShare& progress);
+
+/// result = inputs · weightsᵀ + bias, in pieces of outputs that take a few milliseconds each.
+void project(kernels::ConstMatrix inputs, const LoadedLayers& layers, kernels::MutableMatrix result,
+    const std::stop_token& stop);
+
+/// Bytes of the float32 weights that are in memory at a time, at most.
+std::uint64_t workingBytes(const Decoder& decoder);
+
+}  // namespace quantloupe

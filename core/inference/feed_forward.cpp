@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/inference/block.h"
+#include "core/inference/operations.h"
+#include "core/inference/pieces.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+namespace quantloupe {
+namespace {
+
+struct LoadedGated {
+    LoadedLayers gateUp, down;
+};
+
+Result<LoadedGated> loadGated(const BlockRun& run, const GatedLayers& layers)
+{
+    auto gateUp = loadLayers(*run.decoder.model, layers.gateUp, run.replacers, run.stop);
+    if (!gateUp)
+        return tl::unexpected(gateUp.error());
+    auto down = loadLayers(*run.decoder.model, std::span(&layers.down, 1), run.replacers, run.stop);
+    if (!down)
+        return tl::unexpected(down.error());
+    return LoadedGated {std::move(*gateUp), std::move(*down)};
+}
+
+/// down(activation(gate) · up) of some tokens.
+std::vector<float> runGated(const BlockRun& run, const GatedLayers& layers, const LoadedGated& weights,
+    std::size_t firstToken, kernels::ConstMatrix inputs)
+{
+    const auto observe = [&](const LinearLayer& layer, kernels::ConstMatrix values) {
+        if (run.observer)
+            run.observer({.layer = layer, .firstToken = firstToken, .values = values});
+    };
+    for (const auto& layer : layers.gateUp)
+        observe(layer, inputs);
+    const auto wide = weights.gateUp.outputs;
+    const auto inner = weights.down.inputs;
+    std::vector<float> between(inputs.rows * wide);
+    const kernels::MutableMatrix gateUp {between.data(), inputs.rows, wide, wide};
+    project(inputs, weights.gateUp, gateUp, run.stop);
+    const kernels::MutableMatrix activated {between.data(), inputs.rows, inner, inner};
+    activateRows(gateUp, run.decoder.gated, run.decoder.activation, activated);
+    observe(layers.down, activated);
+    std::vector<float> out(inputs.rows * weights.down.outputs);
+    project(activated, weights.down, {out.data(), inputs.rows, weights.down.outputs, weights.down.outputs}, run.stop);
+    return out;
+}
+
+Result<void> runDense(const BlockRun& run, const FeedForwardPart& part, const LoadedNorm& norm,
+    const LoadedNorm& outputNorm, HiddenStates& states, const ProgressShare& progress)
+{
+    const auto weights = loadGated(run, *part.dense);
+    if (!weights)
+        return tl::unexpected(weights.error());
+    const auto& decoder = run.decoder;
+    const auto tiles = tilesOf(states);
+    forEachPiece(tiles.size(), run.stop, [&](std::size_t i) {
+        const auto& tile = tiles[i];
+        const auto x = states.matrix().rowRange(tile.firstRow, tile.count);
+        std::vector<float> normed(tile.count * decoder.hidden);
+        const kernels::MutableMatrix inputs {normed.data(), tile.count, decoder.hidden, decoder.hidden};
+        normRows(x, norm, decoder.architecture.norm, decoder.normEpsilon, inputs);
+        auto out = runGated(run, *part.dense, *weights, states.firstToken + tile.firstRow, inputs);
+        const kernels::MutableMatrix outputs {out.data(), tile.count, decoder.hidden, decoder.hidden};
+        if (part.outputNorm)
+            normRows(outputs, outputNorm, decoder.architecture.norm, decoder.normEpsilon, outputs);
+        addRows(outputs, x);
+        progress.advance(i, i + 1, tiles.size());
+    });
+    return run.stop.stop_requested() ? Result<void>(stopped("feed-forward")) : Result<void>();
+}
+
+/// Which experts a token goes to, and how much each counts.
+struct Route {
+    std::size_t expert = 0;
+    float weight = 0.0F;
+};
+
+/// The `count` likeliest experts of one token; of equal ones the first.
+void chooseExperts(std::span<float> scores, std::size_t count, bool normalizes, Route* routes)
+{
+    softmax(scores);
+    std::vector<std::size_t> order(scores.size());
+    std::iota(order.begin(), order.end(), std::size_t {0});
+    std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(count), order.end(),
+        [&](std::size_t a, std::size_t b) { return scores[a] > scores[b] || (scores[a] == scores[b] && a < b); });
+    float sum = 0.0F;
+    for (std::size_t i = 0; i < count; ++i) {
+        routes[i] = {order[i], scores[order[i]]};
+        sum += routes[i].weight;
+    }
+    if (normalizes)
+        for (std::size_t i = 0; i < count; ++i)
+            routes[i].weight /= sum;
+}
+
+/// All tokens of a batch on their way through a mixture of experts.
+class MixturePass
+{
+public:
+    MixturePass(const BlockRun& run, const FeedForwardPart& part, HiddenStates& states)
+        : m_run(run)
+        , m_part(part)
+        , m_states(states)
+        , m_tiles(tilesOf(states))
+        , m_normed(states.values.size())
+        , m_routes(states.rows() * run.decoder.expertsPerToken)
+    {
+    }
+
+    Result<void> route(const LoadedNorm& norm)
+    {
+        const auto& decoder = m_run.decoder;
+        const auto router = loadLayers(*decoder.model, std::span(&*m_part.router, 1), m_run.replacers, m_run.stop);
+        if (!router)
+            return tl::unexpected(router.error());
+        forEachPiece(m_tiles.size(), m_run.stop, [&](std::size_t i) {
+            const auto& tile = m_tiles[i];
+            const auto inputs = normed().rowRange(tile.firstRow, tile.count);
+            normRows(m_states.matrix().rowRange(tile.firstRow, tile.count), norm, decoder.architecture.norm,
+                decoder.normEpsilon, inputs);
+            if (m_run.observer)
+                m_run.observer(
+                    {.layer = *m_part.router, .firstToken = m_states.firstToken + tile.firstRow, .values = inputs});
+            std::vector<float> scores(tile.count * router->outputs);
+            project(inputs, *router, {scores.data(), tile.count, router->outputs, router->outputs}, m_run.stop);
+            for (std::size_t token = 0; token < tile.count; ++token)
+                chooseExperts(std::span(scores).subspan(token * router->outputs, router->outputs),
+                    decoder.expertsPerToken, decoder.normalizesExperts, routesOf(tile.firstRow + token));
+        });
+        return m_run.stop.stop_requested() ? Result<void>(stopped("router")) : Result<void>();
+    }
+
+    Result<void> runExpert(std::size_t expert, const ProgressShare& progress)
+    {
+        const auto isHere = [&](const Route& route) { return route.expert == expert; };
+        if (std::none_of(m_routes.begin(), m_routes.end(), isHere)) {
+            progress.finish();
+            return {};
+        }
+        const auto weights = loadGated(m_run, m_part.experts[expert]);
+        if (!weights)
+            return tl::unexpected(weights.error());
+        forEachPiece(m_tiles.size(), m_run.stop, [&](std::size_t i) {
+            runTile(m_tiles[i], expert, *weights);
+            progress.advance(i, i + 1, m_tiles.size());
+        });
+        return m_run.stop.stop_requested() ? Result<void>(stopped("expert")) : Result<void>();
+    }
+
+    Result<void> runShared(const ProgressShare& progress)
+    {
+        const auto weights = loadGated(m_run, *m_part.dense);
+        if (!weights)
+            return tl::unexpected(weights.error());
+        LoadedLayers gate;
+        if (m_part.sharedGate) {
+            auto loaded =
+                loadLayers(*m_run.decoder.model, std::span(&*m_part.sharedGate, 1), m_run.replacers, m_run.stop);
+            if (!loaded)
+                return tl::unexpected(loaded.error());
+            gate = std::move(*loaded);
+        }
+        forEachPiece(m_tiles.size(), m_run.stop, [&](std::size_t i) {
+            const auto& tile = m_tiles[i];
+            const auto inputs = normed().rowRange(tile.firstRow, tile.count);
+            const auto out = runGated(m_run, *m_part.dense, *weights, m_states.firstToken + tile.firstRow, inputs);
+            std::vector<float> share(tile.count);
+            if (m_part.sharedGate && m_run.observer)
+                m_run.observer(
+                    {.layer = *m_part.sharedGate, .firstToken = m_states.firstToken + tile.firstRow, .values = inputs});
+            if (m_part.sharedGate)
+                project(inputs, gate, {share.data(), tile.count, 1, 1}, m_run.stop);
+            for (std::size_t token = 0; token < tile.count; ++token)
+                addWeighted(out.data() + token * m_states.hidden, tile.firstRow + token,
+                    m_part.sharedGate ? 1.0F / (1.0F + std::exp(-share[token])) : 1.0F);
+            progress.advance(i, i + 1, m_tiles.size());
+        });
+        return m_run.stop.stop_requested() ? Result<void>(stopped("shared expert")) : Result<void>();
+    }
+
+private:
+    kernels::MutableMatrix normed() { return {m_normed.data(), m_states.rows(), m_states.hidden, m_states.hidden}; }
+    Route* routesOf(std::size_t row) { return m_routes.data() + row * m_run.decoder.expertsPerToken; }
+
+    void runTile(const TokenTile& tile, std::size_t expert, const LoadedGated& weights)
+    {
+        struct Routed {
+            std::size_t row;
+            float weight;
+        };
+        std::vector<Routed> routed;
+        std::vector<float> gathered;
+        for (auto row = tile.firstRow; row < tile.firstRow + tile.count; ++row)
+            for (std::size_t i = 0; i < m_run.decoder.expertsPerToken; ++i)
+                if (const auto& route = routesOf(row)[i]; route.expert == expert) {
+                    routed.push_back({row, route.weight});
+                    const float* from = normed().row(row);
+                    gathered.insert(gathered.end(), from, from + m_states.hidden);
+                }
+        if (routed.empty())
+            return;
+        const auto out = runGated(m_run, m_part.experts[expert], weights, m_states.firstToken + tile.firstRow,
+            {gathered.data(), routed.size(), m_states.hidden, m_states.hidden});
+        for (std::size_t i = 0; i < routed.size(); ++i)
+            addWeighted(out.data() + i * m_states.hidden, routed[i].row, routed[i].weight);
+    }
+
+    void addWeighted(const float* out, std::size_t row, float weight)
+    {
+        float* x = m_states.matrix().row(row);
+        for (std::size_t i = 0; i < m_states.hidden; ++i)
+            x[i] += weight * out[i];
+    }
+
+    const BlockRun& m_run;
+    const FeedForwardPart& m_part;
+    HiddenStates& m_states;
+    std::vector<TokenTile> m_tiles;
+    std::vector<float> m_normed;  ///< the residual stream changes while the experts add to it
+    std::vector<Route> m_routes;
+};
+
+Result<void> runMixture(const BlockRun& run, const FeedForwardPart& part, const LoadedNorm& norm, HiddenStates& states,
+    const ProgressShare& progress)
+{
+    MixturePass pass(run, part, states);
+    if (auto done = pass.route(norm); !done)
+        return done;
+    const auto passes = part.experts.size() + (part.dense ? 1 : 0);
+    auto rest = progress;
+    for (std::size_t i = 0; i < passes; ++i) {
+        const auto [share, left] = rest.split(1.0 / static_cast<double>(passes - i));
+        rest = left;
+        auto done = i < part.experts.size() ? pass.runExpert(i, share) : pass.runShared(share);
+        if (!done)
+            return done;
+    }
+    return {};
+}
+
+}  // namespace
+
+Result<void> runFeedForward(
+    const BlockRun& run, const FeedForwardPart& part, HiddenStates& states, const ProgressShare& progress)
+{
+    const auto& model = *run.decoder.model;
+    const auto norm = loadNorm(model, part.norm, run.stop);
+    if (!norm)
+        return tl::unexpected(norm.error());
+    LoadedNorm outputNorm;
+    if (part.outputNorm) {
+        auto loaded = loadNorm(model, *part.outputNorm, run.stop);
+        if (!loaded)
+            return tl::unexpected(loaded.error());
+        outputNorm = std::move(*loaded);
+    }
+    return part.router ? runMixture(run, part, *norm, states, progress)
+                       : runDense(run, part, *norm, outputNorm, states, progress);
+}
+
+std::uint64_t workingBytes(const Decoder& decoder)
+{
+    const auto size = [](const LinearLayer& layer) { return std::uint64_t {layer.outputs} * layer.inputs; };
+    const auto sizes = [&](const JoinedLayers& layers) {
+        return std::accumulate(layers.begin(), layers.end(), std::uint64_t {0},
+            [&](std::uint64_t sum, const LinearLayer& layer) { return sum + size(layer); });
+    };
+    std::uint64_t largest = 0;
+    for (const auto& block : decoder.blocks) {
+        largest = std::max(largest, sizes(block.attention.queryKeyValue) + size(block.attention.output));
+        const auto& part = block.feedForward;
+        if (part.dense)
+            largest = std::max(largest, sizes(part.dense->gateUp) + size(part.dense->down));
+        for (const auto& expert : part.experts)
+            largest = std::max(largest, sizes(expert.gateUp) + size(expert.down));
+    }
+    return largest * sizeof(float);
+}
+
+}  // namespace quantloupe

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/inference/decoder.h"
+#include "core/kernels/matrix_product.h"
+
+#include <cstddef>
+#include <functional>
+#include <vector>
+
+namespace quantloupe {
+
+/// Tokens of one text that see each other.
+struct Sequence {
+    std::size_t firstRow = 0, length = 0;
+};
+
+/// The residual stream of several sequences, one row of `hidden` floats per token, sequence behind sequence.
+struct HiddenStates {
+    std::size_t hidden = 0;
+    std::vector<Sequence> sequences {};
+    std::vector<float> values {};
+    std::size_t firstToken = 0;  ///< number of row 0 among all tokens of a run that is cut into batches
+
+    std::size_t rows() const { return hidden == 0 ? 0 : values.size() / hidden; }
+    kernels::MutableMatrix matrix() { return {values.data(), rows(), hidden, hidden}; }
+    kernels::ConstMatrix matrix() const { return {values.data(), rows(), hidden, hidden}; }
+};
+
+/// What a linear layer is about to multiply.
+struct LayerInputs {
+    const LinearLayer& layer;
+    /// Number of the first token of the tile, for observers whose sums need a fixed order. Of an expert the rows are
+    /// those tokens of the tile that were routed to it.
+    std::size_t firstToken = 0;
+    kernels::ConstMatrix values {};  ///< [tokens × layer.inputs]
+};
+
+/// Called before every linear layer, tile of tokens by tile, by several threads at once and in no fixed order.
+using LayerObserver = std::function<void(const LayerInputs&)>;
+
+/// A piece of a sequence: all tiles but a sequence's last have `tokensPerTile` tokens. The bits of a product may depend
+/// on its shape; tiles depend on the sequences alone.
+struct TokenTile {
+    std::size_t sequence = 0;
+    std::size_t firstPosition = 0, count = 0;
+    std::size_t firstRow = 0;
+};
+constexpr std::size_t tokensPerTile = 128;
+
+/// Of sequences [first, last).
+std::vector<TokenTile> tilesOf(const HiddenStates& states, std::size_t first, std::size_t last);
+inline std::vector<TokenTile> tilesOf(const HiddenStates& states)
+{
+    return tilesOf(states, 0, states.sequences.size());
+}
+
+}  // namespace quantloupe

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/inference/operations.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+namespace quantloupe {
+namespace {
+
+void normRow(const float* x, const LoadedNorm& norm, NormKind kind, double epsilon, std::size_t size, float* result)
+{
+    const auto count = static_cast<double>(size);
+    double mean = 0.0;
+    if (kind == NormKind::Layer) {
+        for (std::size_t i = 0; i < size; ++i)
+            mean += static_cast<double>(x[i]);
+        mean /= count;
+    }
+    double squares = 0.0;
+    for (std::size_t i = 0; i < size; ++i) {
+        const double distance = static_cast<double>(x[i]) - mean;
+        squares += distance * distance;
+    }
+    const auto scale = static_cast<float>(1.0 / std::sqrt(squares / count + epsilon));
+    const auto center = static_cast<float>(mean);
+    const float one = kind == NormKind::RmsPlusOne ? 1.0F : 0.0F;
+    for (std::size_t i = 0; i < size; ++i)
+        result[i] = (x[i] - center) * scale * (one + norm.weight[i]);
+    for (std::size_t i = 0; i < norm.bias.size(); ++i)
+        result[i] += norm.bias[i];
+}
+
+}  // namespace
+
+void normRows(
+    kernels::ConstMatrix x, const LoadedNorm& norm, NormKind kind, double epsilon, kernels::MutableMatrix result)
+{
+    for (std::size_t row = 0; row < x.rows; ++row)
+        normRow(x.row(row), norm, kind, epsilon, x.columns, result.row(row));
+}
+
+void normHeads(
+    kernels::MutableMatrix values, std::size_t headDimension, const LoadedNorm& norm, NormKind kind, double epsilon)
+{
+    for (std::size_t row = 0; row < values.rows; ++row)
+        for (std::size_t head = 0; head + headDimension <= values.columns; head += headDimension) {
+            float* at = values.row(row) + head;
+            normRow(at, norm, kind, epsilon, headDimension, at);
+        }
+}
+
+float activate(float x, Activation activation)
+{
+    switch (activation) {
+    case Activation::Silu: return x / (1.0F + std::exp(-x));
+    case Activation::Gelu: return 0.5F * x * (1.0F + std::erf(x * (std::numbers::sqrt2_v<float> / 2.0F)));
+    case Activation::GeluTanh: {
+        constexpr float slope = 0.7978845608028654F;  // √(2/π)
+        return 0.5F * x * (1.0F + std::tanh(slope * (x + 0.044715F * x * x * x)));
+    }
+    }
+    return x;
+}
+
+void activateRows(kernels::ConstMatrix gateUp, bool gated, Activation activation, kernels::MutableMatrix result)
+{
+    for (std::size_t row = 0; row < gateUp.rows; ++row) {
+        const float* gate = gateUp.row(row);
+        const float* up = gate + result.columns;
+        float* out = result.row(row);
+        for (std::size_t i = 0; i < result.columns; ++i)
+            out[i] = gated ? activate(gate[i], activation) * up[i] : activate(gate[i], activation);
+    }
+}
+
+void softCap(std::span<float> values, float cap)
+{
+    for (auto& value : values)
+        value = cap * std::tanh(value / cap);
+}
+
+void softmax(std::span<float> values)
+{
+    const float largest = *std::max_element(values.begin(), values.end());
+    double sum = 0.0;
+    for (auto& value : values) {
+        value = std::exp(value - largest);
+        sum += static_cast<double>(value);
+    }
+    const auto scale = static_cast<float>(1.0 / sum);
+    for (auto& value : values)
+        value *= scale;
+}
+
+void addRows(kernels::ConstMatrix addend, kernels::MutableMatrix x)
+{
+    for (std::size_t row = 0; row < x.rows; ++row)
+        for (std::size_t i = 0; i < x.columns; ++i)
+            x.row(row)[i] += addend.row(row)[i];
+}
+
+bool allFinite(std::span<const float> values)
+{
+    // Products with 0 are NaN for NaN and infinities, 0 otherwise: one test for all.
+    float sum = 0.0F;
+    for (const float value : values)
+        sum += value * 0.0F;
+    return sum == 0.0F;
+}
+
+void addBias(std::span<const float> bias, kernels::MutableMatrix x)
+{
+    if (bias.empty())
+        return;
+    for (std::size_t row = 0; row < x.rows; ++row)
+        for (std::size_t i = 0; i < x.columns; ++i)
+            x.row(row)[i] += bias[i];
+}
+
+}  // namespace quantloupe

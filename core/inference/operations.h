@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The elementwise operations of a decoder, on rows of tokens. Sums in double.
+#pragma once
+
+#include "core/inference/architectures.h"
+#include "core/inference/weights.h"
+#include "core/kernels/matrix_product.h"
+
+#include <cstddef>
+#include <span>
+
+namespace quantloupe {
+
+/// result = norm(x), row by row; the same matrix may be both.
+void normRows(
+    kernels::ConstMatrix x, const LoadedNorm& norm, NormKind kind, double epsilon, kernels::MutableMatrix result);
+
+/// The same for every head of each row, in place.
+void normHeads(
+    kernels::MutableMatrix values, std::size_t headDimension, const LoadedNorm& norm, NormKind kind, double epsilon);
+
+float activate(float x, Activation activation);
+
+/// Of rows [gate | up]: activation(gate) · up, into the tight rows of `result`, half as wide. Where there is no gate:
+/// activation(up). `result` may be the memory of `gateUp`.
+void activateRows(kernels::ConstMatrix gateUp, bool gated, Activation activation, kernels::MutableMatrix result);
+
+/// cap · tanh(x / cap). @pre cap > 0
+void softCap(std::span<float> values, float cap);
+
+/// Exponentials over their sum. @pre not empty
+void softmax(std::span<float> values);
+
+/// x += addend, row by row.
+void addRows(kernels::ConstMatrix addend, kernels::MutableMatrix x);
+
+/// Whether none is NaN or infinite.
+bool allFinite(std::span<const float> values);
+
+/// Adds the same values to every row.
+void addBias(std::span<const float> bias, kernels::MutableMatrix x);
+
+}  // namespace quantloupe

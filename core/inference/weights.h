@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/base/error.h"
+#include "core/inference/decoder.h"
+#include "core/kernels/matrix_product.h"
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <span>
+#include <stop_token>
+#include <vector>
+
+namespace quantloupe {
+
+/// Replaces decoded rows of one tensor, in place: whole rows from `firstRow` of matrixShape() on. Called by several
+/// threads at once, with any number of rows; a row's values must not depend on which rows come with it.
+using RowReplacer = std::function<void(std::uint64_t firstRow, std::span<float> rows)>;
+
+/// What stands in for a weight matrix, asked for once each time the tensor (an index into Model::tensors) is about to
+/// be read; an empty replacer leaves it as stored. So a plan's fake-quantized weights reach the forward pass.
+using WeightHook = std::function<Result<RowReplacer>(std::size_t tensor)>;
+
+/// Replacers of some tensors, by index; without those that are left as stored.
+using Replacers = std::map<std::size_t, RowReplacer>;
+
+/// Asks the hook for each of these. An empty hook replaces nothing.
+Result<Replacers> askFor(const WeightHook& hook, std::span<const std::size_t> tensors);
+
+/// Layers side by side in float32, with the biases where there are any.
+struct LoadedLayers {
+    std::vector<float> weights {};  ///< [outputs × inputs]
+    std::vector<float> bias {};     ///< one per output, or empty
+    std::size_t outputs = 0, inputs = 0;
+
+    kernels::ConstMatrix matrix() const { return {weights.data(), outputs, inputs, inputs}; }
+};
+
+/// Decodes them in parallel, in the caller's task arena. Errors: Malformed (a weight that is NaN or infinite, by tensor
+/// and row), Cancelled, those of holdReadable().
+Result<LoadedLayers> loadLayers(
+    const Model& model, std::span<const LinearLayer> layers, const Replacers& replacers, std::stop_token stop);
+
+/// A norm's or bias' values.
+Result<std::vector<float>> loadVector(const Model& model, std::size_t tensor, std::stop_token stop);
+
+struct LoadedNorm {
+    std::vector<float> weight {}, bias {};
+};
+Result<LoadedNorm> loadNorm(const Model& model, const NormLayer& norm, std::stop_token stop);
+
+}  // namespace quantloupe
