@@ -3,6 +3,7 @@
 
 #include "core/algorithms/damped_moments.h"
 #include "core/algorithms/row_panel.h"
+#include "core/number_formats/integer_codes.h"
 
 #include <cmath>
 #include <numbers>
@@ -39,9 +40,7 @@ public:
         , m_alphas(m_weights.size())
         , m_errors(m_weights.size())
         , m_gradient(m_weights.size())
-        , m_lowest(quantizer.scheme().symmetry == Symmetry::Symmetric ? 1.0F : 0.0F)
-        , m_highest(static_cast<float>(quantizer.codeCount() - 1))
-        , m_floating(quantizer.scheme().symmetry == Symmetry::AsymmetricFloat)
+        , m_integers(integerCodesOf(quantizer.scheme()))
     {
         std::iota(m_order.begin(), m_order.end(), 0U);
         m_panel.gather(weights, m_order, std::span(m_weights));
@@ -69,7 +68,8 @@ public:
             const float h = std::clamp(stretched, 0.0F, 1.0F);
             const float slope = stretched == h ? (stretchHigh - stretchLow) * sigmoid * (1.0F - sigmoid) : 0.0F;
             const float code = m_floors[i] + h;
-            float toRounding = code >= m_lowest && code <= m_highest ? m_gradient[i] * m_scales[i] : 0.0F;
+            float toRounding =
+                code >= m_integers.lowest && code <= m_integers.highest ? m_gradient[i] * m_scales[i] : 0.0F;
             if (beta) {
                 const double distance = std::abs(2.0 * static_cast<double>(h) - 1.0);
                 const double steep = 2.0 * pull * *beta * std::pow(distance, *beta - 1.0);
@@ -107,29 +107,31 @@ public:
 private:
     void start(std::size_t i, const UnitGrid& grid)
     {
-        const float position = (m_floating ? m_weights[i] - grid.zero : m_weights[i]) / grid.scale;
+        const float position = (m_integers.floatingMinimum ? m_weights[i] - grid.zero : m_weights[i]) / grid.scale;
         const float floor = std::floor(position);
         m_scales[i] = grid.scale;
         m_origins[i] = grid.zero;
-        m_floors[i] = m_floating ? floor : floor + grid.zero;
+        m_floors[i] = m_integers.floatingMinimum ? floor : floor + grid.zero;
         m_alphas[i] = -std::log((stretchHigh - stretchLow) / (position - floor - stretchLow) - 1.0F);
     }
     static float softOf(float alpha)
     {
         return std::clamp((stretchHigh - stretchLow) / (1.0F + std::exp(-alpha)) + stretchLow, 0.0F, 1.0F);
     }
-    float codeAt(std::size_t i, float h) const { return std::clamp(m_floors[i] + h, m_lowest, m_highest); }
+    float codeAt(std::size_t i, float h) const
+    {
+        return std::clamp(m_floors[i] + h, m_integers.lowest, m_integers.highest);
+    }
     float weightOf(std::size_t i, float code) const
     {
-        return m_floating ? m_scales[i] * code + m_origins[i] : m_scales[i] * (code - m_origins[i]);
+        return m_integers.floatingMinimum ? m_scales[i] * code + m_origins[i] : m_scales[i] * (code - m_origins[i]);
     }
 
     std::size_t m_columns, m_rows;
     RowPanel m_panel;
     std::vector<std::uint32_t> m_order;
     std::vector<float> m_weights, m_floors, m_scales, m_origins, m_alphas, m_errors, m_gradient;
-    float m_lowest, m_highest;
-    bool m_floating;
+    kernels::IntegerCodes m_integers;
 };
 
 }  // namespace

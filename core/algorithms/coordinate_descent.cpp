@@ -14,6 +14,7 @@ namespace {
 using kernels::Side;
 
 constexpr std::size_t descentBlockColumns = 128;
+constexpr std::size_t descentStripColumns = 32;
 
 /// Some rows: the errors E and the slopes H′·Eᵀ, both turned on their side.
 class DescentRows
@@ -54,12 +55,21 @@ public:
     {
         bool changed = false;
         for (std::size_t first = 0; first < m_moments.columns; first += descentBlockColumns) {
-            const std::size_t width = std::min(descentBlockColumns, m_moments.columns - first);
-            if (!descendBlock(first, width))
+            const std::size_t end = std::min(first + descentBlockColumns, m_moments.columns);
+            bool moved = false;
+            for (std::size_t strip = first; strip < end; strip += descentStripColumns) {
+                const std::size_t stripEnd = std::min(strip + descentStripColumns, end);
+                if (!descendStrip(first, strip, stripEnd))
+                    continue;
+                moved = true;
+                passOn(first, strip, stripEnd, first, strip);
+                passOn(first, strip, stripEnd, stripEnd, end);
+            }
+            if (!moved)
                 continue;
             changed = true;
-            passOn(first, width, 0, first);
-            passOn(first, width, first + width, m_moments.columns);
+            passOn(first, first, end, 0, first);
+            passOn(first, first, end, end, m_moments.columns);
         }
         return changed;
     }
@@ -80,13 +90,13 @@ private:
         return {m_slopes.data() + first * m_rows, count, m_rows, m_rows};
     }
 
-    bool descendBlock(std::size_t first, std::size_t width)
+    /// Columns [begin, end) of the block that begins at `first`; slopes of these columns alone follow at once.
+    bool descendStrip(std::size_t first, std::size_t begin, std::size_t end)
     {
         bool changed = false;
-        for (std::size_t i = 0; i < width; ++i) {
-            const std::size_t j = first + i;
+        for (std::size_t j = begin; j < end; ++j) {
             const auto rounded = columnOf(m_rounded, j), slope = columnOf(m_slopes, j);
-            const auto change = columnOf(m_changes, i);
+            const auto change = columnOf(m_changes, j - first);
             const float curvature = m_moments.row(j)[j];
             for (std::size_t r = 0; r < m_rows; ++r)
                 m_goals[r] = rounded[r] + slope[r] / curvature;
@@ -100,17 +110,17 @@ private:
             if (!moved)
                 continue;
             changed = true;
-            kernels::subtractOuterProduct({m_moments.row(j) + first, width}, change, slopes(first, width));
+            kernels::subtractOuterProduct({m_moments.row(j) + begin, end - begin}, change, slopes(begin, end - begin));
         }
         return changed;
     }
 
-    /// What the changes of a block do to the slopes of columns [begin, end).
-    void passOn(std::size_t first, std::size_t width, std::size_t begin, std::size_t end)
+    /// What the changes of columns [begin, end) in the block that begins at `first` do to the slopes of [from, to).
+    void passOn(std::size_t first, std::size_t begin, std::size_t end, std::size_t from, std::size_t to)
     {
-        kernels::addProduct(-1.0F, m_moments.panel().part(first, begin, width, end - begin), Side::Transposed,
-            kernels::Panel<const float> {m_changes.data(), width, m_rows, m_rows}, Side::Plain, 1.0F,
-            slopes(begin, end - begin));
+        kernels::addProduct(-1.0F, m_moments.panel().part(begin, from, end - begin, to - from), Side::Transposed,
+            kernels::Panel<const float> {m_changes.data() + (begin - first) * m_rows, end - begin, m_rows, m_rows},
+            Side::Plain, 1.0F, slopes(from, to - from));
     }
 
     const DampedMoments& m_moments;

@@ -8,6 +8,7 @@
 #include "core/kernels/least_squares_grid.h"
 #include "core/kernels/ranges.h"
 #include "core/number_formats/double_quantization.h"
+#include "core/number_formats/integer_codes.h"
 #include "core/number_formats/tensor_range_search.h"
 
 #include <cmath>
@@ -50,8 +51,9 @@ kernels::LeastSquaresSearch searchFor(const Scheme& scheme, std::vector<double>&
 {
     const double codes = std::ldexp(1.0, static_cast<int>(codeBits(scheme.format)));
     kernels::LeastSquaresSearch search;
-    search.lowest = scheme.symmetry == Symmetry::Symmetric ? 1.0 : 0.0;
-    search.highest = codes - 1.0;
+    const kernels::IntegerCodes integers = integerCodesOf(scheme);
+    search.lowest = static_cast<double>(integers.lowest);
+    search.highest = static_cast<double>(integers.highest);
     search.zero = codes / 2.0;
     search.freedom = scheme.symmetry == Symmetry::AsymmetricFloat ? kernels::GridFreedom::ScaleAndMinimum
         : scheme.symmetry == Symmetry::Asymmetric                 ? kernels::GridFreedom::ScaleAndZero

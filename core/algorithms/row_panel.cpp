@@ -2,6 +2,7 @@
 #include "core/algorithms/row_panel.h"
 
 #include "core/kernels/integer_column.h"
+#include "core/number_formats/integer_codes.h"
 
 namespace quantloupe {
 
@@ -72,10 +73,7 @@ void RowPanel::round(
     const Scheme& scheme = m_quantizer.scheme();
     const auto grids = std::span(m_grids).subspan(unitOf(column) * m_rows, m_rows);
     if (isInteger(scheme.format)) {
-        const kernels::IntegerCodes integers {scheme.symmetry == Symmetry::Symmetric ? 1.0F : 0.0F,
-            static_cast<float>((1U << static_cast<unsigned>(codeBits(scheme.format))) - 1U),
-            scheme.symmetry == Symmetry::AsymmetricFloat};
-        kernels::integerRoundColumn(weights, grids, integers, codes, rounded);
+        kernels::integerRoundColumn(weights, grids, integerCodesOf(scheme), codes, rounded);
         return;
     }
     const GridMethods& format = *m_quantizer.format().grid;

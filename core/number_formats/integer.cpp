@@ -5,6 +5,7 @@
 #include "core/kernels/integer_grid.h"
 #include "core/kernels/integer_rule.h"
 #include "core/kernels/shrink_search.h"
+#include "core/number_formats/integer_codes.h"
 #include "core/number_formats/number_format.h"
 #include "core/number_formats/stored_scale.h"
 #include "core/number_formats/unit_fitting.h"
@@ -30,12 +31,6 @@ float largestCode(const Scheme& scheme)
 float middleCode(const Scheme& scheme)
 {
     return static_cast<float>(1U << static_cast<unsigned>(bitsOf(scheme) - 1));
-}
-
-kernels::IntegerCodes codesOf(const Scheme& scheme)
-{
-    return {scheme.symmetry == Symmetry::Symmetric ? 1.0F : 0.0F, largestCode(scheme),
-        scheme.symmetry == Symmetry::AsymmetricFloat};
 }
 
 std::string refusal(const Scheme& scheme)
@@ -98,26 +93,26 @@ UnitGrid gridOf(const Scheme& scheme, const UnitRange& range)
 {
     if (range.low == 0.0F && range.high == 0.0F && scheme.scales == ScaleStorage::Double8)
         return {scaleOfZeros(scheme.scales), middleCode(scheme)};
-    const UnitGrid exact = kernels::integerGrid(ruleOf(scheme), codesOf(scheme), range.low, range.high);
+    const UnitGrid exact = kernels::integerGrid(ruleOf(scheme), integerCodesOf(scheme), range.low, range.high);
     return storesExactly(scheme) ? exact : roundedGrid(scheme, exact, range);
 }
 
 std::uint64_t fakeQuantize(const Scheme& scheme, const kernels::UnitShape& shape, std::span<const float> rows,
     std::span<const UnitGrid> grids, std::span<float> out)
 {
-    return kernels::integerFakeQuantize(rows, shape, grids, codesOf(scheme), out);
+    return kernels::integerFakeQuantize(rows, shape, grids, integerCodesOf(scheme), out);
 }
 
 void encode(const Scheme& scheme, const kernels::UnitShape& shape, std::span<const float> rows,
     std::span<const UnitGrid> grids, std::span<std::uint32_t> codes)
 {
-    kernels::integerEncode(rows, shape, grids, codesOf(scheme), codes);
+    kernels::integerEncode(rows, shape, grids, integerCodesOf(scheme), codes);
 }
 
 void decode(const Scheme& scheme, const kernels::UnitShape& shape, std::span<const std::uint32_t> codes,
     std::span<const UnitGrid> grids, std::span<float> out)
 {
-    kernels::integerDecode(codes, shape, grids, codesOf(scheme), out);
+    kernels::integerDecode(codes, shape, grids, integerCodesOf(scheme), out);
 }
 
 std::size_t codeCount(const Scheme& scheme)
@@ -156,7 +151,7 @@ bool searchShrunk(
             factors[i] = shrunkRange(1.0F, 1.0F, i).high;
         return factors;
     }();
-    kernels::integerShrinkSearch(rows, shape, ruleOf(scheme), codesOf(scheme), shrinks, grids);
+    kernels::integerShrinkSearch(rows, shape, ruleOf(scheme), integerCodesOf(scheme), shrinks, grids);
     return true;
 }
 

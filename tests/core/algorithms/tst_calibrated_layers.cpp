@@ -323,7 +323,9 @@ private:
             const double alpha = double(alphas[i]) + (i == moved ? shift : 0.0), scale = double(grid.scale);
             const double h = std::clamp(1.2 / (1.0 + std::exp(-alpha)) - 0.1, 0.0, 1.0);
             const double w = double(layer.weights[i]), zero = double(grid.zero);
-            const double floor = floating ? std::floor((w - zero) / scale) : std::floor(w / scale) + zero;
+            // In float, as the algorithm divides: the largest weight of a row lies on a whole step.
+            const float position = (floating ? layer.weights[i] - grid.zero : layer.weights[i]) / grid.scale;
+            const double floor = double(std::floor(position)) + (floating ? 0.0 : zero);
             const double code = std::clamp(floor + h, lowest, double(quantizer.codeCount() - 1));
             errors[i] = (floating ? scale * code + zero : scale * (code - zero)) - w;
             pull += 1.0 - std::pow(std::abs(2.0 * h - 1.0), 4.0);

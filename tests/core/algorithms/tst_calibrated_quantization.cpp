@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The laws of quantizeWithInputs(): codes, packing, threads, stops and errors.
+#include "core/algorithms/awq.h"
 #include "core/algorithms/calibrated_quantization.h"
+#include "core/algorithms/smooth_quant.h"
 #include "core/number_formats/packed_matrix.h"
 #include "tests/core/algorithms/golden_inputs.h"
 
@@ -139,6 +141,71 @@ private Q_SLOTS:
             qInfo("%s: %.5g by gptq, %.5g after descent", scheme, first, last);
             QVERIFY(last < first);
         }
+    }
+
+    // The moments of the whole sample say the same as the sample.
+    void awqByMoments()
+    {
+        const tests::MadeUpLayer layer {48, 96};
+        const Quantizer quantizer = Quantizer::create(*Scheme::parse("int4:g32:asym:s32"), layer.columns).value();
+        LayerInputs moments = layer.inputs;
+        moments.sample.clear();
+        const auto bySample = searchAwqScales(quantizer, layer.weights, layer.rows, layer.inputs, {});
+        const auto byMoments = searchAwqScales(quantizer, layer.weights, layer.rows, moments, {});
+        QVERIFY(bySample && byMoments);
+        QCOMPARE(byMoments->ratio, bySample->ratio);
+        QVERIFY(byMoments->ratio > 0.0);
+        for (std::size_t i = 0; i < awqRatios; ++i)
+            QVERIFY(std::abs(byMoments->losses[i] / bySample->losses[i] - 1.0) < 1e-4);
+        const auto first = searchClippedGrids(quantizer, layer.weights, layer.rows, layer.inputs, {});
+        const auto second = searchClippedGrids(quantizer, layer.weights, layer.rows, moments, {});
+        std::size_t different = 0;
+        for (std::size_t i = 0; i < first.limits.size(); ++i)
+            different += first.limits[i] != second.limits[i] ? 1U : 0U;
+        QVERIFY(different * 20 <= first.limits.size());
+    }
+
+    // The loss of every α, worked out plainly for one of them; the best is chosen.
+    void smoothingSearch()
+    {
+        const tests::MadeUpLayer layer {24, 64};
+        const Quantizer weightQuantizer = Quantizer::create(*Scheme::parse("int8"), 64).value();
+        const auto search =
+            searchSmoothing(weightQuantizer, weightQuantizer, layer.weights, layer.rows, layer.inputs, {});
+        QVERIFY(search);
+        QCOMPARE(search->losses.size(), std::size_t(21));
+        const auto best = std::min_element(search->losses.begin(), search->losses.end());
+        QCOMPARE(search->alpha, double(best - search->losses.begin()) / 20.0);
+        QVERIFY(*best < 0.5 * search->losses.front() && *best < search->losses.back());
+        const auto scales = smoothingScales(layer.weights, layer.inputs.absMax, 0.5);
+        auto weights = layer.weights, inputs = layer.inputs.sample;
+        for (std::size_t i = 0; i < weights.size(); ++i)
+            weights[i] *= scales[i % 64];
+        for (std::size_t i = 0; i < inputs.size(); ++i)
+            inputs[i] /= scales[i % 64];
+        for (auto* values : {&weights, &inputs})
+            for (std::size_t row = 0; row < values->size(); row += 64) {
+                float largest = 0.0F;
+                for (std::size_t i = 0; i < 64; ++i)
+                    largest = std::max(largest, std::abs((*values)[row + i]));
+                for (std::size_t i = 0; i < 64; ++i)
+                    (*values)[row + i] = std::nearbyint((*values)[row + i] / (largest / 127.0F)) * (largest / 127.0F);
+            }
+        double error = 0.0, output = 0.0;
+        for (std::size_t t = 0; t < inputs.size(); t += 64)
+            for (std::size_t r = 0; r < weights.size(); r += 64) {
+                double wanted = 0.0, made = 0.0;
+                for (std::size_t i = 0; i < 64; ++i) {
+                    wanted += double(layer.inputs.sample[t + i]) * double(layer.weights[r + i]);
+                    made += double(inputs[t + i]) * double(weights[r + i]);
+                }
+                error += (made - wanted) * (made - wanted);
+                output += wanted * wanted;
+            }
+        QVERIFY(std::abs(search->losses[10] / (error / output) - 1.0) < 1e-3);
+        LayerInputs bare = layer.inputs;
+        bare.sample.clear();
+        QVERIFY(!searchSmoothing(weightQuantizer, weightQuantizer, layer.weights, layer.rows, bare, {}));
     }
 
     void deadChannels()
