@@ -125,11 +125,13 @@ std::string refusalOf(const Scheme& scheme, Algorithm algorithm, Calibration cal
     case Algorithm::Smooth:
     case Algorithm::AdaRound:
     case Algorithm::Imatrix:
-        return calibration == Calibration::Given
-            ? calibratedRefusal(scheme, algorithm)
-            : clause(algorithm,
-                "asks for an importance matrix, made of activations: given one, an analysis weighs by it whatever "
-                "searches");
+        if (calibration == Calibration::Given)
+            return calibratedRefusal(scheme, algorithm);
+        return clause(algorithm,
+            algorithm == Algorithm::Imatrix
+                ? "is not written: given an importance matrix, an analysis weighs by it whatever searches"
+                : "needs calibration, a layer's inputs when the model runs on text: hqq, hadamard, cle and range mse "
+                  "need none");
     case Algorithm::Qat: return clause(algorithm, "trains the model: it is not built yet");
     case Algorithm::Hqq: return hqqRefusal(scheme);
     case Algorithm::Equalization:

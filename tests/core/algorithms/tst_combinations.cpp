@@ -22,7 +22,7 @@ private Q_SLOTS:
             {"int4:g64+gptq", "needs calibration"}, {"int4:g64+awq", "needs calibration"},
             {"int4:g64+smooth", "needs calibration"}, {"int4:g64+adaround", "needs calibration"},
             {"int4:g64+cd", "needs calibration"}, {"int4:g64+qat", "not built yet"},
-            {"q4_k+imatrix", "needs calibration"}, {"int4:g64+hadamard+gptq", "algorithm gptq needs"}};
+            {"q4_k+imatrix", "weighs by it whatever searches"}, {"int4:g64+hadamard+gptq", "algorithm gptq needs"}};
         for (const auto& [scheme, refusal] : rows)
             QTest::newRow(scheme) << QString(refusal);
     }
