@@ -19,8 +19,8 @@ enum class Calibration : bool { Absent, Given };
 /// adaround), the way back, and bias correction in the original basis.
 /// Allowed is not useful: floats (fp8, …) round in proportion, so that spreading an outlier raises their error; row
 /// factors change nothing where a row has scales of its own; the files of block formats (q4_k, mxfp4) hold neither
-/// corrections nor rotations, so that with these such a scheme can be measured but not exported. qat is not built yet. imatrix needs no
-/// calibration where the tensor has its importance: that weighs whatever searches.
+/// corrections nor rotations, so that with these such a scheme can be measured but not exported. qat is not built yet.
+/// imatrix needs no calibration where the tensor has its importance: that weighs whatever searches.
 std::string algorithmRefusal(const Scheme& scheme, Calibration calibration = Calibration::Absent);
 
 /// Whether the scheme lists this algorithm.

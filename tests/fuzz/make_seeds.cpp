@@ -4,6 +4,7 @@
 #include "tests/support/onnx_file.h"
 #include "tests/support/synthetic_study.h"
 #include "tests/support/tflite_file.h"
+#include "tests/support/torch_files.h"
 
 #include <filesystem>
 #include <fstream>
@@ -101,6 +102,51 @@ void tflite()
     seed("tflite", "channels", TfliteFile {.scales = {0.5F, 2.0F}, .zeroPoints = {}, .code = 3}.bytes());
 }
 
+void pytorch()
+{
+    using namespace pickle;
+    const TorchBuilder made {.object = dictionary({{"model.layers.0.self_attn.q_proj.weight",
+                                                       tensor(storage("FloatStorage", "0", 6), 0, {2, 3}, {3, 1})},
+                                 {"turned", tensor(storage("FloatStorage", "0", 6), 1, {2, 2}, {1, 2})}}),
+        .storages = {{"0", std::string(24, '\x3c')}}};
+    seed("pytorch", "zip", made.archive().file());
+    seed("pytorch", "stream", made.stream(4));
+}
+
+/// Version 1.0 of the format.
+std::string npyArray(const std::string& type, const std::string& shape, const std::string& elements)
+{
+    auto header = "{'descr': '" + type + "', 'fortran_order': False, 'shape': " + shape + ", }";
+    header.append(53, ' ').append("\n");
+    return std::string("\x93NUMPY\1\0", 8) + raw(static_cast<std::uint16_t>(header.size())) + header + elements;
+}
+
+void numpy()
+{
+    const auto floats = npyArray("<f4", "(2, 3)", std::string(24, '\x3c'));
+    seed("npy", "floats", floats);
+    seed("npy", "big", npyArray(">f2", "(3,)", std::string(6, '\x3c')));
+    ZipBuilder stored, packed;
+    stored.store("w.npy", floats);
+    packed.deflate("w.npy", floats);
+    seed("npz", "stored", stored.file());
+    seed("npz", "deflated", packed.file());
+}
+
+/// One block, 4 wide, 8 words: version 0 and, with its magic, version 1.
+void llama2c()
+{
+    std::string sizes;
+    for (const std::int32_t size : {4, 8, 1, 2, 2, 8, 4})
+        sizes += raw(size);
+    constexpr std::size_t embeddings = 32, norms = 12, attention = 4 * 16, feedForward = 3 * 32, rotary = 2 * 4;
+    const auto weights = [](std::size_t count) { return std::string(4 * count, '\x3c'); };
+    seed("llama2c", "zero", sizes + weights(embeddings + norms + attention + feedForward + rotary));
+    auto head = raw(std::uint32_t {0x616B3432}) + raw(std::int32_t {1}) + sizes + '\1';
+    head.resize(256);
+    seed("llama2c", "one", head + weights(embeddings + norms + attention + feedForward));
+}
+
 void studies()
 {
     const auto catalog = syntheticCatalog(1);
@@ -132,6 +178,6 @@ int main(int count, char** arguments)
         return 2;
     }
     target = arguments[1];
-    for (const auto write : {safetensors, gguf, onnx, tflite, studies})
+    for (const auto write : {safetensors, gguf, onnx, tflite, pytorch, numpy, llama2c, studies})
         write();
 }

@@ -2,9 +2,9 @@
 // Zip archives built in memory by tests; every field can be wrong on purpose.
 #pragma once
 
-#include "tests/support/checkpoint_files.h"
+#include "tests/support/file_bytes.h"
 
-#include <QByteArray>
+#include <zlib.h>
 
 #include <cstdint>
 #include <optional>
@@ -26,14 +26,21 @@ inline std::uint32_t slowCrc32(std::string_view bytes)
     return ~rest;
 }
 
-/// A raw deflate stream.
-inline std::string deflated(std::string_view bytes)
+/// A raw deflate stream; empty when the library fails.
+inline std::string deflated(std::string bytes)
 {
-    if (bytes.empty())  // Qt packs nothing at all
-        return {"\3\0", 2};
-    // Qt puts 4 bytes of length and zlib 2 of header in front, and 4 of checksum behind.
-    const auto packed = qCompress(QByteArray(bytes.data(), qsizetype(bytes.size())), 9);
-    return packed.mid(6, packed.size() - 10).toStdString();
+    z_stream stream {};
+    if (deflateInit2(&stream, 9, Z_DEFLATED, -MAX_WBITS, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+        return {};
+    std::string packed(deflateBound(&stream, static_cast<uLong>(bytes.size())), '\0');
+    stream.next_in = reinterpret_cast<Bytef*>(bytes.data());
+    stream.avail_in = static_cast<uInt>(bytes.size());
+    stream.next_out = reinterpret_cast<Bytef*>(packed.data());
+    stream.avail_out = static_cast<uInt>(packed.size());
+    const bool done = deflate(&stream, Z_FINISH) == Z_STREAM_END;
+    packed.resize(done ? stream.total_out : 0);
+    deflateEnd(&stream);
+    return packed;
 }
 
 struct ZipMember {
@@ -63,8 +70,8 @@ struct ZipBuilder {
     }
     ZipMember& deflate(std::string_view name, std::string_view bytes)
     {
-        return members.emplace_back(ZipMember {std::string(name), deflated(bytes), bytes.size(), slowCrc32(bytes), 8, 0,
-            std::string(name), 8, {}, {}, false});
+        return members.emplace_back(ZipMember {std::string(name), deflated(std::string(bytes)), bytes.size(),
+            slowCrc32(bytes), 8, 0, std::string(name), 8, {}, {}, false});
     }
 
     std::string file() const

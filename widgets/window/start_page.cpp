@@ -54,7 +54,7 @@ StartPage::StartPage(bool sample, QWidget* parent)
     subtitle->setWordWrap(true);
 
     auto* open = makeButton(QStringLiteral("open"), tr("&Open model…"),
-        tr("A safetensors or GGUF file, a shard index, or a study that was saved before."));
+        tr("A checkpoint of any common format, a shard index, or a study that was saved before."));
     auto* folder =
         makeButton(QStringLiteral("folder"), tr("Open &folder…"), tr("A folder that holds a model in shards."));
     auto* sampleButton = makeButton(QStringLiteral("sample"), tr("Open the &sample"),
