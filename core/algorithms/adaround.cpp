@@ -59,8 +59,8 @@ public:
         for (std::size_t i = 0; i < m_weights.size(); ++i)
             m_errors[i] = weightOf(i, codeAt(i, softOf(m_alphas[i]))) - m_weights[i];
         kernels::addProduct(static_cast<float>(2.0 * outputWeight),
-            kernels::Panel<const float> {moments.data(), m_columns, m_columns, m_columns}, kernels::Side::Plain,
-            kernels::Panel<const float> {m_errors.data(), m_columns, m_rows, m_rows}, kernels::Side::Plain, 0.0F,
+            kernels::Matrix<const float> {moments.data(), m_columns, m_columns, m_columns}, kernels::Side::Plain,
+            kernels::Matrix<const float> {m_errors.data(), m_columns, m_rows, m_rows}, kernels::Side::Plain, 0.0F,
             {m_gradient.data(), m_columns, m_rows, m_rows});
         for (std::size_t i = 0; i < m_weights.size(); ++i) {
             const float sigmoid = 1.0F / (1.0F + std::exp(-m_alphas[i]));

@@ -62,11 +62,11 @@ public:
     double of(std::span<const float> errors) const
     {
         const std::size_t columns = m_inputs.columns, rows = errors.size() / columns;
-        const kernels::Panel<const float> panel {errors.data(), rows, columns, columns};
+        const kernels::Matrix<const float> panel {errors.data(), rows, columns, columns};
         const bool sampled = !m_inputs.sample.empty();
         const std::size_t width = sampled ? m_inputs.sampleTokens() : columns;
         std::vector<float> product(rows * width);
-        const kernels::Panel<const float> other {
+        const kernels::Matrix<const float> other {
             sampled ? m_inputs.sample.data() : m_moments.data(), width, columns, columns};
         kernels::addProduct(
             1.0F, panel, Side::Plain, other, Side::Transposed, 0.0F, {product.data(), rows, width, width});
@@ -115,9 +115,9 @@ public:
         const std::size_t stride = std::max<std::size_t>(1, tokens / clippingTokens);
         for (std::size_t begin = 0; begin < m_columns; begin += length) {
             const std::size_t width = std::min(length, m_columns - begin);
-            const kernels::Panel<float> moments {m_values.data() + begin * length, width, width, width};
+            const kernels::Matrix<float> moments {m_values.data() + begin * length, width, width, width};
             if (tokens > 0) {
-                const kernels::Panel<const float> sample {
+                const kernels::Matrix<const float> sample {
                     inputs.sample.data() + begin, (tokens + stride - 1) / stride, width, stride * m_columns};
                 kernels::addProduct(1.0F, sample, Side::Transposed, sample, Side::Plain, 0.0F, moments);
                 continue;
@@ -128,7 +128,7 @@ public:
         }
     }
 
-    kernels::Panel<const float> of(std::size_t unit) const
+    kernels::Matrix<const float> of(std::size_t unit) const
     {
         const std::size_t begin = unit * m_length, width = std::min(m_length, m_columns - begin);
         return {m_values.data() + begin * m_length, width, width, width};
@@ -164,7 +164,7 @@ void clipRows(const Quantizer& quantizer, const UnitMoments& moments, std::span<
             errors[i] -= weights[i];
         for (std::size_t unit = 0; unit < units; ++unit) {
             const auto own = moments.of(unit);
-            const kernels::Panel<const float> part {errors.data() + unit * length, rowCount, own.columns, columns};
+            const kernels::Matrix<const float> part {errors.data() + unit * length, rowCount, own.columns, columns};
             kernels::addProduct(
                 1.0F, part, Side::Plain, own, Side::Plain, 0.0F, {product.data(), rowCount, own.columns, own.columns});
             for (std::size_t r = 0; r < rowCount; ++r) {

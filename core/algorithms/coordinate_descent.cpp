@@ -46,7 +46,7 @@ public:
         for (std::size_t i = 0; i < errors.size(); ++i)
             errors[i] -= m_rounded[i];
         kernels::addProduct(1.0F, m_moments.panel(), Side::Plain,
-            kernels::Panel<const float> {errors.data(), m_moments.columns, m_rows, m_rows}, Side::Plain, 0.0F,
+            kernels::Matrix<const float> {errors.data(), m_moments.columns, m_rows, m_rows}, Side::Plain, 0.0F,
             slopes(0, m_moments.columns));
     }
 
@@ -85,7 +85,7 @@ private:
         return std::span(columns).subspan(j * m_rows, m_rows);
     }
     std::span<std::uint32_t> codesOf(std::size_t j) { return std::span(m_codes).subspan(j * m_rows, m_rows); }
-    kernels::Panel<float> slopes(std::size_t first, std::size_t count)
+    kernels::Matrix<float> slopes(std::size_t first, std::size_t count)
     {
         return {m_slopes.data() + first * m_rows, count, m_rows, m_rows};
     }
@@ -119,7 +119,7 @@ private:
     void passOn(std::size_t first, std::size_t begin, std::size_t end, std::size_t from, std::size_t to)
     {
         kernels::addProduct(-1.0F, m_moments.panel().part(begin, from, end - begin, to - from), Side::Transposed,
-            kernels::Panel<const float> {m_changes.data() + (begin - first) * m_rows, end - begin, m_rows, m_rows},
+            kernels::Matrix<const float> {m_changes.data() + (begin - first) * m_rows, end - begin, m_rows, m_rows},
             Side::Plain, 1.0F, slopes(from, to - from));
     }
 

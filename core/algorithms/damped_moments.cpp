@@ -13,8 +13,8 @@ double momentOfRows(std::span<const double> rows, const LayerInputs& inputs)
 {
     const std::size_t columns = inputs.columns, count = rows.size() / columns;
     std::vector<double> product(rows.size());
-    kernels::addProduct(1.0, kernels::Panel<const double> {rows.data(), count, columns, columns}, kernels::Side::Plain,
-        kernels::Panel<const double> {inputs.secondMoments.data(), columns, columns, columns}, kernels::Side::Plain,
+    kernels::addProduct(1.0, kernels::Matrix<const double> {rows.data(), count, columns, columns}, kernels::Side::Plain,
+        kernels::Matrix<const double> {inputs.secondMoments.data(), columns, columns, columns}, kernels::Side::Plain,
         0.0, {product.data(), count, columns, columns});
     double sum = 0.0;
     for (std::size_t i = 0; i < rows.size(); ++i)

@@ -18,7 +18,7 @@ struct DampedMoments {
     double scale = 1.0;            ///< what they were divided by
 
     const float* row(std::size_t index) const { return values.data() + index * columns; }
-    kernels::Panel<const float> panel() const { return {values.data(), columns, columns, columns}; }
+    kernels::Matrix<const float> panel() const { return {values.data(), columns, columns, columns}; }
 };
 
 /// damping: what is added, as a share of the diagonal's mean. @pre the moments are there

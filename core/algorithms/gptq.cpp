@@ -91,10 +91,10 @@ private:
                 kernels::subtractOuterProduct({m_factor.row(first + i) + first + i + 1, end - i - 1},
                     columnOf(m_errors, i), blockColumns(i + 1, end));
             }
-            const kernels::Panel<const float> factor {
+            const kernels::Matrix<const float> factor {
                 m_factor.row(first + begin) + first + end, end - begin, width - end, m_factor.columns};
             kernels::addProduct(-1.0F, factor, Side::Transposed,
-                kernels::Panel<const float> {m_errors.data() + begin * m_rows, end - begin, m_rows, m_rows},
+                kernels::Matrix<const float> {m_errors.data() + begin * m_rows, end - begin, m_rows, m_rows},
                 Side::Plain, 1.0F, blockColumns(end, width));
         }
     }
@@ -112,7 +112,7 @@ private:
         }
     }
 
-    kernels::Panel<float> blockColumns(std::size_t begin, std::size_t end)
+    kernels::Matrix<float> blockColumns(std::size_t begin, std::size_t end)
     {
         return {m_block.data() + begin * m_rows, end - begin, m_rows, m_rows};
     }
@@ -121,9 +121,9 @@ private:
     void passOn(std::size_t first, std::size_t width)
     {
         const std::size_t next = first + width, rest = m_factor.columns - next;
-        const kernels::Panel<const float> factor {m_factor.row(first) + next, width, rest, m_factor.columns};
+        const kernels::Matrix<const float> factor {m_factor.row(first) + next, width, rest, m_factor.columns};
         kernels::addProduct(-1.0F, factor, Side::Transposed,
-            kernels::Panel<const float> {m_errors.data(), width, m_rows, m_rows}, Side::Plain, 1.0F,
+            kernels::Matrix<const float> {m_errors.data(), width, m_rows, m_rows}, Side::Plain, 1.0F,
             {m_weights.data() + next * m_rows, rest, m_rows, m_rows});
     }
 

@@ -12,7 +12,7 @@ namespace quantloupe {
 namespace {
 
 using kernels::Side;
-using Square = kernels::Panel<double>;
+using Square = kernels::Matrix<double>;
 
 constexpr std::size_t factorBlock = 256;
 

@@ -23,8 +23,8 @@ std::vector<float> outputsOf(std::span<const float> weights, std::span<const flo
 {
     const std::size_t rows = weights.size() / columns, tokens = inputs.size() / columns;
     std::vector<float> outputs(rows * tokens);
-    kernels::addProduct(1.0F, kernels::Panel<const float> {weights.data(), rows, columns, columns},
-        kernels::Side::Plain, kernels::Panel<const float> {inputs.data(), tokens, columns, columns},
+    kernels::addProduct(1.0F, kernels::Matrix<const float> {weights.data(), rows, columns, columns},
+        kernels::Side::Plain, kernels::Matrix<const float> {inputs.data(), tokens, columns, columns},
         kernels::Side::Transposed, 0.0F, {outputs.data(), rows, tokens, tokens});
     return outputs;
 }

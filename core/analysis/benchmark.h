@@ -38,7 +38,8 @@ struct SchemeRate {
 struct BenchmarkResult {
     std::uint64_t weights = 0;
     unsigned rounds = 0;
-    /// Memory read first, from front to back, which is what shares are of. "eight schemes": uniform integers, in one pass; rates are of the weights, counted once.
+    /// Memory read first, from front to back, which is what shares are of. "eight schemes": uniform integers, in one
+    /// pass; rates are of the weights, counted once.
     std::vector<OperationRate> operations;
     std::vector<SchemeRate> schemes;
 };

@@ -31,8 +31,8 @@ Result<MappedFilePointer> openBelow(
 /// GPT-2's matrices. Whatever is wrong with it becomes a warning. @pre the tensors are listed
 void applyConfigBeside(Model& model, const std::filesystem::path& folder);
 
-/// Last step of every reader: refuses tensors that occur twice, joins the parts of packed weights, drops fused groups of
-/// one, adds warnings, computes the fingerprint. Errors: Malformed, CannotOpen (a file shrank meanwhile).
+/// Last step of every reader: refuses tensors that occur twice, joins the parts of packed weights, drops fused groups
+/// of one, adds warnings, computes the fingerprint. Errors: Malformed, CannotOpen (a file shrank meanwhile).
 Result<void> completeModel(Model& model);
 
 /// Indices of the tensors in the order of their names.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
-#include "core/kernels/matrix_product.h"
+#include "core/kernels/dense_algebra.h"
 
 #include <cstddef>
 #include <cstdint>

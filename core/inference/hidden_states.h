@@ -2,7 +2,7 @@
 #pragma once
 
 #include "core/inference/decoder.h"
-#include "core/kernels/matrix_product.h"
+#include "core/kernels/dense_algebra.h"
 
 #include <cstddef>
 #include <functional>

@@ -4,7 +4,7 @@
 
 #include "core/inference/architectures.h"
 #include "core/inference/weights.h"
-#include "core/kernels/matrix_product.h"
+#include "core/kernels/dense_algebra.h"
 
 #include <cstddef>
 #include <span>

@@ -3,7 +3,7 @@
 
 #include "core/base/error.h"
 #include "core/inference/decoder.h"
-#include "core/kernels/matrix_product.h"
+#include "core/kernels/dense_algebra.h"
 
 #include <cstdint>
 #include <functional>

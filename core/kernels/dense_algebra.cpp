@@ -4,6 +4,8 @@
 #include <cblas.h>
 #include <f77blas.h>
 
+#include <cassert>
+
 namespace quantloupe::kernels {
 namespace {
 
@@ -28,7 +30,7 @@ CBLAS_TRANSPOSE blasSide(Side side)
 }
 
 template<class Number>
-std::size_t depthOf(const Panel<const Number>& a, Side side)
+std::size_t depthOf(const Matrix<const Number>& a, Side side)
 {
     return side == Side::Plain ? a.columns : a.rows;
 }
@@ -36,7 +38,7 @@ std::size_t depthOf(const Panel<const Number>& a, Side side)
 }  // namespace
 
 void addProduct(
-    float scale, Panel<const float> a, Side sideOfA, Panel<const float> b, Side sideOfB, float keep, Panel<float> c)
+    float scale, Matrix<const float> a, Side sideOfA, Matrix<const float> b, Side sideOfB, float keep, Matrix<float> c)
 {
     if (c.rows == 0 || c.columns == 0)
         return;
@@ -46,8 +48,8 @@ void addProduct(
         blasSize(c.stride));
 }
 
-void addProduct(double scale, Panel<const double> a, Side sideOfA, Panel<const double> b, Side sideOfB, double keep,
-    Panel<double> c)
+void addProduct(double scale, Matrix<const double> a, Side sideOfA, Matrix<const double> b, Side sideOfB, double keep,
+    Matrix<double> c)
 {
     if (c.rows == 0 || c.columns == 0)
         return;
@@ -57,7 +59,19 @@ void addProduct(double scale, Panel<const double> a, Side sideOfA, Panel<const d
         blasSize(c.stride));
 }
 
-void subtractOuterProduct(std::span<const float> column, std::span<const float> row, Panel<float> c)
+void multiplyByTransposed(ConstMatrix a, ConstMatrix b, MutableMatrix result, float scale)
+{
+    assert(a.columns == b.columns && result.rows == a.rows && result.columns == b.rows);
+    addProduct(scale, a, Side::Plain, b, Side::Transposed, 0.0F, result);
+}
+
+void multiply(ConstMatrix a, ConstMatrix b, MutableMatrix result)
+{
+    assert(a.columns == b.rows && result.rows == a.rows && result.columns == b.columns);
+    addProduct(1.0F, a, Side::Plain, b, Side::Plain, 0.0F, result);
+}
+
+void subtractOuterProduct(std::span<const float> column, std::span<const float> row, Matrix<float> c)
 {
     if (column.empty() || row.empty())
         return;
@@ -66,7 +80,7 @@ void subtractOuterProduct(std::span<const float> column, std::span<const float> 
         c.data, blasSize(c.stride));
 }
 
-bool choleskyFactor(Panel<double> a)
+bool choleskyFactor(Matrix<double> a)
 {
     useOneBlasThread();
     // By columns, as LAPACK reads it, the lower triangle of rows is the upper one.
@@ -76,14 +90,14 @@ bool choleskyFactor(Panel<double> a)
     return info == 0;
 }
 
-void solveLower(Panel<const double> lower, Panel<double> b)
+void solveLower(Matrix<const double> lower, Matrix<double> b)
 {
     useOneBlasThread();
     cblas_dtrsm(CblasRowMajor, CblasLeft, CblasLower, CblasNoTrans, CblasNonUnit, blasSize(b.rows), blasSize(b.columns),
         1.0, lower.data, blasSize(lower.stride), b.data, blasSize(b.stride));
 }
 
-void solveLowerTransposedRight(Panel<const double> lower, Panel<double> b)
+void solveLowerTransposedRight(Matrix<const double> lower, Matrix<double> b)
 {
     useOneBlasThread();
     cblas_dtrsm(CblasRowMajor, CblasRight, CblasLower, CblasTrans, CblasNonUnit, blasSize(b.rows), blasSize(b.columns),

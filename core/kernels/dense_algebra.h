@@ -8,19 +8,26 @@
 
 namespace quantloupe::kernels {
 
-/// Part of a row-major matrix: rows begin `stride` numbers apart. Borrowed.
+/// A row-major matrix, or part of one, whose rows begin `stride` numbers apart. Borrowed.
 template<class Number>
-struct Panel {
+struct Matrix {
     Number* data = nullptr;
     std::size_t rows = 0, columns = 0, stride = 0;
 
-    Panel part(std::size_t row, std::size_t column, std::size_t rowCount, std::size_t columnCount) const
+    Matrix part(std::size_t row, std::size_t column, std::size_t rowCount, std::size_t columnCount) const
     {
         return {data + row * stride + column, rowCount, columnCount, stride};
     }
+    /// Rows [first, first + count).
+    Matrix rowRange(std::size_t first, std::size_t count) const { return part(first, 0, count, columns); }
+    /// Columns [first, first + count).
+    Matrix columnRange(std::size_t first, std::size_t count) const { return part(0, first, rows, count); }
     Number* row(std::size_t index) const { return data + index * stride; }
-    operator Panel<const Number>() const { return {data, rows, columns, stride}; }
+    operator Matrix<const Number>() const { return {data, rows, columns, stride}; }
 };
+
+using ConstMatrix = Matrix<const float>;
+using MutableMatrix = Matrix<float>;
 
 /// A number of a matrix whose diagonal is about 1, as float: 0 where it is too small to matter. Products with numbers
 /// below float's normal range take a hundred times as long.
@@ -33,18 +40,25 @@ enum class Side : bool { Plain, Transposed };
 
 /// c = keep·c + scale·op(a)·op(b). @pre the shapes fit
 void addProduct(
-    float scale, Panel<const float> a, Side sideOfA, Panel<const float> b, Side sideOfB, float keep, Panel<float> c);
-void addProduct(double scale, Panel<const double> a, Side sideOfA, Panel<const double> b, Side sideOfB, double keep,
-    Panel<double> c);
+    float scale, Matrix<const float> a, Side sideOfA, Matrix<const float> b, Side sideOfB, float keep, Matrix<float> c);
+void addProduct(double scale, Matrix<const double> a, Side sideOfA, Matrix<const double> b, Side sideOfB, double keep,
+    Matrix<double> c);
+
+/// result = scale · a · bᵀ: inputs [tokens × in] times weights [out × in].
+/// @pre a.columns == b.columns, result is a.rows × b.rows and overlaps neither
+void multiplyByTransposed(ConstMatrix a, ConstMatrix b, MutableMatrix result, float scale = 1.0F);
+
+/// result = a · b. @pre a.columns == b.rows, result is a.rows × b.columns and overlaps neither
+void multiply(ConstMatrix a, ConstMatrix b, MutableMatrix result);
 
 /// c[i][j] −= column[i]·row[j]. @pre c is column.size() × row.size()
-void subtractOuterProduct(std::span<const float> column, std::span<const float> row, Panel<float> c);
+void subtractOuterProduct(std::span<const float> column, std::span<const float> row, Matrix<float> c);
 
 /// a = L·Lᵀ in place: L lies in the lower triangle, which is all that is read or written. False: not positive definite.
-bool choleskyFactor(Panel<double> a);
+bool choleskyFactor(Matrix<double> a);
 /// b = L⁻¹·b, L in the lower triangle
-void solveLower(Panel<const double> lower, Panel<double> b);
+void solveLower(Matrix<const double> lower, Matrix<double> b);
 /// b = b·L⁻ᵀ
-void solveLowerTransposedRight(Panel<const double> lower, Panel<double> b);
+void solveLowerTransposedRight(Matrix<const double> lower, Matrix<double> b);
 
 }  // namespace quantloupe::kernels

@@ -7,8 +7,8 @@
 
 namespace quantloupe::kernels {
 
-/// Reads every byte once, from front to back, and returns a number made of them all: the measure of how good a pass over
-/// weights can be. @pre whole 32-bit words, aligned as such
+/// Reads every byte once, from front to back, and returns a number made of them all: the measure of how good a pass
+/// over weights can be. @pre whole 32-bit words, aligned as such
 std::uint32_t readMemory(std::span<const std::byte> bytes);
 
 /// The same in four streams side by side, a quarter each: what one core can get from memory at most.

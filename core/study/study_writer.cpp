@@ -83,7 +83,8 @@ bool writeModel(hid_t file, const ModelCatalog& model)
     texts("role", "what the tensor does", [](const auto& t) { return nameOf(t.parts.role); });
     texts("fused_group", "tensors that must share a scheme", [](const auto& t) { return t.parts.fusedGroup; });
     texts("dtype", "as stored in the checkpoint", [](const auto& t) { return nameOf(t.dtype); });
-    texts("packing", "how a packed weight is stored, empty: as the dtype says", [](const auto& t) { return t.packing; });
+    texts(
+        "packing", "how a packed weight is stored, empty: as the dtype says", [](const auto& t) { return t.packing; });
     indices("block", "transformer block, -1: none", [&](const auto& t) { return orNone(t.parts.block); });
     indices("expert", "expert of a mixture, -1: none", [&](const auto& t) { return orNone(t.parts.expert); });
     flags("shared_expert", "expert that every token uses", [](const auto& t) { return t.parts.sharedExpert; });

@@ -151,7 +151,7 @@ void decodeElements(
     case DType::I64: return decodeNumbers<std::int64_t>(source, stride, count, out);
     default: break;
     }
-    assert(!"dtype that traitsOf() calls decodable without a decoder");
+    assert(false && "dtype that traitsOf() calls decodable without a decoder");
 }
 
 void decodeColumns(DType dtype, const std::byte* data, std::uint64_t first, std::uint64_t stride, std::uint64_t columns,

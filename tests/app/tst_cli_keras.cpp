@@ -3,6 +3,7 @@
 #include "cli_fixture.h"
 #include "tests/support/hdf5_files.h"
 #include "tests/support/shared_data.h"
+#include "tests/support/checkpoint_files.h"
 #include "tests/support/zip_files.h"
 
 #include <QJsonArray>

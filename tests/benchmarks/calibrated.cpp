@@ -65,9 +65,9 @@ void productsAlone(benchmark::State& state)
             std::vector<float> weights(size * count);
             for (std::size_t next = gptqBlockColumns; next < size; next += gptqBlockColumns)
                 kernels::addProduct(-1.0F,
-                    kernels::Panel<const float> {factor.data(), gptqBlockColumns, size - next, size},
+                    kernels::Matrix<const float> {factor.data(), gptqBlockColumns, size - next, size},
                     kernels::Side::Transposed,
-                    kernels::Panel<const float> {errors.data(), gptqBlockColumns, count, count}, kernels::Side::Plain,
+                    kernels::Matrix<const float> {errors.data(), gptqBlockColumns, count, count}, kernels::Side::Plain,
                     1.0F, {weights.data() + next * count, size - next, count, count});
             benchmark::DoNotOptimize(weights.data());
         });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // *.index.json, in a folder where none of the files it names exists.
-#include "core/file_formats/safetensors.h"
+#include "core/file_formats/shard_index.h"
 #include "tests/fuzz/memory_file.h"
 
 using namespace quantloupe;

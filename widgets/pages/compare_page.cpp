@@ -5,12 +5,12 @@
 #include "core/file_formats/file_format.h"
 #include "widgets/pages/elided_label.h"
 #include "widgets/pages/link_delegate.h"
+#include "widgets/pages/row_table.h"
 #include "widgets/pages/section.h"
 #include "widgets/plots/dumbbell_plot.h"
 #include "widgets/plots/plot_table_dialog.h"
 #include "widgets/plots/study_figures.h"
 #include "widgets/support/format_text.h"
-#include "widgets/theme/fonts.h"
 #include "widgets/workbench/workbench.h"
 
 #include <QFileDialog>
@@ -118,18 +118,10 @@ QWidget* ComparePage::makeResult()
     m_sorted->setSortRole(AuditModel::ValueRole);
     m_table->setModel(m_sorted);
     m_table->setObjectName(QStringLiteral("audit"));
+    setUpRowTable(m_table);
     m_table->setAccessibleName(tr("Layers compared"));
-    m_table->setFont(tabularFont(font()));
-    m_table->setSelectionBehavior(QAbstractItemView::SelectRows);
-    m_table->setSelectionMode(QAbstractItemView::SingleSelection);
-    m_table->setEditTriggers(QAbstractItemView::NoEditTriggers);
-    m_table->setAlternatingRowColors(true);
-    m_table->setShowGrid(false);
     m_table->setWordWrap(false);
-    m_table->setTabKeyNavigation(false);
     m_table->setItemDelegateForColumn(AuditModel::Tensor, new LinkDelegate(m_table));
-    m_table->verticalHeader()->hide();
-    m_table->horizontalHeader()->setHighlightSections(false);
     m_table->horizontalHeader()->setStretchLastSection(true);
     m_table->horizontalHeader()->resizeSection(AuditModel::Tensor, fontMetrics().averageCharWidth() * 40);
     m_table->setSortingEnabled(true);

@@ -4,10 +4,10 @@
 #include "widgets/models/findings_model.h"
 #include "widgets/pages/link_delegate.h"
 #include "widgets/pages/model_card.h"
+#include "widgets/pages/row_table.h"
 #include "widgets/pages/section.h"
 #include "widgets/plots/size_by_role_plot.h"
 #include "widgets/plots/weight_range_plot.h"
-#include "widgets/theme/fonts.h"
 #include "widgets/workbench/workbench.h"
 
 #include <QHeaderView>
@@ -99,20 +99,12 @@ QWidget* OverviewPage::makeFindings()
     sorted->setSourceModel(m_findings);
     sorted->setSortRole(FindingsModel::ValueRole);
     m_table->setModel(sorted);
+    setUpRowTable(m_table);
     m_table->setAccessibleName(tr("Findings"));
-    m_table->setFont(tabularFont(font()));
-    m_table->setSelectionBehavior(QAbstractItemView::SelectRows);
-    m_table->setSelectionMode(QAbstractItemView::SingleSelection);
-    m_table->setEditTriggers(QAbstractItemView::NoEditTriggers);
-    m_table->setAlternatingRowColors(true);
-    m_table->setShowGrid(false);
     m_table->setWordWrap(true);
-    m_table->setTabKeyNavigation(false);
     m_table->setItemDelegateForColumn(FindingsModel::Tensor, new LinkDelegate(m_table));
-    m_table->verticalHeader()->hide();
     m_table->setMinimumHeight(fontMetrics().lineSpacing() * 12);
     auto* header = m_table->horizontalHeader();
-    header->setHighlightSections(false);
     header->setSectionResizeMode(QHeaderView::Interactive);
     header->setSectionResizeMode(FindingsModel::Text, QHeaderView::Stretch);
     header->resizeSection(FindingsModel::Tensor, fontMetrics().averageCharWidth() * 38);

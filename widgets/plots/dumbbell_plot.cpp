@@ -22,12 +22,8 @@ DumbbellPlot::DumbbellPlot(QWidget* parent)
 {
     setDescription(tr("Comparison"), tr("Two figures of each tensor, joined by a line."));
     setEmptyText(tr("Nothing to compare yet"));
-    canvas()->yAxis->setRangeReversed(true);
-    canvas()->yAxis->setSubTicks(false);
-    canvas()->yAxis->grid()->setVisible(false);
+    listDownward(canvas());
     canvas()->xAxis->setTicker(QSharedPointer<QCPAxisTicker>(new SiTicker));
-    canvas()->axisRect()->setRangeDrag(Qt::Vertical);
-    canvas()->axisRect()->setRangeZoom(Qt::Vertical);
     placeLegendAbove(canvas(), 2);
 }
 
@@ -121,12 +117,7 @@ QPointF DumbbellPlot::pointOf(int item) const
 
 int DumbbellPlot::itemAt(QPointF position) const
 {
-    const QRect rect = canvas()->axisRect()->rect();
-    // Labels count as well.
-    if (!hasData() || position.y() < rect.top() || position.y() > rect.bottom() || position.x() > rect.right())
-        return -1;
-    const auto item = std::lround(canvas()->yAxis->pixelToCoord(position.y()));
-    return item >= 0 && item < static_cast<long>(m_data.items.size()) ? static_cast<int>(item) : -1;
+    return hasData() ? listedRowAt(canvas(), position, m_data.items.size()) : -1;
 }
 
 QString DumbbellPlot::hoverText(QPointF position) const

@@ -4,6 +4,8 @@
 #include "widgets/support/qcustomplot.h"
 #include "widgets/theme/fonts.h"
 
+#include <cmath>
+
 void styleAxis(QCPAxis* axis, const PlotTheme& theme, const QFont& font)
 {
     const auto small = tabularFont(scaledFont(font, 0.9));
@@ -87,6 +89,25 @@ void fitLegend(QCustomPlot* canvas, int wrap)
         return;
     legend->setWrap(fitting);
     legend->setFillOrder(legend->fillOrder(), true);
+}
+
+void listDownward(QCustomPlot* canvas)
+{
+    canvas->yAxis->setRangeReversed(true);
+    canvas->yAxis->setSubTicks(false);
+    canvas->yAxis->grid()->setVisible(false);
+    canvas->axisRect()->setRangeDrag(Qt::Vertical);
+    canvas->axisRect()->setRangeZoom(Qt::Vertical);
+}
+
+int listedRowAt(const QCustomPlot* canvas, QPointF position, std::size_t count)
+{
+    const QRect rect = canvas->axisRect()->rect();
+    // Labels count as well: what is drawn may be a small target.
+    if (position.y() < rect.top() || position.y() > rect.bottom() || position.x() > rect.right())
+        return -1;
+    const auto row = std::lround(canvas->yAxis->pixelToCoord(position.y()));
+    return row >= 0 && row < static_cast<long>(count) ? static_cast<int>(row) : -1;
 }
 
 void placeLegendAbove(QCustomPlot* canvas, int wrap)

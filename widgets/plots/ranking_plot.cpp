@@ -16,12 +16,8 @@ RankingPlot::RankingPlot(QWidget* parent)
 {
     setDescription(tr("Ranking"), tr("The tensors with the largest error under one scheme, worst first."));
     setEmptyText(tr("Analyze the model to rank its tensors"));
-    canvas()->yAxis->setRangeReversed(true);
-    canvas()->yAxis->setSubTicks(false);
-    canvas()->yAxis->grid()->setVisible(false);
+    listDownward(canvas());
     canvas()->xAxis->setTicker(QSharedPointer<QCPAxisTicker>(new SiTicker));
-    canvas()->axisRect()->setRangeDrag(Qt::Vertical);
-    canvas()->axisRect()->setRangeZoom(Qt::Vertical);
     placeLegendAbove(canvas(), 6);
 }
 
@@ -112,12 +108,7 @@ QPointF RankingPlot::barCenter(int item) const
 
 int RankingPlot::itemAt(QPointF position) const
 {
-    const QRect rect = canvas()->axisRect()->rect();
-    // Labels count as well: a short bar is a small target.
-    if (!hasData() || position.y() < rect.top() || position.y() > rect.bottom() || position.x() > rect.right())
-        return -1;
-    const auto item = std::lround(canvas()->yAxis->pixelToCoord(position.y()));
-    return item >= 0 && item < static_cast<long>(m_data.items.size()) ? static_cast<int>(item) : -1;
+    return hasData() ? listedRowAt(canvas(), position, m_data.items.size()) : -1;
 }
 
 QString RankingPlot::hoverText(QPointF position) const

@@ -4,9 +4,9 @@
 #include "app/cli/progress_printer.h"
 
 #include "core/analysis/quantized_weights.h"
-#include "core/base/mapped_file.h"
 #include "core/inference/evaluate.h"
 #include "core/recipes/plan.h"
+#include "core/tokenizers/text_source.h"
 #include "core/tokenizers/tokenizer.h"
 
 #include <chrono>
@@ -57,13 +57,14 @@ Result<WindowedText> readText(const Model& model, const EvaluateOptions& options
     const auto tokenizer = openTokenizer(model);
     if (!tokenizer)
         return tl::unexpected(tokenizer.error());
-    const auto file = MappedFile::open(options.text);
-    if (!file)
-        return tl::unexpected(file.error());
-    const auto bytes = (*file)->bytes();
-    if (bytes.size() >= std::size_t {1} << 30U)
-        return usageError("--text " + options.text, "is larger than 1 GiB");
-    auto tokens = (*tokenizer)->encode({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, true);
+    const auto text = readTextSource(options.text);
+    if (!text)
+        return tl::unexpected(text.error());
+    std::vector<std::uint32_t> tokens;
+    for (const auto& document : text->documents) {
+        const auto own = (*tokenizer)->encode(document, true);
+        tokens.insert(tokens.end(), own.begin(), own.end());
+    }
     tokens.resize(tokens.size() - (*tokenizer)->suffix().size());  // the text goes on beyond every window
     const auto prefix = (*tokenizer)->prefix();
     return cutWindows(std::move(tokens), prefix.empty() ? std::nullopt : std::optional(prefix.front()), options.context,

@@ -17,7 +17,7 @@ inline LayerInputs inputsOf(std::vector<float> sample, std::size_t columns)
     const std::size_t tokens = sample.size() / columns;
     LayerInputs inputs {columns, tokens, std::vector<double>(columns * columns)};
     std::vector<double> wide(sample.begin(), sample.end()), mean(columns), absMean(columns);
-    const kernels::Panel<const double> rows {wide.data(), tokens, columns, columns};
+    const kernels::Matrix<const double> rows {wide.data(), tokens, columns, columns};
     kernels::addProduct(1.0, rows, kernels::Side::Transposed, rows, kernels::Side::Plain, 0.0,
         {inputs.secondMoments.data(), columns, columns, columns});
     inputs.absMax.assign(columns, 0.0F);

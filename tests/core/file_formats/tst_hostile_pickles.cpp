@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Pickles that would run programs in Python, and ones that break the rules in any other way: each is refused with a
 // reason, quickly, in memory in proportion to the file.
+#include "tests/support/checkpoint_files.h"
 #include "tests/support/torch_files.h"
 
 #include <QTest>

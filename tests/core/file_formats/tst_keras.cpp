@@ -4,6 +4,7 @@
 #include "tests/support/hdf5_files.h"
 #include "tests/support/shared_data.h"
 #include "tests/support/tensor_figures.h"
+#include "tests/support/checkpoint_files.h"
 #include "tests/support/zip_files.h"
 
 #include <QTest>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Small valid files, damaged thousands of times in random places: opening them must end in a model or in an error with
 // a reason, never in a crash, and never ask for much memory.
+#include "tests/support/checkpoint_files.h"
 #include "tests/support/torch_files.h"
 
 #include <QTest>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/analysis/measure.h"
+#include "tests/support/checkpoint_files.h"
 #include "tests/support/zip_files.h"
 
 #include <QTest>

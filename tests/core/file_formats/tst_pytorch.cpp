@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/kernels/float_bits.h"
+#include "tests/support/checkpoint_files.h"
 #include "tests/support/torch_files.h"
 
 #include <QTest>

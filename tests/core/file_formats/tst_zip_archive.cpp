@@ -2,6 +2,7 @@
 #include "core/file_formats/zip_archive.h"
 
 #include "tests/support/shared_data.h"
+#include "tests/support/checkpoint_files.h"
 #include "tests/support/zip_files.h"
 
 #include <QTest>

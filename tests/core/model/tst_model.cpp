@@ -171,8 +171,7 @@ private Q_SLOTS:
 
     void configSaysMore()
     {
-        const auto file = parseModelConfig(
-            R"({"model_type":"llava","text_config":{"tie_word_embeddings":true}})", "c");
+        const auto file = parseModelConfig(R"({"model_type":"llava","text_config":{"tie_word_embeddings":true}})", "c");
         QVERIFY(file);
         QCOMPARE(file->config.architecture, std::string("llava"));
         QVERIFY(file->tied == true && file->config.tiedEmbeddings);

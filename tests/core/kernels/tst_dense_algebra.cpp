@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "core/kernels/matrix_product.h"
+#include "core/kernels/dense_algebra.h"
 
 #include <QTest>
 
@@ -9,7 +9,7 @@
 
 using namespace quantloupe::kernels;
 
-class TestMatrixProduct : public QObject
+class TestDenseAlgebra : public QObject
 {
     Q_OBJECT
 private Q_SLOTS:
@@ -70,5 +70,5 @@ private:
     }
 };
 
-QTEST_APPLESS_MAIN(TestMatrixProduct)
-#include "tst_matrix_product.moc"
+QTEST_APPLESS_MAIN(TestDenseAlgebra)
+#include "tst_dense_algebra.moc"
