@@ -5,7 +5,6 @@
 
 #include <cerrno>
 #include <csignal>
-#include <ctime>
 
 #include <semaphore.h>
 #include <unistd.h>
@@ -26,13 +25,7 @@ void noteSignal(int)
 void watch(const std::stop_token& done, std::stop_source source)
 {
     while (!done.stop_requested()) {
-        // Wakes up now and then to see whether the program is over.
-        timespec until {};
-        ::clock_gettime(CLOCK_REALTIME, &until);
-        constexpr long moment = 100'000'000, second = 1'000'000'000;
-        until.tv_sec += (until.tv_nsec + moment) / second;
-        until.tv_nsec = (until.tv_nsec + moment) % second;
-        if (::sem_timedwait(&g_signals, &until) != 0)
+        if (::sem_wait(&g_signals) != 0 || done.stop_requested())
             continue;
         if (source.stop_requested())
             ::_exit(Interrupted);
@@ -58,6 +51,7 @@ Interruption::Interruption()
 Interruption::~Interruption()
 {
     m_watcher.request_stop();
+    ::sem_post(&g_signals);  // wakes the watcher
 }
 
 }  // namespace quantloupe::cli

@@ -57,7 +57,7 @@ Result<TensorView> inBestOrder(const ModelTensor& original, const TensorView& vi
     const auto role = original.parts.role;
     reordered = false;
     if ((role != TensorRole::Query && role != TensorRole::Key) || headDimension < 2 || headDimension % 2 != 0
-        || shape.rows % headDimension != 0)
+        || shape.rows == 0 || shape.rows % headDimension != 0)
         return view;
     // The first head decides: all are in the same order.
     auto head = original;

@@ -109,6 +109,9 @@ Result<void> equalize(WeightTransform& transform, const ModelTensor& tensor, con
     const auto& partner = model.tensors[isProducer ? pair->consumer : pair->producer];
     if (!partner.view.decodable())
         return {};
+    const auto held = holdReadable(partner, stop);
+    if (!held)
+        return tl::unexpected(held.error());
     const auto other = sizesOf(partner, std::move(stop));
     if (!other)
         return tl::unexpected(other.error());

@@ -67,7 +67,7 @@ Result<Listing> list(const std::filesystem::path& folder)
             torch.indexes.push_back(name);
         else if (name.ends_with(".gguf") && !isLaterShard(name))
             gguf.push_back(name);
-        else if (endsWithOneOf(name, {".npz", ".onnx", ".tflite", ".keras"}))
+        else if (endsWithOneOf(name, {".npz", ".onnx", ".tflite", ".keras", ".h5", ".hdf5"}))
             others.push_back(name);
         if (name.ends_with(".safetensors")) {
             if (name.starts_with("model"))

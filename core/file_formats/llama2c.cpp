@@ -226,6 +226,9 @@ private:
         config.contextLength = m_header.context;
         config.tiedEmbeddings = m_header.shared;
         completeModelConfig(config);
+        m_model.settings.activation = "silu";
+        m_model.settings.normEpsilon = 1e-5;
+        m_model.settings.rotaryNeighbours = true;
         m_model.metadata = {{"llama2.c.version", std::to_string(m_header.version)},
             {"llama2.c.rotary_order",
                 "interleaved: rows 2i and 2i+1 of a head of q and k are a pair, as in GGUF; Hugging Face pairs i with "

@@ -65,7 +65,8 @@ void findConvolutions(Model& model)
     std::size_t count = 0;
     for (auto& tensor : model.tensors) {
         const auto rank = tensor.view.shape.size();
-        if (!model.operatorsKnown
+        // The decoder of a packed weight has its rows already.
+        if (!model.operatorsKnown && tensor.packing().empty()
             && (rank == 4 || rank == 5 || (rank == 3 && tensor.name.find("conv") != std::string::npos)))
             tensor.view.convolution = true;
         count += tensor.view.convolution ? 1 : 0;

@@ -177,8 +177,15 @@ private:
             return malformed("its codes or scales are not as many as N, K and block_size ask for");
         m_weight.order = ElementOrder::padded(columns, pitch);
         m_weight.grid = ScaleGrid::blocked({rows, pitch}, 1, block);
-        view.shape = {rows, columns};
+        laysOut(view, {rows, columns});
         return unsignedCodes(view, *type, rows, blocks, block);
+    }
+
+    /// Rows are output channels in these layouts, whatever another use of the same constant says.
+    static void laysOut(TensorView& view, Shape shape)
+    {
+        view.shape = std::move(shape);
+        view.transposed = view.convolution = false;
     }
 
     struct SizedRows {
@@ -209,6 +216,7 @@ private:
             return malformed("its scales are not one per block of " + std::to_string(m_how.blockSize));
         m_weight.order = ElementOrder::padded(columns, columns);
         m_weight.grid = ScaleGrid::blocked({rows, columns}, 1, block);
+        laysOut(view, view.shape);
         return unsignedCodes(view, *type, rows, blocks, block);
     }
 
@@ -248,7 +256,7 @@ private:
             || m_codes.size() != ceilDivide(elements, 2) || elementCount(m_scales.shape) != ceilDivide(elements, block))
             return malformed("its codes or scales are not as many as N, K and block_size ask for");
         const bool normal = m_how.codeBook == 1;
-        view.shape = {rows, columns};
+        laysOut(view, {rows, columns});
         view.decoder = codeBookRows({ElementOrder::padded(columns, columns), m_weight.codes, m_weight.scales, block,
             normal ? kNormalFloat4 : kBitsAndBytesFloat4,
             m_weight.description + (normal ? "nf4:g" : "fp4_bnb:g") + std::to_string(block)});

@@ -35,10 +35,13 @@ Result<ModelTensor> makeTensor(
     const auto storage = content.storage(content.pickle.heap.storages[pickled.storage]);
     if (!storage)
         return tl::unexpected(storage.error());
-    // The pickle's own figures bound both; a storage of another size was refused.
     const std::uint64_t width = traitsOf(pickled.dtype).blockBytes;
-    const auto first = pickled.begin * width;
-    const auto size = strideExtent(pickled.shape, pickled.strides).value_or(0) * width;
+    const auto extent = strideExtent(pickled.shape, pickled.strides);
+    std::uint64_t first = 0, size = 0, end = 0;
+    if (!extent || __builtin_mul_overflow(pickled.begin, width, &first) || __builtin_mul_overflow(*extent, width, &size)
+        || __builtin_add_overflow(first, size, &end) || (!storage->unpack && end > storage->bytes.size()))
+        return failure(ErrorCode::Malformed, file->path().string(),
+            "tensor " + inQuotes(entry.name) + " reaches beyond its storage", storage->offset);
     ModelTensor tensor;
     tensor.name = entry.name;
     tensor.parts = readName(withoutWrappers(entry.name));

@@ -135,7 +135,9 @@ Result<TorchContent> readTorchStream(const MappedFilePointer& file)
             return failure(
                 ErrorCode::Malformed, where, "the storage " + inQuotes(wanted.key) + " is not in the file", 0);
         // Named twice, it was taken as it was named first.
-        if (wanted.elements * (wanted.dtype ? traitsOf(*wanted.dtype).blockBytes : 1) != found->second.bytes.size())
+        std::uint64_t size = 0;
+        const std::uint64_t width = wanted.dtype ? traitsOf(*wanted.dtype).blockBytes : 1;
+        if (__builtin_mul_overflow(wanted.elements, width, &size) || size != found->second.bytes.size())
             return failure(ErrorCode::Malformed, where,
                 "the storage " + inQuotes(wanted.key) + " is of two types or sizes", found->second.offset);
         return found->second;

@@ -48,6 +48,8 @@ Result<Decoder> readFigures(const Model& model)
         return refuse("the activation " + inQuotes(settings.activation) + " cannot be computed yet");
 
     Decoder decoder {.model = &model, .architecture = *architecture, .activation = *activation};
+    if (settings.rotaryNeighbours)
+        decoder.architecture.positions = PositionKind::Pairs;
     decoder.normEpsilon = settings.normEpsilon.value_or(architecture->normEpsilon);
     decoder.attentionCap = static_cast<float>(settings.attentionCap.value_or(0.0));
     decoder.outputCap = static_cast<float>(settings.outputCap.value_or(0.0));

@@ -35,7 +35,8 @@ struct DecoderSettings {
     RotaryScaling rotary {};
     std::vector<bool> windowedLayers;  ///< one per block: attends to a sliding window; empty: not said
     std::vector<bool> rotaryLayers;    ///< one per block: positions are rotated; empty: not said
-    std::string unusual;               ///< a setting that is switched on and rarely is, by its key; empty: none
+    bool rotaryNeighbours = false;  ///< elements 2j and 2j + 1 of a head turn together, though names are Hugging Face's
+    std::string unusual;            ///< a setting that is switched on and rarely is, by its key; empty: none
 
     bool operator==(const DecoderSettings&) const = default;
 };

@@ -139,7 +139,7 @@ private Q_SLOTS:
         };
         row("no text", {m_model}, 2, "--text");
         row("missing text", {m_model, "--text", at("nowhere.txt")}, 3, "nowhere.txt");
-        row("empty text", {m_model, "--text", at("empty.txt")}, 2, "--text");
+        row("empty text", {m_model, "--text", at("empty.txt")}, 3, "empty.txt");
         row("short text", {m_model, "--text", at("short.txt")}, 2, "short.txt");
         row("context", {m_model, "--text", m_text, "--context", "2"}, 2, "--context");
         row("stride", {m_model, "--text", m_text, "--context", "64", "--stride", "65"}, 2, "--stride");

@@ -166,7 +166,8 @@ QVariant AuditModel::headerData(int section, Qt::Orientation orientation, int ro
         switch (section) {
         case StoredAs: return tr("How the checkpoint stores the tensor.");
         case Verdict:
-            return tr("Quantized: fewer than 16 bits and close to the original. Kept: 16 bits or more. "
+            return tr("Quantized: fewer than 16 bits and close to the original. Kept: as in the original, or in 16 "
+                      "bits and more. "
                       "Different: further from the original than its storage explains.");
         case Bits: return tr("As stored there, scales, zero points and padding included.");
         case Best: return tr("The scheme that does best in no more bits, measured on the same rows.");

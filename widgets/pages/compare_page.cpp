@@ -163,17 +163,22 @@ QWidget* ComparePage::makeResult()
 void ComparePage::showModel()
 {
     m_workbench->jobs()->cancel(auditView);
+    const bool ready = m_workbench->model() != nullptr;
+    m_file->setEnabled(ready);
+    m_folder->setEnabled(ready);
+    clear(ready ? tr("Choose a quantized checkpoint of this model, to see what became of each layer.")
+            : m_workbench->hasModel()
+            ? tr("The study is open without its model: open the model itself to compare a checkpoint with it.")
+            : tr("Open the original model first."));
+}
+
+void ComparePage::clear(const QString& text)
+{
     m_audit->setAudit(nullptr);
     m_plot->setData({});
     m_checkpoint->clear();
     m_save->setEnabled(false);
-    const bool ready = m_workbench->model() != nullptr;
-    m_file->setEnabled(ready);
-    m_folder->setEnabled(ready);
-    m_empty->setText(ready ? tr("Choose a quantized checkpoint of this model, to see what became of each layer.")
-            : m_workbench->hasModel()
-            ? tr("The study is open without its model: open the model itself to compare a checkpoint with it.")
-            : tr("Open the original model first."));
+    m_empty->setText(text);
     m_stack->setCurrentIndex(0);
 }
 
@@ -182,9 +187,9 @@ void ComparePage::compareWith(const QString& path)
     const auto model = m_workbench->model();
     if (!model)
         return;
-    m_checkpoint->setText(tr("Comparing with %1 …").arg(path));
+    clear(tr("Comparing with %1 …").arg(path));
     const auto file = std::filesystem::path(path.toStdString());
-    m_workbench->jobs()->compute<AuditPointer>(
+    auto* job = m_workbench->jobs()->compute<AuditPointer>(
         this, {tr("Compare with %1").arg(Workbench::displayName(path)), auditView},
         [model, file, threads = m_workbench->jobs()->threads()](
             std::stop_token stop, quantloupe::Progress& progress) -> quantloupe::Result<AuditPointer> {
@@ -201,10 +206,14 @@ void ComparePage::compareWith(const QString& path)
                 return;
             if (audit)
                 return showResult(path, *audit);
-            m_checkpoint->clear();
+            showModel();
             m_workbench->reportFailure(
                 tr("The checkpoint could not be compared"), QString::fromStdString(describe(audit.error())));
         });
+    connect(job, &Job::cancelled, this, [this] {
+        if (!m_workbench->jobs()->isActive(auditView))
+            showModel();
+    });
 }
 
 void ComparePage::showResult(const QString& path, const AuditPointer& audit)

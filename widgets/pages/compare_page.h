@@ -27,6 +27,7 @@ public:
 private:
     QWidget* makeResult();
     void showModel();
+    void clear(const QString& text);  ///< instead of a result
     void showResult(const QString& path, const AuditPointer& audit);
     void showSelection();
     void chooseFile();

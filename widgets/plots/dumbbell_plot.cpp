@@ -10,13 +10,6 @@
 #include <cmath>
 #include <limits>
 
-namespace {
-
-/// More lines than these are not told apart: the view starts with the first, dragging shows the others.
-constexpr std::size_t linesAtOnce = 40;
-
-}  // namespace
-
 DumbbellPlot::DumbbellPlot(QWidget* parent)
     : Plot(parent)
 {
@@ -162,6 +155,16 @@ void DumbbellPlot::resetView()
         lowest = highest = 0.0;
     const double margin = std::max(0.05 * (highest - lowest), 0.5);
     canvas()->xAxis->setRange(lowest - margin, highest + margin);
-    const auto shown = std::min(m_data.items.size(), linesAtOnce);
-    canvas()->yAxis->setRange(-0.6, std::max<double>(1.0, static_cast<double>(shown)) - 0.4);
+    // As many lines as labels have room for; dragging shows the others.
+    constexpr int surroundings = 4;  // lines: legend, ticks and axis title
+    const auto room = canvas()->height() / std::max(1, fontMetrics().lineSpacing()) - surroundings;
+    const auto shown = std::min<double>(static_cast<double>(m_data.items.size()), std::max(4, room));
+    canvas()->yAxis->setRange(-0.6, std::max(1.0, shown) - 0.4);
+}
+
+void DumbbellPlot::resizeEvent(QResizeEvent* event)
+{
+    Plot::resizeEvent(event);
+    resetView();
+    replot();
 }

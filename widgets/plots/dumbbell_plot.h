@@ -35,6 +35,7 @@ protected:
     QString tensorAt(QPointF position) const override;
     void applyTheme() override;
     void resetView() override;
+    void resizeEvent(QResizeEvent* event) override;
 
 private:
     int itemAt(QPointF position) const;

@@ -156,7 +156,7 @@ std::string auditText(const Audit& found)
     totals.add({matrices, found.bitsPerWeight(), error.sqnrDb(), error.relativeError(), {error.cosine(), 7}});
     text += totals.text() + "\n";
     if (const auto left = found.leftUnquantized(); left > 0)
-        text += std::to_string(left) + " of them are left in 16 bits or more.\n";
+        text += std::to_string(left) + " of them are stored as in the original or in 16 bits and more.\n";
     std::uint64_t rescaled = 0;
     for (const auto& tensor : found.tensors)
         rescaled += tensor.rescaled ? 1 : 0;
@@ -203,6 +203,8 @@ Result<void> auditCheckpoint(const Session& session, const AuditCommandOptions& 
     }();
     if (!found)
         return tl::unexpected(found.error());
+    if (found->tensors.empty() && found->mismatched.empty() && found->missing.empty())
+        return usageError("--tensors", "no tensor of the original matches");
 
     Findings findings;
     findings.json = {{"original", checkpointJson(**original)}, {"quantized", checkpointJson(**quantized)}};

@@ -55,6 +55,8 @@ Result<std::optional<PackedWeight>> recogniseNvfp4(
     const auto scales = parts.need(".weight_scale");
     if (!scales)
         return tl::unexpected(scales.error());
+    if (auto typed = parts.expectType(".weight_scale", **scales, {DType::F8_E4M3}); !typed)
+        return tl::unexpected(typed.error());
     const auto blocks = blocksOf(parts, ".weight_scale", **scales, nvBlock);
     if (!blocks)
         return tl::unexpected(blocks.error());
