@@ -57,6 +57,10 @@ private Q_SLOTS:
         const auto hf = runCli({"evaluate", folder, "--text", m_text, "--json", "--quiet"}).json();
         QCOMPARE(hf["tokens"], gguf["tokens"]);
         QVERIFY(std::abs(hf["perplexity"].toDouble() / gguf["perplexity"].toDouble() - 1.0) < 1e-6);
+        // Names of one world, order within heads of the other.
+        const auto file = QString::fromStdString((corpus() / "llm" / "stories260K" / "stories260K.bin").string());
+        const auto llama2c = runCli({"evaluate", file, "--text", m_text, "--json", "--quiet"}).json();
+        QVERIFY(std::abs(llama2c["perplexity"].toDouble() / gguf["perplexity"].toDouble() - 1.0) < 1e-6);
     }
 
     void schemesDiverge()

@@ -4,6 +4,7 @@
 #include "tests/core/analysis/synthetic_tensor.h"
 #include "tests/support/checkpoint_files.h"
 #include "tests/support/shared_data.h"
+#include "tests/support/zip_files.h"
 
 #include <nlohmann/json.hpp>
 
@@ -11,6 +12,7 @@
 
 #include <cmath>
 #include <fstream>
+#include <random>
 #include <thread>
 
 using namespace quantloupe;
@@ -252,6 +254,50 @@ private Q_SLOTS:
         });
         QVERIFY(done.has_value());
         QCOMPARE(seen, work.size());
+    }
+
+    /// Equalization walks a second matrix, which must be unpacked too.
+    void partnersAreUnpacked()
+    {
+        const auto array = [](int rows, int columns) {
+            auto header = "{'descr': '<f4', 'fortran_order': False, 'shape': (" + std::to_string(rows) + ", "
+                + std::to_string(columns) + "), }";
+            header.append(118 - header.size() - 1, ' ').append("\n");
+            std::string bytes = std::string("\x93NUMPY\1\0", 8) + tests::raw(std::uint16_t(header.size())) + header;
+            std::mt19937 random(unsigned(rows + 3 * columns));
+            std::normal_distribution<float> normal(0.0F, 0.02F);
+            for (int i = 0; i < rows * columns; ++i)
+                bytes += tests::raw(normal(random));
+            return bytes;
+        };
+        tests::ZipBuilder stored, deflated;
+        const auto add = [&](const std::string& part, int rows, int columns) {
+            const auto name = "model.layers.0.mlp." + part + "_proj.weight.npy";
+            stored.store(name, array(rows, columns));
+            deflated.deflate(name, array(rows, columns));
+        };
+        add("gate", 64, 32);
+        add("up", 64, 32);
+        add("down", 32, 64);
+        const tests::CheckpointFolder folder;
+        std::vector<std::vector<double>> errors;
+        for (const auto& content : {stored.file(), deflated.file()}) {
+            const auto model = openModel(folder.write("w.npz", content));
+            QVERIFY2(model, model ? "" : describe(model.error()).c_str());
+            std::vector<WorkUnit> work;
+            for (const auto tensor : (*model)->quantizableTensors())
+                work.push_back({tensor, {Scheme::parse("int4+cle").value()}});
+            QCOMPARE(work.size(), std::size_t(3));
+            Progress progress;
+            auto& found = errors.emplace_back();
+            const auto done = analyze(**model, work, 2, {}, progress, [&](TensorMeasurement measured) -> Result<void> {
+                found.push_back(measured.schemes.at(0).error.mse());
+                return {};
+            });
+            QVERIFY2(done, done ? "" : describe(done.error()).c_str());
+        }
+        QVERIFY(errors[0] == errors[1]);
+        QVERIFY(errors[0].at(0) > 0.0);
     }
 };
 

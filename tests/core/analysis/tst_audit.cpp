@@ -402,6 +402,24 @@ private Q_SLOTS:
         QCOMPARE(find(*found, block + "post_attention_layernorm.weight")->verdict, AuditVerdict::Different);
     }
 
+    void emptyHeads()
+    {
+        CheckpointFolder folder;
+        const std::string name = "model.layers.0.self_attn.q_proj.weight", other = "model.layers.0.mlp.up_proj.weight";
+        for (const auto* place : {"original", "same"}) {
+            std::filesystem::create_directory(folder.path() / place);
+            folder.write(std::string(place) + "/config.json",
+                R"({"model_type": "llama", "hidden_size": 64, "num_attention_heads": 1, "num_hidden_layers": 1})");
+        }
+        const std::vector<float> weights(64 * 2, 0.5F);
+        const auto original = modelOf(folder, "original", {{name, {0, 64}, {}}, {other, {2, 64}, weights}});
+        const auto same = modelOf(folder, "same", {{name, {0, 64}, {}}, {other, {2, 64}, weights}});
+        QVERIFY(original && same);
+        const auto found = auditOf(original, same);
+        QVERIFY(found);
+        QCOMPARE(found->tensors.size(), std::size_t(2));
+    }
+
     /// GPTQ's layout, rounded to the nearest by a plain loop.
     void packedCheckpoint()
     {

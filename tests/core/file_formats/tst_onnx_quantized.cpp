@@ -246,6 +246,31 @@ private Q_SLOTS:
         check(builder, expected, description.c_str(), stored.size() + 4 * scales.size() + zeroBytes);
     }
 
+    /// One constant that two nodes take, each its own way: rows are those of the packed layout, and none reads beyond.
+    void oneConstantTwoWays()
+    {
+        const auto codes = m_random.codes(4 * 96, 0, 15);
+        const auto scales = m_random.scales(4 * 3);
+        const auto stored = packedCodes(codes, 4, 32);
+        std::vector<float> expected;
+        for (std::size_t i = 0; i < 4 * 90; ++i) {
+            const auto row = i / 90, column = i % 90;
+            expected.push_back(scales[row * 3 + column / 32] * float(codes[row * 96 + column] - 8));
+        }
+        OnnxBuilder builder;
+        builder.tensor(onnxTensor("w", 2, {4, 3, 16}, bytes(9, stored)))
+            .tensor("s", 1, {4, 3}, scales)
+            .node("MatMul", {"x", "w"}, "first")
+            .node("MatMulNBits", {"x", "w", "s"}, "y",
+                attribute("K", 90) + attribute("N", 4) + attribute("bits", 4) + attribute("block_size", 32), "n",
+                kRuntime);
+        const auto model = openModel(m_folder.write("m.onnx", builder.file()));
+        QVERIFY2(model, model ? "" : describe(model.error()).c_str());
+        QCOMPARE((*model)->tensors.size(), std::size_t(1));
+        QCOMPARE(matrixShape((*model)->tensors[0].view), (MatrixShape {4, 90}));
+        QCOMPARE(valuesOf((*model)->tensors[0].view), expected);
+    }
+
     void matMulBnb4()
     {
         // Positive levels by code, of bitsandbytes' documentation: normal float, float 4.

@@ -88,6 +88,25 @@ private Q_SLOTS:
         QCOMPARE((*model)->tensors.size(), std::size_t(1));
     }
 
+    /// A kernel of a convolution as a stack of rows with a scale each: every weight has its row's.
+    void scaledKernel()
+    {
+        SafetensorsBuilder file;
+        file.add("x.weight", "F8_E4M3", {2, 2, 2, 64}, std::string(512, '\x38'));  // ones
+        file.add("x.weight_scale", "F32", {2, 2, 1, 1}, numbers<float>(std::vector<float>(4, 4.0F)));
+        CheckpointFolder folder;
+        const auto model = openModel(folder.write("model.safetensors", file.file()));
+        QVERIFY2(model, model ? "" : describe(model.error()).c_str());
+        const auto index = (*model)->find("x.weight");
+        QVERIFY(index);
+        const auto& view = (*model)->tensors[*index].view;
+        const auto [rows, columns] = matrixShape(view);
+        std::vector<float> values(rows * columns);
+        decodeRows(view, 0, rows, values);
+        QVERIFY(view.decoder);
+        QCOMPARE(values, std::vector<float>(512, 4.0F));
+    }
+
     /// From the format's documentation: eight bytes, one scale, results in bfloat16.
     void goldenBytes()
     {

@@ -154,6 +154,7 @@ private Q_SLOTS:
                 {"U8", {55}, R"({"blocksize":64,"shape":[4294967296,4294967296,2,1, 1]})"}),
             "");
         row("nvfp4 scales", with(kNvfp4, "a.weight_scale", {"F8_E4M3", {4, 1}}), "'a.weight_scale' is 4×1");
+        row("nvfp4 type of scales", with(kNvfp4, "a.weight_scale", {"U8", {4, 2}}), "'a.weight_scale'");
         row("nvfp4 global", with(kNvfp4, "a.weight_global_scale", {"F32", {2}}), "is not one number");
         row("MLX groups", with(kMlx, "a.scales", {"F16", {4, 3}}), "'a.scales' has 3 groups");
         row("MLX biases", with(kMlx, "a.biases", {"F16", {4, 2}}), "'a.biases' is 4×2");

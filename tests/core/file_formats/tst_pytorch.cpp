@@ -341,6 +341,14 @@ private Q_SLOTS:
                  {"w", tensor(storage("DoubleStorage", "0", 6), 0, {6}, {1})}}),
                 {{"0", std::string(24, '\0')}}},
             ErrorCode::Malformed, "");
+        // 2⁶¹ + 8 doubles are 8 of them where a product wraps around.
+        const auto wrapped = (std::int64_t {1} << 61U) + 8;
+        row("storage named again with a product that wraps",
+            TorchBuilder {dictionary({{"v", tensor(storage("DoubleStorage", "0", 8), 0, {8}, {1})},
+                              {"w", tensor(storage("DoubleStorage", "0", wrapped), wrapped - 8, {4}, {1})}}),
+                {{"0", std::string(64, '\0')}}}
+                .stream(8),
+            ErrorCode::Malformed, "");
         auto other = simple().stream(4);
         other[18] = '\1';
         row("stream of another protocol", other, ErrorCode::Unsupported, "1001");
