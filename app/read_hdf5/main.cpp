@@ -24,7 +24,7 @@ namespace {
 /// Room for a block of elements, a chunk and its packed bytes; processor time as a last resort, should nobody wait for
 /// the answer any more.
 constexpr Confinement kListing {std::uint64_t {512} << 20, 600};
-constexpr Confinement kReading {std::uint64_t {1'536} << 20, 24 * 3'600};
+constexpr Confinement kReading {std::uint64_t {1'536} << 20, std::uint64_t {24} * 3'600};
 
 std::optional<std::uint64_t> numberIn(std::string_view text)
 {

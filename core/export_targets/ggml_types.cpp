@@ -80,15 +80,10 @@ std::optional<GgmlChoice> ggmlTypeFor(const Scheme& scheme)
 std::string ggmlTypeName(DType type)
 {
     std::string name(nameOf(type));
-    if (!isGgmlBlockType(type))
+    if (!isBlockType(type))
         std::transform(name.begin(), name.end(), name.begin(),
             [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
     return name;
-}
-
-bool isGgmlBlockType(DType type)
-{
-    return type >= DType::Q4_0;
 }
 
 DType ggmlTypeForRow(DType type, std::uint64_t columns)

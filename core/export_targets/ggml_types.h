@@ -29,8 +29,6 @@ DType ggmlTypeForRow(DType type, std::uint64_t columns);
 /// The base file type whose plain tensors have this type: "Q4_K_S" for q4_K. Empty when there is none.
 std::string_view ggmlFileType(DType type);
 
-bool isGgmlBlockType(DType type);
-
 /// Whether llama-quantize leaves the tensor alone whatever the rules say: norms, biases, routers, position tables,
 /// vectors and the like.
 bool ggmlLeavesAlone(std::string_view ggufName, std::size_t rank, std::uint64_t rows);

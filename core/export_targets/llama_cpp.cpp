@@ -52,7 +52,7 @@ DType storedType(DType type)
     case DType::F64:
     case DType::F32: return DType::F32;
     case DType::F16: return DType::F16;
-    default: return isGgmlBlockType(type) ? type : DType::BF16;
+    default: return isBlockType(type) ? type : DType::BF16;
     }
 }
 
@@ -106,7 +106,7 @@ Result<std::vector<Target>> collect(const Plan& plan, const ModelCatalog& model,
             targets.push_back({.name = *name, .type = *type, .columns = tensor.matrix.columns});
         auto& target = targets[entry->second];
         target.parameters += tensor.parameters();
-        target.requantized = target.requantized || (isGgmlBlockType(tensor.dtype) && *type != tensor.dtype);
+        target.requantized = target.requantized || (isBlockType(tensor.dtype) && *type != tensor.dtype);
         target.mixed = target.mixed || *type != target.type;
         if (bitsPerElement(*type) > bitsPerElement(target.type))
             target.type = *type;
@@ -130,7 +130,7 @@ DType baseType(const std::vector<Target>& targets)
 {
     std::map<DType, std::uint64_t> parameters;
     for (const auto& target : targets)
-        if (isGgmlBlockType(target.type) && !ggmlFileType(target.type).empty())
+        if (isBlockType(target.type) && !ggmlFileType(target.type).empty())
             parameters[target.type] += target.parameters;
     if (!parameters.empty())
         return std::max_element(parameters.begin(), parameters.end(), [](const auto& left, const auto& right) {

@@ -97,7 +97,8 @@ std::string_view foreignKind(Bytes head)
     };
     static constexpr Mark kMarks[] = {
         {4, "ORTM", "a model in ONNX Runtime's own format (ORT): open the ONNX file it was made from"},
-        {257, "ustar", "a tar archive (a PyTorch file from before 2017, or several files): unpack it first"},
+        {257, "ustar",
+            "a tar archive: unpack it, or, if PyTorch 0.1 wrote it, load it there and save it with torch.save again"},
         // A table of LevelDB whose first entry has an empty key and tells the number of shards and version 1.
         {5, "\x1a\2\x08\1",
             "the index of a TensorFlow checkpoint or SavedModel, which cannot be read: convert it to ONNX or "
@@ -110,9 +111,6 @@ std::string_view foreignKind(Bytes head)
     for (const auto& [magic, kind] : kKinds)
         if (text.starts_with(magic))
             return kind;
-    constexpr std::size_t kTarMagic = 257;
-    if (text.size() > kTarMagic && text.substr(kTarMagic).starts_with("ustar"))
-        return "a tar archive: unpack it, or, if PyTorch 0.1 wrote it, load it there and save it with torch.save again";
     return text.empty() ? "empty" : "";
 }
 

@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/tensor/deferred_bytes.h"
 
+#include <chrono>
 #include <utility>
 
 namespace quantloupe {
 
 Result<std::shared_ptr<const MappedFile>> DeferredBytes::hold(std::stop_token stop) const
 {
-    const std::lock_guard lock(m_mutex);
+    // Who waits for another's unpacking can be stopped too.
+    std::unique_lock lock(m_mutex, std::defer_lock);
+    while (!lock.try_lock_for(std::chrono::milliseconds(20)))
+        if (stop.stop_requested())
+            return failure(ErrorCode::Cancelled, where(), "stopped on request");
     if (auto map = m_held.lock())
         return map;
     auto written = TemporaryFile::create();

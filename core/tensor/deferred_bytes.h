@@ -50,7 +50,7 @@ protected:
 
 private:
     std::uint64_t m_size;
-    mutable std::mutex m_mutex;
+    mutable std::timed_mutex m_mutex;
     mutable std::weak_ptr<const MappedFile> m_held;
 };
 

@@ -114,7 +114,9 @@ Result<void> inspect(const Session& session, const std::string& name)
         + std::to_string(m.tensors.size()) + " tensors, " + std::to_string(m.parameters()) + " parameters, "
         + byteText(static_cast<double>(m.bytes())) + (m.synthetic ? ", synthetic weights" : "") + "\nfingerprint "
         + m.fingerprint + "\n\n" + findings.table.text();
-    for (const auto& warning : m.warnings)
+    if (tensors.empty() && !session.options.tensors.empty())
+        session.warn("no tensor matches --tensors");
+    for (const auto& warning : session.options.quiet ? std::vector<std::string>() : m.warnings)
         findings.text += "\nWarning: " + printable(warning) + "\n";
 
     Json metadata = Json::array();

@@ -112,6 +112,8 @@ Result<void> stats(const Session& session, const StatsOptions& options)
         if (!found.findWeights(tensor.name))
             work.push_back(i);
     }
+    if (wanted.empty() && !session.options.tensors.empty())
+        session.warn("no tensor that can be decoded matches --tensors");
     auto measured = measure(session, **model, work, study->get(), found);
     if (*study) {
         found = *(*study)->snapshot();

@@ -40,7 +40,7 @@ std::optional<Widths> widthsOf(const WeightSettings& stated, std::uint64_t words
     if (stated.groupSize)
         return product % *stated.groupSize == 0 ? withBits(product / *stated.groupSize) : std::nullopt;
     for (const auto group : usualGroups)
-        if (product == 4 * group)
+        if (product == std::uint64_t {4} * group)
             return Widths {4, group};
     for (const auto group : usualGroups)
         if (product % group == 0)
