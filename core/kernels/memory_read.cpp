@@ -23,7 +23,13 @@ std::uint32_t ReadApart(const std::uint32_t* words, std::size_t count, std::size
         c = hn::Xor(c, hn::LoadU(d, words + 2 * apart + i));
         e = hn::Xor(e, hn::LoadU(d, words + 3 * apart + i));
     }
-    return hn::GetLane(hn::SumOfLanes(d, hn::Xor(hn::Xor(a, b), hn::Xor(c, e))));
+    // Lane by lane: a sum over lanes adds signed numbers on some targets, which may not overflow.
+    HWY_ALIGN std::uint32_t lanes[hn::MaxLanes(d)];
+    hn::Store(hn::Xor(hn::Xor(a, b), hn::Xor(c, e)), d, lanes);
+    std::uint32_t sum = 0;
+    for (const auto lane : lanes)
+        sum += lane;
+    return sum;
 }
 
 std::uint32_t ReadAll(const std::uint32_t* words, std::size_t count, bool streams)
