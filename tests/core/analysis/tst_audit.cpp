@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Quantized checkpoints of others against their originals, with the errors that an independent program found.
-#include "core/analysis/audit.h"
-#include "tests/support/packed_files.h"
+#include "tests/core/analysis/audit_fixture.h"
 #include "tests/support/shared_data.h"
+#include "tests/support/tensor_figures.h"
 
 #include <QTest>
 
@@ -15,14 +15,6 @@ using namespace quantloupe;
 using namespace quantloupe::tests;
 
 namespace {
-
-std::vector<float> valuesOf(const TensorView& view)
-{
-    const auto shape = matrixShape(view);
-    std::vector<float> values(shape.elements());
-    decodeRows(view, 0, shape.rows, values);
-    return values;
-}
 
 /// A matrix in the upper left corner of a larger one of zeros.
 std::vector<float> padded(
@@ -59,42 +51,9 @@ std::string variant(const Model& model, bool pad256)
     return file.file();
 }
 
-Result<Audit> auditOf(const ModelPointer& original, const ModelPointer& quantized, AuditOptions options = {})
-{
-    Progress progress;
-    auto found = audit(*original, *quantized, options, {}, progress);
-    if (found && progress.totalBytes != progress.doneBytes)
-        return failure(ErrorCode::Internal, "progress", "does not end at its total");
-    return found;
-}
-
-const AuditedTensor* find(const Audit& audit, const std::string& original)
-{
-    for (const auto& tensor : audit.tensors)
-        if (tensor.original == original)
-            return &tensor;
-    return nullptr;
-}
-
 bool isClose(double value, double expected, double tolerance)
 {
     return std::abs(value - expected) <= tolerance * std::abs(expected);
-}
-
-struct Matrix {
-    std::string name;
-    Shape shape;
-    std::vector<float> values;
-};
-
-ModelPointer modelOf(CheckpointFolder& folder, const std::string& name, const std::vector<Matrix>& matrices)
-{
-    SafetensorsBuilder file;
-    for (const auto& matrix : matrices)
-        file.add(matrix.name, "F32", matrix.shape, numbers<float>(matrix.values));
-    std::filesystem::create_directory(folder.path() / name);
-    const auto model = openModel(folder.write(name + "/model.safetensors", file.file()));
-    return model ? *model : nullptr;
 }
 
 std::vector<float> join(const std::vector<std::vector<float>>& parts)

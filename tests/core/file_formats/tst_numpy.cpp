@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/analysis/measure.h"
 #include "tests/support/checkpoint_files.h"
+#include "tests/support/tensor_figures.h"
 #include "tests/support/zip_files.h"
 
 #include <QTest>
@@ -10,6 +11,7 @@
 using namespace quantloupe;
 using tests::CheckpointFolder;
 using tests::raw;
+using tests::valuesOf;
 using tests::ZipBuilder;
 
 namespace {
@@ -41,17 +43,6 @@ std::string ramp(std::size_t count, bool swapped = false)
         bytes += one;
     }
     return bytes;
-}
-
-std::vector<float> valuesOf(const ModelTensor& tensor)
-{
-    const auto held = holdBytes(tensor.view, {});
-    if (!held)
-        return {};
-    const auto matrix = matrixShape(tensor.view);
-    std::vector<float> values(matrix.elements());
-    decodeRows(tensor.view, 0, matrix.rows, values);
-    return values;
 }
 
 bool isRamp(const std::vector<float>& values, std::size_t count)
@@ -122,7 +113,7 @@ private Q_SLOTS:
             QCOMPARE(tensor.view.shape, Shape({2, 3}));
             QCOMPARE(nameOf(tensor.view.dtype), std::string_view(type.constData()));
             QCOMPARE(tensor.bytes(), 6 * std::uint64_t(traitsOf(tensor.view.dtype).blockBytes));
-            QVERIFY(isRamp(valuesOf(tensor), 6));
+            QVERIFY(isRamp(valuesOf(tensor.view), 6));
         }
     }
 
@@ -133,7 +124,7 @@ private Q_SLOTS:
                  {"()", 1}, {"(5,)", 5}, {"(2, 3, 4)", 24}, {"(0, 3)", 0}}) {
             const auto model = openModel(folder.write("a.npy", npyFile(dictionary("<f4", shape), ramp<float>(count))));
             QVERIFY2(model, shape);
-            QVERIFY(isRamp(valuesOf((*model)->tensors[0]), count));
+            QVERIFY(isRamp(valuesOf((*model)->tensors[0].view), count));
         }
         // Columns of columns: [2, 3, 4] with the first index fastest.
         std::string bytes;
@@ -142,7 +133,7 @@ private Q_SLOTS:
                 for (int i = 0; i < 2; ++i)
                     bytes += raw(float((i * 3 + j) * 4 + k));
         const auto model = openModel(folder.write("a.npy", npyFile(dictionary("<f4", "(2, 3, 4)", true), bytes)));
-        QVERIFY(isRamp(valuesOf((*model)->tensors[0]), 24));
+        QVERIFY(isRamp(valuesOf((*model)->tensors[0].view), 24));
     }
 
     void transposedLayersMayBeStoredByColumns()
@@ -156,7 +147,7 @@ private Q_SLOTS:
         const auto& view = (*model)->tensors[0].view;
         QVERIFY(view.transposed);
         QCOMPARE(matrixShape(view), (MatrixShape {6, 2}));
-        QVERIFY(isRamp(valuesOf((*model)->tensors[0]), 12));
+        QVERIFY(isRamp(valuesOf((*model)->tensors[0].view), 12));
     }
 
     /// Whatever is measured is the same for bytes that lie there and for those that are unpacked first.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/kernels/float_bits.h"
 #include "tests/support/checkpoint_files.h"
+#include "tests/support/tensor_figures.h"
 #include "tests/support/torch_files.h"
 
 #include <QTest>
@@ -12,6 +13,7 @@ using namespace quantloupe::tests::pickle;
 using tests::CheckpointFolder;
 using tests::raw;
 using tests::TorchBuilder;
+using tests::valuesOf;
 
 namespace {
 
@@ -23,18 +25,6 @@ std::string ramp(std::size_t count)
     for (std::size_t i = 0; i < count; ++i)
         bytes += raw(static_cast<Number>(i));
     return bytes;
-}
-
-/// The tensor's rows, all of them.
-std::vector<float> valuesOf(const ModelTensor& tensor)
-{
-    const auto held = holdBytes(tensor.view, {});
-    if (!held)
-        return {};
-    const auto matrix = matrixShape(tensor.view);
-    std::vector<float> values(matrix.elements());
-    decodeRows(tensor.view, 0, matrix.rows, values);
-    return values;
 }
 
 const ModelTensor* find(const Model& model, std::string_view name)
@@ -119,7 +109,7 @@ private Q_SLOTS:
                     place += rest % shape[i] * strides[i];
                 expected.push_back(float(place));
             }
-            return valuesOf(*found) == expected && found->bytes() == 4 * expected.size();
+            return valuesOf(found->view) == expected && found->bytes() == 4 * expected.size();
         };
         QVERIFY(expect("model.layers.0.mlp.up_proj.weight", 0, {4, 6}, {6, 1}));
         QVERIFY(expect("transposed", 0, {6, 4}, {1, 6}));
@@ -378,7 +368,7 @@ private Q_SLOTS:
         const auto model = openModel(folder.write(
             "a.pt", TorchBuilder {dictionary({{"w", tensor(view, 1, {3}, {1})}}), {{"0", ramp<float>(6)}}}.stream(4)));
         QVERIFY2(model, model ? "" : describe(model.error()).c_str());
-        QCOMPARE(valuesOf((*model)->tensors[0]), (std::vector<float> {2, 3, 4}));
+        QCOMPARE(valuesOf((*model)->tensors[0].view), (std::vector<float> {2, 3, 4}));
         const auto past = openModel(folder.write(
             "a.pt", TorchBuilder {dictionary({{"w", tensor(view, 2, {3}, {1})}}), {{"0", ramp<float>(6)}}}.stream(4)));
         QVERIFY(!past && past.error().code == ErrorCode::Malformed);
