@@ -156,7 +156,7 @@ RoundedLayer roundByAdaRound(const Quantizer& quantizer, std::span<const float> 
         AdaRoundRows rows(quantizer, weights, layer.grids, first, count);
         rows.descend(moments, outputWeight, options, work.stop);
         rows.writeCodes(layer.codes);
-        work.finishRows(count);
+        work.finishRows(first, count);
     });
     return done ? std::move(layer) : RoundedLayer {};
 }

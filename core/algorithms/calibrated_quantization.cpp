@@ -122,7 +122,7 @@ private:
             quantizer().pack(rows, count, packed);
             quantizer().unpack(packed, count, std::span(m_result.weights).subspan(first * columns(), rows.size()));
             quantizer().encode(rows, count, {}, std::span(m_result.codes).subspan(first * columns(), rows.size()));
-            m_work.finishRows(count);
+            m_work.finishRows(first, count);
         });
         return done ? Result<void> {} : calibrationStopped();
     }
@@ -154,10 +154,12 @@ private:
     Result<RoundedLayer> roundOn(std::vector<UnitGrid> grids, const InverseFactor* factor)
     {
         if (factor != nullptr) {
-            const Workload share = m_work.share(has(Algorithm::Cd) ? 2 : 1);
-            auto layer = roundByGptq(quantizer(), m_weights, m_rows, std::move(grids), *factor, share);
+            const auto [forRounding, forDescent] = m_work.progress->split(has(Algorithm::Cd) ? 0.5 : 1.0);
+            auto layer = roundByGptq(
+                quantizer(), m_weights, m_rows, std::move(grids), *factor, {m_work.stop, forRounding, m_rows});
             if (layer && has(Algorithm::Cd)
-                && !descendCodes(quantizer(), m_weights, m_rows, *m_inputs, factor->damping, *layer, share))
+                && !descendCodes(quantizer(), m_weights, m_rows, *m_inputs, factor->damping, *layer,
+                    {m_work.stop, forDescent, m_rows}))
                 return calibrationStopped();
             return layer;
         }
@@ -168,7 +170,7 @@ private:
         }
         RoundedLayer layer {std::vector<std::uint32_t>(m_weights.size()), std::move(grids)};
         quantizer().encode(m_weights, m_rows, layer.grids, layer.codes);
-        m_work.finishRows(m_rows);
+        m_work.finishRows(0, m_rows);
         return layer;
     }
 
@@ -232,7 +234,7 @@ std::string missingInputs(const Scheme& scheme, const LayerInputs& inputs)
 }  // namespace
 
 Result<CalibratedWeights> quantizeWithInputs(std::span<const float> weights, std::size_t rowCount, const Scheme& scheme,
-    const LayerInputs& inputs, const CalibrationOptions& options, std::stop_token stop, Progress& progress)
+    const LayerInputs& inputs, const CalibrationOptions& options, std::stop_token stop, const ProgressShare& progress)
 {
     if (auto reason = algorithmRefusal(scheme, Calibration::Given); !reason.empty())
         return failure(ErrorCode::Unsupported, "scheme '" + scheme.toString() + "'", std::move(reason));
@@ -254,9 +256,8 @@ Result<CalibratedWeights> quantizeWithInputs(std::span<const float> weights, std
     auto quantizer = Quantizer::create(scheme, inputs.columns);
     if (!quantizer)
         return tl::unexpected(quantizer.error());
-    progress.totalBytes += 4 * weights.size();
     return CalibratedLayer(
-        std::move(*quantizer), weights, rowCount, inputs, options, {stop, &progress, 4 * inputs.columns})
+        std::move(*quantizer), weights, rowCount, inputs, options, {std::move(stop), progress, rowCount})
         .run();
 }
 

@@ -4,7 +4,7 @@
 #include "core/algorithms/adaround.h"
 #include "core/algorithms/inverse_factor.h"
 #include "core/algorithms/weight_transform.h"
-#include "core/base/progress.h"
+#include "core/base/progress_share.h"
 #include "core/calibration/layer_inputs.h"
 #include "core/number_formats/quantizer.h"
 
@@ -49,10 +49,10 @@ struct CalibratedWeights {
 /// algorithms; the order of work is fixed: scaling (awq, smooth), rotation, grids (hqq, awq's clipping, cd's least
 /// squares, else the range; imatrix weighs by E x²), rounding (gptq, cd, adaround, else to nearest), the way back,
 /// biascorr as the mean of what the output lost. Parallel inside the caller's arena, the same bits for any number of
-/// threads. Adds 4 bytes per weight to progress.totalBytes, and as many to doneBytes by the end.
+/// threads.
 /// Errors: Unsupported (scheme, named), InvalidArgument (sizes that do not fit, numbers that are not finite, parts of
 /// the calibration that are missing, moments that do not factor), Cancelled.
 Result<CalibratedWeights> quantizeWithInputs(std::span<const float> weights, std::size_t rowCount, const Scheme& scheme,
-    const LayerInputs& inputs, const CalibrationOptions& options, std::stop_token stop, Progress& progress);
+    const LayerInputs& inputs, const CalibrationOptions& options, std::stop_token stop, const ProgressShare& progress);
 
 }  // namespace quantloupe

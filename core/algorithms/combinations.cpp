@@ -116,6 +116,19 @@ std::string calibratedRefusal(const Scheme& scheme, Algorithm algorithm)
     }
 }
 
+bool goesByInputs(Algorithm algorithm)
+{
+    switch (algorithm) {
+    case Algorithm::Gptq:
+    case Algorithm::Cd:
+    case Algorithm::Awq:
+    case Algorithm::Smooth:
+    case Algorithm::AdaRound:
+    case Algorithm::Imatrix: return true;
+    default: return false;
+    }
+}
+
 std::string refusalOf(const Scheme& scheme, Algorithm algorithm, Calibration calibration)
 {
     switch (algorithm) {
@@ -163,6 +176,17 @@ std::string algorithmRefusal(const Scheme& scheme, Calibration calibration)
             return clause(
                 scaling, "scales columns, which hadamard mixes: write +" + std::string(nameOf(scaling)) + "+hadamard");
     return {};
+}
+
+bool needsInputs(const Scheme& scheme)
+{
+    return std::any_of(scheme.algorithms.begin(), scheme.algorithms.end(), goesByInputs);
+}
+
+Scheme withoutInputs(Scheme scheme)
+{
+    std::erase_if(scheme.algorithms, goesByInputs);
+    return scheme;
 }
 
 bool uses(const Scheme& scheme, Algorithm algorithm)

@@ -23,6 +23,13 @@ enum class Calibration : bool { Absent, Given };
 /// imatrix needs no calibration where the tensor has its importance: that weighs whatever searches.
 std::string algorithmRefusal(const Scheme& scheme, Calibration calibration = Calibration::Absent);
 
+/// Whether an algorithm of the scheme goes by what calibration taught: gptq, cd, awq, smooth, adaround,
+/// imatrix.
+bool needsInputs(const Scheme& scheme);
+
+/// The scheme without those, for a layer whose inputs nobody saw.
+Scheme withoutInputs(Scheme scheme);
+
 /// Whether the scheme lists this algorithm.
 bool uses(const Scheme& scheme, Algorithm algorithm);
 

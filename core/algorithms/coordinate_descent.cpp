@@ -145,7 +145,7 @@ bool descendCodes(const Quantizer& quantizer, std::span<const float> weights, st
             if (!rows.sweep())
                 break;
         rows.writeCodes(layer.codes);
-        work.finishRows(count);
+        work.finishRows(first, count);
     });
 }
 

@@ -156,7 +156,7 @@ Result<RoundedLayer> roundByGptq(const Quantizer& quantizer, std::span<const flo
             return;
         rows.writeCodes(layer.codes);
         losses[first / rowsPerBlock] = rows.loss();
-        work.finishRows(count);
+        work.finishRows(first, count);
     });
     if (!done)
         return calibrationStopped();

@@ -2,12 +2,13 @@
 #pragma once
 
 #include "core/base/error.h"
-#include "core/base/progress.h"
+#include "core/base/progress_share.h"
 
 #include <tbb/parallel_for.h>
 
 #include <algorithm>
 #include <cstddef>
+#include <optional>
 #include <stop_token>
 
 namespace quantloupe {
@@ -15,20 +16,19 @@ namespace quantloupe {
 /// Rows of a matrix that one task takes: fixed, so that results do not depend on the number of threads.
 constexpr std::size_t rowsPerBlock = 128;
 
-/// Work on a weight matrix that can be stopped and says how far it is. Values; `progress` outlives it.
+/// Work on a weight matrix that can be stopped and says how far it is.
 struct Workload {
     std::stop_token stop {};
-    Progress* progress = nullptr;   ///< nullptr: nobody asks
-    std::uint64_t bytesPerRow = 0;  ///< what a finished row counts
+    std::optional<ProgressShare> progress {};  ///< absent: nobody asks
+    std::size_t rows = 0;                      ///< of the matrix
 
     bool stopped() const { return stop.stop_requested(); }
-    void finishRows(std::size_t count) const
+    /// Rows [first, first + count) are done.
+    void finishRows(std::size_t first, std::size_t count) const
     {
-        if (progress != nullptr)
-            progress->doneBytes += count * bytesPerRow;
+        if (progress)
+            progress->advance(first, first + count, rows);
     }
-    /// The same work as one of several steps.
-    Workload share(std::uint64_t steps) const { return {stop, progress, bytesPerRow / steps}; }
 };
 
 inline tl::unexpected<Error> calibrationStopped()

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/analysis/analyze.h"
 
-#include "core/algorithms/combinations.h"
 #include "core/analysis/measure.h"
 #include "core/base/compute_arena.h"
 #include "core/number_formats/quantizer.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace quantloupe {
@@ -40,13 +40,26 @@ std::uint64_t importanceUsed(const ModelTensor& tensor, const Scheme& scheme)
     return quantizer && quantizer->usesImportance() ? tensor.importance->fingerprint : 0;
 }
 
-Result<void> requireBuilt(const Scheme& scheme)
+std::uint64_t calibrationUsed(const ModelTensor& tensor)
+{
+    return tensor.inputs ? tensor.inputs->fingerprint : 0;
+}
+
+Calibration calibrationOf(const Model& model)
+{
+    const bool any = std::any_of(
+        model.tensors.begin(), model.tensors.end(), [](const ModelTensor& tensor) { return tensor.inputs != nullptr; });
+    return any ? Calibration::Given : Calibration::Absent;
+}
+
+Result<void> requireBuilt(const Scheme& scheme, Calibration calibration)
 {
     // Any width does: what is built does not depend on it.
     constexpr std::size_t someColumns = 256;
     if (auto quantizer = Quantizer::create(scheme, someColumns); !quantizer)
         return tl::unexpected(quantizer.error());
-    if (auto reason = algorithmRefusal(scheme); !reason.empty())
+    if (auto reason = algorithmRefusal(scheme, needsInputs(scheme) ? calibration : Calibration::Absent);
+        !reason.empty())
         return failure(ErrorCode::Unsupported, "scheme '" + scheme.toString() + "'", std::move(reason));
     return {};
 }
@@ -62,7 +75,7 @@ Result<void> analyze(const Model& model, std::span<const WorkUnit> work, unsigne
         totalBytes += model.tensors[unit.tensor].bytes();
         // Before hours of work, not in their midst.
         for (const auto& scheme : unit.schemes)
-            if (auto built = requireBuilt(scheme); !built)
+            if (auto built = requireBuilt(scheme, calibrationOf(model)); !built)
                 return built;
     }
     progress.totalBytes = totalBytes;

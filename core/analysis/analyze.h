@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "core/algorithms/combinations.h"
 #include "core/base/error.h"
 #include "core/base/progress.h"
 #include "core/model/model.h"
@@ -26,9 +27,11 @@ using MeasurementSink = std::function<Result<void>(TensorMeasurement)>;
 /// Runs in the caller's task arena. Errors: Cancelled, Unsupported (dtype cannot be decoded).
 Result<WeightStatistics> measureWeights(const ModelTensor& tensor, std::stop_token stop, Progress& progress);
 
-/// One pass over the tensor through all the schemes. `weights` are its statistics from measureWeights(); `model` is the
-/// one that holds the tensor, in which cle finds its partner.
-/// Errors: Cancelled, Unsupported (a scheme that is not built yet, named).
+/// One pass over the tensor through all the schemes, and, where its inputs are known, another for what its outputs
+/// lose. `weights` are its statistics from measureWeights(); `model` is the one that holds the tensor, in which cle
+/// finds its partner. In a model whose layers' inputs are known, a tensor without any (an embedding) is rounded without
+/// the algorithms that need them: its measurement's `calibration` is 0. Errors: Cancelled, Unsupported (a scheme that
+/// is not built yet, named).
 Result<std::vector<SchemeMeasurement>> measureSchemes(const ModelTensor& tensor, const WeightStatistics& weights,
     std::span<const Scheme> schemes, std::stop_token stop, Progress& progress, const Model* model = nullptr);
 
@@ -40,7 +43,13 @@ Result<void> analyze(const Model& model, std::span<const WorkUnit> work, unsigne
 /// measured alike where this is the same.
 std::uint64_t importanceUsed(const ModelTensor& tensor, const Scheme& scheme);
 
-/// Refuses, by name, schemes that can be written but are not built yet. Errors: Unsupported.
-Result<void> requireBuilt(const Scheme& scheme);
+/// Fingerprint of what is known of a tensor's inputs; 0: nothing.
+std::uint64_t calibrationUsed(const ModelTensor& tensor);
+
+/// Whether the inputs of any of the model's layers are known.
+Calibration calibrationOf(const Model& model);
+
+/// Refuses, by name, schemes that can be written but not be measured. Errors: Unsupported.
+Result<void> requireBuilt(const Scheme& scheme, Calibration calibration = Calibration::Absent);
 
 }  // namespace quantloupe

@@ -125,6 +125,7 @@ Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStat
     LayerInspection inspection;
     inspection.measurement = describeSizes(scheme, shape);
     inspection.measurement.importance = ready.importance;
+    inspection.measurement.calibration = calibrationUsed(tensor);
     inspection.codes = ready.quantizer.codeCount();
     const UnitEndsFinder ends(ready);
     inspection.levelsShown = ready.keepsLevels();

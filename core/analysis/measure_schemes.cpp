@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/analysis/measure.h"
+#include "core/analysis/output_error.h"
 #include "core/analysis/prepared_scheme.h"
 #include "core/analysis/row_tiles.h"
 #include "core/statistics/error_accumulator.h"
@@ -44,6 +45,7 @@ Result<std::vector<SchemeMeasurement>> measureErrors(const ModelTensor& tensor, 
     for (const auto& scheme : schemes) {
         measurements.push_back(describeSizes(scheme.quantizer.scheme(), shape));
         measurements.back().importance = scheme.importance;
+        measurements.back().calibration = calibrationUsed(tensor);
     }
 
     tbb::enumerable_thread_specific<QuantizerScratch> scratches;
@@ -89,7 +91,18 @@ Result<std::vector<SchemeMeasurement>> measureSchemes(const ModelTensor& tensor,
     if (!prepared)
         return tl::unexpected(prepared.error());
     constexpr std::size_t bins = 256;
-    return measureErrors(tensor, *prepared, bins, std::move(stop), remaining);
+    if (!tensor.inputs)
+        return measureErrors(tensor, *prepared, bins, std::move(stop), remaining);
+    const auto [forErrors, forOutputs] = remaining.split(0.2);
+    auto measurements = measureErrors(tensor, *prepared, bins, stop, forErrors);
+    if (!measurements)
+        return measurements;
+    const auto outputs = measureOutputErrors(tensor, *prepared, std::move(stop), forOutputs);
+    if (!outputs)
+        return tl::unexpected(outputs.error());
+    for (std::size_t i = 0; i < measurements->size(); ++i)
+        (*measurements)[i].outputError = (*outputs)[i];
+    return measurements;
 }
 
 Result<std::vector<SchemeMeasurement>> measureSchemes(const ModelTensor& tensor, const WeightStatistics& weights,

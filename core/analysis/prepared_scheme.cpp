@@ -2,7 +2,6 @@
 #include "core/analysis/prepared_scheme.h"
 
 #include "core/algorithms/bias_correction.h"
-#include "core/algorithms/combinations.h"
 #include "core/analysis/measure.h"
 #include "core/analysis/whole_tensor_passes.h"
 #include "core/schemes/format_traits.h"
@@ -113,11 +112,15 @@ void weigh(PreparedScheme& ready, const ModelTensor& tensor)
 Result<PreparedScheme> prepareScheme(const ModelTensor& tensor, const WeightStatistics& weights, const Scheme& scheme,
     const Model* model, std::stop_token stop)
 {
-    if (auto built = requireBuilt(scheme); !built)
+    const bool known = tensor.inputs != nullptr;
+    const auto calibration = model ? calibrationOf(*model) : Calibration::Absent;
+    if (auto built = requireBuilt(scheme, known ? Calibration::Given : calibration); !built)
         return tl::unexpected(built.error());
     auto quantizer = Quantizer::create(scheme, static_cast<std::size_t>(matrixShape(tensor.view).columns));
     if (!quantizer)
         return tl::unexpected(quantizer.error());
+    if (known && needsInputs(scheme))
+        return PreparedScheme {.quantizer = std::move(*quantizer)};
     auto transform = makeTransform(tensor, weights, scheme, model, std::move(stop));
     if (!transform)
         return tl::unexpected(transform.error());
@@ -127,6 +130,33 @@ Result<PreparedScheme> prepareScheme(const ModelTensor& tensor, const WeightStat
     ready.integers = fusedIntegers(ready);
     weigh(ready, tensor);
     return ready;
+}
+
+/// Carries out the schemes that need the tensor's inputs. Each takes far longer than a pass: they share the bar but for
+/// its end.
+Result<void> calibrateSchemes(
+    const ModelTensor& tensor, std::span<PreparedScheme> schemes, const std::stop_token& stop, ProgressShare& progress)
+{
+    const auto isOne = [&](const PreparedScheme& scheme) {
+        return tensor.inputs && needsInputs(scheme.quantizer.scheme());
+    };
+    auto left = std::count_if(schemes.begin(), schemes.end(), isOne);
+    if (left == 0)
+        return {};
+    constexpr double most = 0.9;
+    auto [remaining, rest] = progress.split(most);
+    progress = rest;
+    for (auto& scheme : schemes) {
+        if (!isOne(scheme))
+            continue;
+        const auto [share, after] = remaining.split(1.0 / static_cast<double>(left--));
+        remaining = after;
+        auto calibrated = calibrateTensor(tensor, scheme.quantizer, stop, share);
+        if (!calibrated)
+            return tl::unexpected(calibrated.error());
+        scheme.calibrated = std::move(*calibrated);
+    }
+    return {};
 }
 
 }  // namespace
@@ -145,21 +175,27 @@ void PreparedScheme::forEachSlice(std::uint64_t firstRow, std::size_t rowCount, 
     }
 }
 
+/// Of those of the whole tensor.
+void PreparedScheme::takeGrids(
+    const std::vector<UnitGrid>& all, std::uint64_t firstRow, std::size_t rowCount, QuantizerScratch& scratch) const
+{
+    if (quantizer.wholeTensor()) {
+        scratch.rowInBand = 0;
+        scratch.grids.assign(1, all.front());
+        return;
+    }
+    scratch.rowInBand = static_cast<std::size_t>(firstRow % quantizer.rowsPerUnit());
+    const auto firstBand = static_cast<std::size_t>(firstRow / quantizer.rowsPerUnit());
+    const auto own =
+        std::span(all).subspan(firstBand * quantizer.unitsPerRow(), quantizer.gridCount(scratch.rowInBand + rowCount));
+    scratch.grids.assign(own.begin(), own.end());
+}
+
 void PreparedScheme::chooseGrids(std::uint64_t firstRow, std::size_t rowCount, QuantizerScratch& scratch) const
 {
     scratch.rowInBand = 0;
-    if (grids && quantizer.wholeTensor()) {
-        scratch.grids.assign(1, grids->front());
-        return;
-    }
-    if (grids) {
-        scratch.rowInBand = static_cast<std::size_t>(firstRow % quantizer.rowsPerUnit());
-        const auto firstBand = static_cast<std::size_t>(firstRow / quantizer.rowsPerUnit());
-        const auto own = std::span(*grids).subspan(
-            firstBand * quantizer.unitsPerRow(), quantizer.gridCount(scratch.rowInBand + rowCount));
-        scratch.grids.assign(own.begin(), own.end());
-        return;
-    }
+    if (grids)
+        return takeGrids(*grids, firstRow, rowCount, scratch);
     scratch.grids.resize(quantizer.gridCount(rowCount));
     const auto& tile = scratch.tile;
     if (tile.owner == this && firstRow >= tile.firstRow && firstRow + rowCount <= tile.firstRow + tile.rowCount) {
@@ -201,6 +237,8 @@ bool PreparedScheme::addFused(
 std::uint64_t PreparedScheme::quantize(
     std::uint64_t firstRow, std::span<const float> rows, std::size_t rowCount, QuantizerScratch& scratch) const
 {
+    if (calibrated)
+        return quantizeCalibrated(firstRow, rows, rowCount, scratch);
     const auto columns = quantizer.columns();
     scratch.source = transform.apply(rows, firstRow, columns, scratch.transform);
     scratch.quantized.resize(rows.size());
@@ -223,9 +261,33 @@ std::uint64_t PreparedScheme::quantize(
     return clipped;
 }
 
+/// What was found for these rows; only what is clipped is counted now.
+std::uint64_t PreparedScheme::quantizeCalibrated(
+    std::uint64_t firstRow, std::span<const float> rows, std::size_t rowCount, QuantizerScratch& scratch) const
+{
+    const auto columns = quantizer.columns();
+    scratch.source = calibrated->source(rows, firstRow, columns, scratch.transform, scratch.transformed);
+    scratch.quantized.resize(rows.size());
+    std::uint64_t clipped = 0;
+    if (quantizer.hasGrids()) {
+        takeGrids(calibrated->grids, firstRow, rowCount, scratch);
+        clipped = quantizer.fakeQuantize(scratch.source, rowCount, scratch.grids, scratch.quantized, scratch.rowInBand);
+    }
+    const auto found =
+        std::span(calibrated->weights).subspan(static_cast<std::size_t>(firstRow) * columns, rows.size());
+    std::copy(found.begin(), found.end(), scratch.quantized.begin());
+    return clipped;
+}
+
 void PreparedScheme::encode(
     std::uint64_t firstRow, std::size_t rowCount, std::span<std::uint32_t> codes, const QuantizerScratch& scratch) const
 {
+    if (calibrated) {
+        const auto found = std::span(calibrated->codes)
+                               .subspan(static_cast<std::size_t>(firstRow) * quantizer.columns(), codes.size());
+        std::copy(found.begin(), found.end(), codes.begin());
+        return;
+    }
     if (quantizer.hasGrids())
         return quantizer.encode(scratch.source, rowCount, scratch.grids, codes, scratch.rowInBand);
     const auto columns = quantizer.columns();
@@ -250,9 +312,13 @@ Result<std::vector<PreparedScheme>> prepareSchemes(const ModelTensor& tensor, co
             return tl::unexpected(ready.error());
         prepared.push_back(std::move(*ready));
     }
+    if (auto done = calibrateSchemes(tensor, prepared, stop, progress); !done)
+        return tl::unexpected(done.error());
     std::vector<PreparedScheme*> whole;
     std::vector<TensorRange> ranges;
     for (auto& scheme : prepared) {
+        if (scheme.calibrated)
+            continue;
         const auto range = rangeBehind(tensor, weights, scheme, stop, progress);
         if (!range)
             return tl::unexpected(range.error());
@@ -267,6 +333,8 @@ Result<std::vector<PreparedScheme>> prepareSchemes(const ModelTensor& tensor, co
     if (auto done = searchTensorGrids(tensor, whole, ranges, stop, progress); !done)
         return tl::unexpected(done.error());
     for (auto& scheme : prepared) {
+        if (scheme.calibrated)
+            continue;
         const auto& wanted = scheme.quantizer.scheme();
         if (!scheme.grids && needsAllGrids(wanted))
             if (auto done = fitAllGrids(tensor, scheme, stop, progress); !done)

@@ -4,6 +4,7 @@
 
 #include "core/algorithms/hqq.h"
 #include "core/algorithms/weight_transform.h"
+#include "core/analysis/calibrated_tensor.h"
 #include "core/analysis/row_tiles.h"
 #include "core/kernels/fused_integer.h"
 #include "core/model/model.h"
@@ -38,6 +39,7 @@ struct QuantizerScratch {
     std::size_t rowInBand = 0;  ///< the first row's, in the band of units that grids begin with
     std::vector<float> quantized {};
     TransformScratch transform {};
+    std::vector<float> transformed {};
     std::optional<kernels::PairedHistogram> pairs {};
     TileGrids tile {};
 };
@@ -57,6 +59,7 @@ struct PreparedScheme {
     std::shared_ptr<const std::vector<UnitGrid>> grids {};
     std::shared_ptr<const HalfQuadraticSearch> halfQuadratic {};  ///< of hqq: fits the rows
     bool correctsChannels = false;                                ///< of biascorr
+    std::shared_ptr<const CalibratedTensor> calibrated {};        ///< all of it, where inputs decided
     double errorRange = 0.0;                                      ///< R of the error histogram
     /// What the fused kernel is to do, where it can do this scheme; grids are missing.
     std::optional<kernels::IntegerScheme> integers {};
@@ -73,13 +76,20 @@ struct PreparedScheme {
         const QuantizerScratch& scratch) const;
 
     /// Whether ŵ are values of the grids, on the weights' own axis.
-    bool keepsLevels() const { return transform.isIdentity() && !correctsChannels; }
+    bool keepsLevels() const
+    {
+        return transform.isIdentity() && !correctsChannels && (!calibrated || calibrated->keepsLevels());
+    }
 
 private:
     /// each(quantizer, first of these rows, how many) for runs of rows that one quantizer serves.
     template<class Each>
     void forEachSlice(std::uint64_t firstRow, std::size_t rowCount, const Each& each) const;
     void chooseGrids(std::uint64_t firstRow, std::size_t rowCount, QuantizerScratch& scratch) const;
+    void takeGrids(const std::vector<UnitGrid>& all, std::uint64_t firstRow, std::size_t rowCount,
+        QuantizerScratch& scratch) const;
+    std::uint64_t quantizeCalibrated(
+        std::uint64_t firstRow, std::span<const float> rows, std::size_t rowCount, QuantizerScratch& scratch) const;
 };
 
 /// Whole rows that are quantized at a time, so that originals, results and errors stay in the first-level cache.
@@ -102,8 +112,8 @@ void forEachStep(const PreparedScheme& scheme, const RowTile& tile, QuantizerScr
 
 /// Finds the grids of tensor-granularity schemes, all in the same passes, what other schemes must know of the whole
 /// tensor, one scheme after the other, and the ranges of the error histograms. `model` is where cle finds the tensor's
-/// partner; without one, or without a partner, it changes nothing.
-/// Errors: Cancelled, Unsupported.
+/// partner; without one, or without a partner, it changes nothing. Schemes that need the tensor's inputs are carried
+/// out whole. Errors: Cancelled, Unsupported.
 Result<std::vector<PreparedScheme>> prepareSchemes(const ModelTensor& tensor, const WeightStatistics& weights,
     std::span<const Scheme> schemes, const Model* model, std::stop_token stop, ProgressShare& progress);
 

@@ -3,6 +3,7 @@
 
 #include "core/model/column_importance.h"
 #include "core/model/decoder_settings.h"
+#include "core/model/known_inputs.h"
 #include "core/model/tensor_role.h"
 #include "core/tensor/tensor_view.h"
 
@@ -25,6 +26,8 @@ struct ModelTensor {
     std::uint64_t offset = 0;  ///< first byte, from the start of that file
     /// What schemes that can be weighed are weighed by; null where nothing is known. No reader gives it.
     ColumnImportancePointer importance {};
+    /// What algorithms that need calibration go by; null where nothing is known. No reader gives it.
+    KnownInputsPointer inputs {};
     /// A constant that no layer multiplies with, where the file tells what computes with each: never quantized.
     bool auxiliary = false;
 

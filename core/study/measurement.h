@@ -7,10 +7,22 @@
 #include "core/statistics/weight_statistics.h"
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
 namespace quantloupe {
+
+/// What a scheme takes from the outputs y = W·x of a layer, over the tokens that calibration saw.
+struct OutputError {
+    double energy = 0.0;  ///< E‖(W − Ŵ)·x‖², per token
+    double signal = 0.0;  ///< E‖W·x‖²; 0: not known
+
+    bool known() const { return signal > 0.0; }
+    /// energy / signal; NaN where not known.
+    double relative() const { return known() ? energy / signal : std::numeric_limits<double>::quiet_NaN(); }
+    bool operator==(const OutputError&) const = default;
+};
 
 /// What one scheme does to one tensor.
 struct SchemeMeasurement {
@@ -20,6 +32,9 @@ struct SchemeMeasurement {
     double bitsPerWeight = 0.0;
     /// Fingerprint of the ColumnImportance that errors were weighed by; 0: by none.
     std::uint64_t importance = 0;
+    /// Fingerprint of the KnownInputs of the tensor; 0: without any. What algorithms rounded by, and outputErrors' x.
+    std::uint64_t calibration = 0;
+    OutputError outputError {};
     Histogram errorHistogram;              ///< w − ŵ, 256 bins
     std::vector<float> rowErrorEnergy;     ///< Σ(w−ŵ)² per output channel
     std::vector<float> columnErrorEnergy;  ///< per input channel

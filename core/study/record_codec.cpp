@@ -166,6 +166,14 @@ void schemeFields(Archive& archive, T& measurement)
     archive.field(measurement.columnErrorEnergy);
 }
 
+template<class Archive, class T>
+void outputFields(Archive& archive, T& measurement)
+{
+    archive.field(measurement.calibration);
+    archive.field(measurement.outputError.energy);
+    archive.field(measurement.outputError.signal);
+}
+
 }  // namespace
 
 std::vector<std::byte> encodeMeasurement(const TensorMeasurement& measurement)
@@ -178,6 +186,8 @@ std::vector<std::byte> encodeMeasurement(const TensorMeasurement& measurement)
         schemeFields(writer, scheme);
     for (const auto& scheme : measurement.schemes)
         writer.field(scheme.importance);
+    for (const auto& scheme : measurement.schemes)
+        outputFields(writer, scheme);
     return writer.take();
 }
 
@@ -195,6 +205,9 @@ std::optional<TensorMeasurement> decodeMeasurement(std::span<const std::byte> pa
     if (!reader.atEnd())  // records of earlier versions end here: nothing was weighed then
         for (auto& scheme : measurement.schemes)
             reader.field(scheme.importance);
+    if (!reader.atEnd())  // likewise: no inputs were known
+        for (auto& scheme : measurement.schemes)
+            outputFields(reader, scheme);
     if (!reader.good() || !reader.atEnd())
         return std::nullopt;
     return measurement;

@@ -191,6 +191,12 @@ bool readResults(Source& source, std::vector<StoredRow>& rows)
     if (group.hasDataset(kImportanceColumns[0].name))
         readColumns(
             group, rows, kImportanceColumns, [](auto& row) -> auto& { return row.measurement; });
+    if (group.hasDataset(kCalibrationColumns[0].name)) {
+        readColumns(
+            group, rows, kCalibrationColumns, [](auto& row) -> auto& { return row.measurement; });
+        readColumns(
+            group, rows, kOutputColumns, [](auto& row) -> auto& { return row.measurement.outputError; });
+    }
     readColumns(
         group, rows, kHistogramColumns, [](auto& row) -> auto& { return row.measurement.errorHistogram; }, "error_");
     return source.note(group);

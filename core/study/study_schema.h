@@ -79,6 +79,16 @@ inline constexpr Column<SchemeMeasurement> kImportanceColumns[] = {
         &SchemeMeasurement::importance},
 };
 
+/// Not in files of earlier versions, where no inputs were known.
+inline constexpr Column<SchemeMeasurement> kCalibrationColumns[] = {
+    {"calibration", {"1", "fingerprint of what was known of the layer's inputs; 0: nothing"},
+        &SchemeMeasurement::calibration},
+};
+inline constexpr Column<OutputError> kOutputColumns[] = {
+    {"output_error_energy", {"1", "mean over tokens of |(W-Q)x|^2"}, &OutputError::energy},
+    {"output_energy", {"1", "mean over tokens of |Wx|^2; 0: not known"}, &OutputError::signal},
+};
+
 /// Figures computed from the sums, for people who read a study with other tools; not read back.
 struct DerivedColumn {
     const char* name;

@@ -181,6 +181,10 @@ bool writeResults(hid_t file, const std::vector<ResultRow>& rows)
     writeColumns(
         group, rows, kImportanceColumns, [](const auto& r) -> const auto& { return *r.measurement; });
     writeColumns(
+        group, rows, kCalibrationColumns, [](const auto& r) -> const auto& { return *r.measurement; });
+    writeColumns(
+        group, rows, kOutputColumns, [](const auto& r) -> const auto& { return r.measurement->outputError; });
+    writeColumns(
         group, rows, kHistogramColumns, [](const auto& r) -> const auto& { return r.measurement->errorHistogram; },
         "error_");
     for (const auto& column : kDerivedColumns) {

@@ -93,7 +93,7 @@ void wholeLayer(benchmark::State& state, const char* notation)
     const Scheme scheme = *Scheme::parse(notation);
     Progress unseen;
     for (auto _ : state)
-        benchmark::DoNotOptimize(quantizeWithInputs(layerWeights(), size, scheme, layerInputs(), {}, {}, unseen));
+        benchmark::DoNotOptimize(quantizeWithInputs(layerWeights(), size, scheme, layerInputs(), {}, {}, {unseen, 0}));
 }
 
 BENCHMARK(factorAlone)->Name("gptq 4096 × 4096: factor")->MeasureProcessCPUTime()->Unit(benchmark::kMillisecond);

@@ -47,7 +47,8 @@ Assignment assign(
         WorkUnit unit {i, {}};
         for (std::size_t s = 0; s < schemes.size(); ++s) {
             const auto* measured = known.find(name, assignment.schemes[s]);
-            if (measured && measured->importance == importanceUsed(model.tensors[i], schemes[s]))
+            if (measured && measured->importance == importanceUsed(model.tensors[i], schemes[s])
+                && measured->calibration == calibrationUsed(model.tensors[i]))
                 ++assignment.already;
             else
                 unit.schemes.push_back(schemes[s]);
@@ -87,7 +88,7 @@ Json resultOf(const std::string& tensor, const std::string& scheme, const Scheme
         {"bits_per_weight", number(measurement.bitsPerWeight)},
         {"bytes", measurement.storedBytes},
         {"clipped_ratio", number(error.clippedRatio())},
-        {"output_error", nullptr},
+        {"output_error", number(measurement.outputError.relative())},
         {"nonfinite", error.nonFinite},
         {"imatrix", measurement.importance != 0},
     };

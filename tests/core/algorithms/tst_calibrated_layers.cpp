@@ -24,7 +24,7 @@ Result<CalibratedWeights> quantized(const tests::GoldenLayer& layer, const Layer
     const std::string& scheme, const CalibrationOptions& options = {})
 {
     Progress progress;
-    return quantizeWithInputs(layer.weights, layer.rows, *Scheme::parse(scheme), inputs, options, {}, progress);
+    return quantizeWithInputs(layer.weights, layer.rows, *Scheme::parse(scheme), inputs, options, {}, {progress, 0});
 }
 
 double largestRelativeDifference(std::span<const float> a, std::span<const float> b)

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/base/error.h"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+namespace quantloupe {
+
+struct LayerInputs;
+
+/// What running the model on text taught about the inputs of the layers that a tensor holds. Their moments can take
+/// gigabytes: they are loaded when asked for.
+struct KnownInputs {
+    std::uint64_t fingerprint = 0;  ///< of all that is known; never 0
+    std::uint64_t slices = 1;       ///< equal runs of rows with inputs of their own: 1, or the experts of a stack
+    /// Those of one slice. Errors: those of reading them. Safe to call from any thread.
+    std::function<Result<std::shared_ptr<const LayerInputs>>(std::uint64_t slice)> load {};
+};
+using KnownInputsPointer = std::shared_ptr<const KnownInputs>;
+
+}  // namespace quantloupe
