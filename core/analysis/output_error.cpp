@@ -42,10 +42,12 @@ struct OutputScratch {
 class OutputBlock
 {
 public:
-    OutputBlock(const ModelTensor& tensor, std::span<const PreparedScheme> schemes, kernels::ConstMatrix moments)
+    OutputBlock(const ModelTensor& tensor, std::span<const PreparedScheme> schemes, kernels::ConstMatrix moments,
+        std::span<const float> mean)
         : m_tensor(tensor)
         , m_schemes(schemes)
         , m_moments(moments)
+        , m_mean(mean)
     {
     }
 
@@ -68,11 +70,28 @@ public:
                         scratch.errors[offset + i] = rows[i] - quantized[i];
                 });
             dropNonFinite(scratch.errors);
-            sums[s] = {.energy = quadraticForm(scratch.errors, m_moments, scratch.product), .signal = signal};
+            const double energy = quadraticForm(scratch.errors, m_moments, scratch.product);
+            sums[s] = {.energy = energy + changeByBias(m_schemes[s], firstRow, scratch.errors), .signal = signal};
         }
     }
 
 private:
+    /// What a correction b of the outputs does to their error energy: Σ b² − 2·b·(E·E x).
+    double changeByBias(const PreparedScheme& scheme, std::uint64_t firstRow, std::span<const float> errors) const
+    {
+        if (!scheme.calibrated || scheme.calibrated->bias.empty())
+            return 0.0;
+        double change = 0.0;
+        for (std::size_t row = 0; row * m_moments.columns < errors.size(); ++row) {
+            const auto own = errors.subspan(row * m_moments.columns, m_moments.columns);
+            const double lost = std::inner_product(own.begin(), own.end(), m_mean.begin(), 0.0, std::plus<>(),
+                [](float a, float b) { return static_cast<double>(a) * static_cast<double>(b); });
+            const auto bias = static_cast<double>(scheme.calibrated->bias[static_cast<std::size_t>(firstRow) + row]);
+            change += bias * (bias - 2.0 * lost);
+        }
+        return change;
+    }
+
     static void dropNonFinite(std::vector<float>& values)
     {
         for (float& value : values)
@@ -83,6 +102,7 @@ private:
     const ModelTensor& m_tensor;
     std::span<const PreparedScheme> m_schemes;
     kernels::ConstMatrix m_moments;
+    std::span<const float> m_mean;
 };
 
 /// Adds a slice's sums over its tokens to `totals`.
@@ -92,7 +112,7 @@ Result<void> addSlice(const ModelTensor& tensor, std::span<const PreparedScheme>
 {
     const auto moments = meanMoments(inputs);
     const auto columns = inputs.columns;
-    const OutputBlock block(tensor, schemes, {moments.data(), columns, columns, columns});
+    const OutputBlock block(tensor, schemes, {moments.data(), columns, columns, columns}, inputs.mean);
     const auto blocks = (rowCount + rowsPerBlock - 1) / rowsPerBlock;
     std::vector<OutputError> sums(blocks * schemes.size());
     tbb::enumerable_thread_specific<OutputScratch> scratches;

@@ -57,12 +57,13 @@ Result<WeightHook> quantizedWeights(const Model& model, const Plan& plan, std::s
     if (plan.tensors.size() != model.tensors.size())
         return failure(ErrorCode::Conflict, model.path.string(), "the plan was made for another model");
     std::vector<std::optional<Scheme>> schemes(model.tensors.size());
+    const auto calibration = calibrationOf(model);
     for (const auto& planned : plan.tensors) {
         const auto& name = model.tensors[planned.tensor].name;
         if (planned.activations)
             return failure(ErrorCode::Unsupported, name, "quantized activations are not built yet");
         if (planned.scheme)
-            if (auto built = requireBuilt(*planned.scheme); !built)
+            if (auto built = requireBuilt(*planned.scheme, calibration); !built)
                 return tl::unexpected(built.error());
         schemes[planned.tensor] = planned.scheme;
     }
