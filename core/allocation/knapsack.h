@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The multiple-choice knapsack: one option of each class, as cheap as can be within a limit.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace quantloupe {
+
+/// What choosing an option takes of the limit, and what it costs. Finite, weight ≥ 0.
+struct KnapsackOption {
+    double weight = 0.0;
+    double cost = 0.0;
+};
+
+struct KnapsackSolution {
+    std::vector<std::uint32_t> choice {};  ///< one option per class
+    double weight = 0.0, cost = 0.0;
+    /// No choice within the limit costs less than this: cost itself, but for rounding, where the search came to its
+    /// end.
+    double bound = 0.0;
+    bool optimal = true;  ///< false: so many choices are as good as equal that the search was cut
+};
+
+/// The cheapest choice of one option per class whose weights sum to at most `limit`; nullopt: the lightest does not
+/// fit. Exact: the Lagrangian bound of the relaxed problem leaves few options of few classes in question, and dynamic
+/// programming over those that remain settles them (Pisinger, A minimal algorithm for the multiple-choice knapsack
+/// problem, EJOR 83, 1995). Equals are settled by the order of options, so that the choice does not depend on the run.
+/// @pre no class is empty
+std::optional<KnapsackSolution> solveKnapsack(std::span<const std::vector<KnapsackOption>> classes, double limit);
+
+}  // namespace quantloupe
