@@ -58,9 +58,6 @@ Result<WeightHook> quantizedWeights(const Model& model, const Plan& plan, std::s
         return failure(ErrorCode::Conflict, model.path.string(), "the plan was made for another model");
     std::vector<std::optional<Scheme>> schemes(model.tensors.size());
     for (const auto& planned : plan.tensors) {
-        const auto& name = model.tensors[planned.tensor].name;
-        if (planned.activations)
-            return failure(ErrorCode::Unsupported, name, "quantized activations are not built yet");
         if (planned.scheme)
             if (auto built = requireBuilt(*planned.scheme); !built)
                 return tl::unexpected(built.error());
