@@ -59,9 +59,6 @@ Result<WeightHook> quantizedWeights(const Model& model, const Plan& plan, std::s
     std::vector<std::optional<Scheme>> schemes(model.tensors.size());
     const auto calibration = calibrationOf(model);
     for (const auto& planned : plan.tensors) {
-        const auto& name = model.tensors[planned.tensor].name;
-        if (planned.activations)
-            return failure(ErrorCode::Unsupported, name, "quantized activations are not built yet");
         if (planned.scheme)
             if (auto built = requireBuilt(*planned.scheme, calibration); !built)
                 return tl::unexpected(built.error());

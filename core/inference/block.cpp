@@ -17,12 +17,38 @@ constexpr std::size_t kLeastOutputs = 64;
 /// Queries, keys and values of sequences that are worked on together, in floats: a quarter of a gigabyte.
 constexpr std::size_t kBufferFloats = std::size_t {1} << 26U;
 
-void observeInputs(
-    const BlockRun& run, std::span<const LinearLayer> layers, std::size_t token, kernels::ConstMatrix inputs)
+const InputReplacer* replacerOf(const BlockRun& run, const LinearLayer& layer)
 {
-    if (run.observer)
-        for (const auto& layer : layers)
-            run.observer({.layer = layer, .firstToken = token, .values = inputs});
+    const auto found = run.inputs.find(layer.tensor);
+    return found == run.inputs.end() ? nullptr : found->second.get();
+}
+
+/// What a replacer makes of some rows. Those that are not finite stay, so that they are noticed.
+std::vector<float> replacedInputs(const InputReplacer& replacer, const TileInputs& inputs)
+{
+    const auto columns = inputs.values.columns;
+    std::vector<float> replaced(inputs.values.rows * columns);
+    for (std::size_t row = 0; row < inputs.values.rows; ++row)
+        std::copy_n(inputs.values.row(row), columns, replaced.data() + row * columns);
+    if (allFinite(replaced))
+        replacer.replace(replaced, inputs.range);
+    return replaced;
+}
+
+/// Outputs [first, first + result.columns) of the layers.
+void projectOutputs(kernels::ConstMatrix inputs, const LoadedLayers& layers, std::size_t first,
+    kernels::MutableMatrix result, const std::stop_token& stop)
+{
+    const auto fitting = kPieceProducts / std::max<std::size_t>(1, inputs.rows * layers.inputs);
+    const auto step = std::max(kLeastOutputs, fitting / kLeastOutputs * kLeastOutputs);
+    forEachPiece((result.columns + step - 1) / step, stop, [&](std::size_t piece) {
+        const auto begin = piece * step;
+        const auto count = std::min(step, result.columns - begin);
+        kernels::multiplyByTransposed(
+            inputs, layers.matrix().rowRange(first + begin, count), result.columnRange(begin, count));
+    });
+    addBias(
+        layers.bias.empty() ? std::span<const float>() : std::span(layers.bias).subspan(first, result.columns), result);
 }
 
 struct AttentionWeights {
@@ -80,16 +106,30 @@ public:
 
     std::size_t tiles() const { return m_tiles.size(); }
 
+    /// What the layers' replacers must know of whole sequences, before the tiles of queries and those of outputs.
+    void measureNormed()
+    {
+        if (needsRange(m_run.inputs, m_part.queryKeyValue))
+            m_normedRanges = measureRanges(m_tiles, m_states.sequences.size(), m_run.stop,
+                [&](const TokenTile& tile, std::vector<float>& buffer) { return normed(tile, buffer); });
+    }
+    void measureAttended()
+    {
+        if (needsRange(m_run.inputs, std::span(&m_part.output, 1)))
+            m_attendedRanges = measureRanges(m_tiles, m_states.sequences.size(), m_run.stop,
+                [&](const TokenTile& tile, std::vector<float>&) { return attendedOf(tile); });
+    }
+
     void prepareQueries(const TokenTile& tile)
     {
         const auto& decoder = m_run.decoder;
-        std::vector<float> normed(tile.count * decoder.hidden);
-        const kernels::MutableMatrix inputs {normed.data(), tile.count, decoder.hidden, decoder.hidden};
-        normRows(m_states.matrix().rowRange(tile.firstRow, tile.count), m_weights.norm, decoder.architecture.norm,
-            decoder.normEpsilon, inputs);
-        observeInputs(m_run, m_part.queryKeyValue, m_states.firstToken + tile.firstRow, inputs);
+        std::vector<float> buffer;
         const auto rows = joined().rowRange(tile.firstRow - m_firstRow, tile.count);
-        project(inputs, m_weights.queryKeyValue, rows, m_run.stop);
+        multiplyInputs(m_run, m_part.queryKeyValue, m_weights.queryKeyValue,
+            {.firstToken = m_states.firstToken + tile.firstRow,
+                .values = normed(tile, buffer),
+                .range = rangeIn(m_normedRanges, tile.sequence)},
+            rows);
 
         const auto queries = rows.columnRange(0, decoder.queryColumns());
         const auto keys = rows.columnRange(decoder.queryColumns(), decoder.keyColumns());
@@ -99,11 +139,13 @@ public:
         };
         normIfThere(queries, m_weights.queryNorm);
         normIfThere(keys, m_weights.keyNorm);
-        if (!m_part.rotates)
-            return;
-        const auto& table = m_run.tables.of(m_part.local, m_states.sequences[tile.sequence].length);
-        for (const auto& heads : {queries, keys})
-            rotateHeads(heads, decoder.headDimension, table, tile.firstPosition, decoder.architecture.positions);
+        if (m_part.rotates) {
+            const auto& table = m_run.tables.of(m_part.local, m_states.sequences[tile.sequence].length);
+            for (const auto& heads : {queries, keys})
+                rotateHeads(heads, decoder.headDimension, table, tile.firstPosition, decoder.architecture.positions);
+        }
+        if (m_run.cache)
+            replaceHeads(m_run.cache, rows.columnRange(decoder.queryColumns(), 2 * decoder.keyColumns()));
     }
 
     /// Every head of every tile of queries.
@@ -127,11 +169,13 @@ public:
     void addOutputs(const TokenTile& tile)
     {
         const auto& decoder = m_run.decoder;
-        const auto inputs = attended().rowRange(tile.firstRow - m_firstRow, tile.count);
-        observeInputs(m_run, std::span(&m_part.output, 1), m_states.firstToken + tile.firstRow, inputs);
         std::vector<float> out(tile.count * decoder.hidden);
         const kernels::MutableMatrix outputs {out.data(), tile.count, decoder.hidden, decoder.hidden};
-        project(inputs, m_weights.output, outputs, m_run.stop);
+        multiplyInputs(m_run, std::span(&m_part.output, 1), m_weights.output,
+            {.firstToken = m_states.firstToken + tile.firstRow,
+                .values = attendedOf(tile),
+                .range = rangeIn(m_attendedRanges, tile.sequence)},
+            outputs);
         if (m_part.outputNorm)
             normRows(outputs, m_weights.outputNorm, decoder.architecture.norm, decoder.normEpsilon, outputs);
         addRows(outputs, m_states.matrix().rowRange(tile.firstRow, tile.count));
@@ -149,6 +193,20 @@ private:
     {
         const auto columns = m_run.decoder.queryColumns();
         return {m_attended.data(), m_attended.size() / columns, columns, columns};
+    }
+
+    kernels::ConstMatrix attendedOf(const TokenTile& tile)
+    {
+        return attended().rowRange(tile.firstRow - m_firstRow, tile.count);
+    }
+    kernels::ConstMatrix normed(const TokenTile& tile, std::vector<float>& buffer)
+    {
+        const auto& decoder = m_run.decoder;
+        buffer.resize(tile.count * decoder.hidden);
+        const kernels::MutableMatrix rows {buffer.data(), tile.count, decoder.hidden, decoder.hidden};
+        normRows(m_states.matrix().rowRange(tile.firstRow, tile.count), m_weights.norm, decoder.architecture.norm,
+            decoder.normEpsilon, rows);
+        return rows;
     }
 
     AttentionHead headOf(std::size_t sequence, std::size_t head)
@@ -176,6 +234,7 @@ private:
     std::vector<TokenTile> m_tiles;
     std::size_t m_firstRow;
     std::vector<float> m_joined, m_attended;
+    SequenceRanges m_normedRanges {}, m_attendedRanges {};
 };
 
 bool dependsOnLength(const Rotary& rotary)
@@ -223,14 +282,31 @@ std::vector<TokenTile> tilesOf(const HiddenStates& states, std::size_t first, st
 void project(
     kernels::ConstMatrix inputs, const LoadedLayers& layers, kernels::MutableMatrix result, const std::stop_token& stop)
 {
-    const auto fitting = kPieceProducts / std::max<std::size_t>(1, inputs.rows * layers.inputs);
-    const auto step = std::max(kLeastOutputs, fitting / kLeastOutputs * kLeastOutputs);
-    forEachPiece((layers.outputs + step - 1) / step, stop, [&](std::size_t piece) {
-        const auto first = piece * step;
-        const auto count = std::min(step, layers.outputs - first);
-        kernels::multiplyByTransposed(inputs, layers.matrix().rowRange(first, count), result.columnRange(first, count));
-    });
-    addBias(layers.bias, result);
+    projectOutputs(inputs, layers, 0, result, stop);
+}
+
+void multiplyInputs(const BlockRun& run, std::span<const LinearLayer> layers, const LoadedLayers& loaded,
+    const TileInputs& inputs, kernels::MutableMatrix result)
+{
+    std::size_t output = 0;
+    for (std::size_t first = 0; first < layers.size();) {
+        const auto* replacer = replacerOf(run, layers[first]);
+        std::size_t outputs = 0;
+        auto last = first;
+        while (last < layers.size() && replacerOf(run, layers[last]) == replacer)
+            outputs += layers[last++].outputs;
+        std::vector<float> replaced;
+        auto values = inputs.values;
+        if (replacer) {
+            replaced = replacedInputs(*replacer, inputs);
+            values = {replaced.data(), values.rows, values.columns, values.columns};
+        }
+        for (; first < last; ++first)
+            if (run.observer)
+                run.observer({.layer = layers[first], .firstToken = inputs.firstToken, .values = values});
+        projectOutputs(values, loaded, output, result.columnRange(output, outputs), run.stop);
+        output += outputs;
+    }
 }
 
 Result<void> runAttention(
@@ -250,6 +326,7 @@ Result<void> runAttention(
         while (last < states.sequences.size() && (rows + states.sequences[last].length) * rowFloats <= kBufferFloats);
         AttentionPass pass(run, part, *weights, states, first, last);
         const auto& tiles = pass.tokenTiles();
+        pass.measureNormed();
         forEachPiece(tiles.size(), run.stop, [&](std::size_t i) {
             pass.prepareQueries(tiles[i]);
             progress.advance(done + i, done + i + 1, total);
@@ -257,6 +334,7 @@ Result<void> runAttention(
         done += tiles.size();
         if (!run.stop.stop_requested())
             pass.attendAll();
+        pass.measureAttended();
         forEachPiece(tiles.size(), run.stop, [&](std::size_t i) {
             pass.addOutputs(tiles[i]);
             progress.advance(done + i, done + i + 1, total);

@@ -3,9 +3,11 @@
 
 #include "core/base/progress_share.h"
 #include "core/inference/hidden_states.h"
+#include "core/inference/input_replacement.h"
 #include "core/inference/weights.h"
 
 #include <map>
+#include <span>
 #include <stop_token>
 
 namespace quantloupe {
@@ -22,6 +24,9 @@ private:
     std::map<std::size_t, RotaryTable> m_tables[2];
 };
 
+inline const InputReplacers noInputReplacers {};
+inline const CacheReplacer noCacheReplacer {};
+
 /// What every block of a run is given.
 struct BlockRun {
     const Decoder& decoder;
@@ -29,6 +34,8 @@ struct BlockRun {
     const Replacers& replacers;
     const LayerObserver& observer;
     std::stop_token stop;
+    const InputReplacers& inputs = noInputReplacers;
+    const CacheReplacer& cache = noCacheReplacer;
 };
 
 /// Takes the sequences through one block, in place: attention, then feed-forward. In memory at a time are the float32
@@ -44,6 +51,18 @@ Result<void> runBlock(const BlockRun& run, std::size_t block, HiddenStates& stat
 /// result = inputs · weightsᵀ + bias, in pieces of outputs that take a few milliseconds each.
 void project(kernels::ConstMatrix inputs, const LoadedLayers& layers, kernels::MutableMatrix result,
     const std::stop_token& stop);
+
+/// The inputs that layers side by side have in common, for a tile of tokens.
+struct TileInputs {
+    std::size_t firstToken = 0;  ///< as LayerInputs::firstToken
+    kernels::ConstMatrix values {};
+    kernels::FiniteRange range {};  ///< of the whole sequence, where a replacer needs it
+};
+
+/// The same as the run has it: each layer is given its replaced inputs, which the observer sees.
+/// @pre `loaded` are the weights of `layers`
+void multiplyInputs(const BlockRun& run, std::span<const LinearLayer> layers, const LoadedLayers& loaded,
+    const TileInputs& inputs, kernels::MutableMatrix result);
 
 /// Bytes of the float32 weights that are in memory at a time, at most.
 std::uint64_t workingBytes(const Decoder& decoder);

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 namespace quantloupe {
@@ -49,16 +50,29 @@ std::uint64_t bytesPerToken(const Decoder& decoder, bool two)
         + 16 * decoder.expertsPerToken;
 }
 
+DepthError depthError(std::span<const float> base, std::span<const float> other)
+{
+    DepthError sums;
+    for (std::size_t i = 0; i < base.size(); ++i) {
+        const double value = double(base[i]), difference = value - double(other[i]);
+        sums.signal += value * value;
+        sums.noise += difference * difference;
+    }
+    return sums;
+}
+
 class Evaluator
 {
 public:
-    Evaluator(const Decoder& decoder, const WindowedText& text, const WeightHook& hook, std::stop_token stop,
-        Progress& progress)
+    Evaluator(const Decoder& decoder, const WindowedText& text, const ForwardHooks& hooks, CacheReplacer cache,
+        std::stop_token stop, Progress& progress)
         : m_decoder(decoder)
         , m_text(text)
-        , m_hook(hook)
+        , m_hooks(hooks)
+        , m_cache(std::move(cache))
         , m_stop(std::move(stop))
         , m_progress(progress)
+        , m_depth(hooks.changes() ? decoder.blocks.size() + 1 : 0)
     {
     }
 
@@ -79,19 +93,20 @@ public:
 
     Result<void> runBatch(std::size_t first, std::size_t last, std::vector<TokenScore>& scores)
     {
-        const auto tables = askFor(m_hook, std::vector {m_decoder.embedding, m_decoder.head.tensor});
+        const auto tables = askFor(m_hooks, std::vector {m_decoder.embedding, m_decoder.head.tensor});
         if (!tables)
             return tl::unexpected(tables.error());
         auto base = embed(m_decoder, m_text, first, last, {}, m_stop);
         if (!base)
             return tl::unexpected(base.error());
         std::optional<HiddenStates> other;
-        if (const auto found = tables->find(m_decoder.embedding); found != tables->end()) {
-            auto replaced = embed(m_decoder, m_text, first, last, found->second, m_stop);
+        if (const auto& replacer = tables->weightsOf(m_decoder.embedding)) {
+            auto replaced = embed(m_decoder, m_text, first, last, replacer, m_stop);
             if (!replaced)
                 return tl::unexpected(replaced.error());
             other = std::move(*replaced);
         }
+        addDepth(0, *base, other);
         const RotaryTables rotaryTables(m_decoder, base->sequences);
         for (std::size_t block = 0; block < m_decoder.blocks.size(); ++block)
             if (auto done = runBoth(block, rotaryTables, *base, other); !done)
@@ -99,21 +114,23 @@ public:
         return score(predictionsOf(m_text, first, last), *tables, *base, other, scores);
     }
 
+    std::vector<DepthError> takeDepth() { return std::move(m_depth); }
+
 private:
-    std::uint64_t streams() const { return m_hook ? 2 : 1; }
+    std::uint64_t streams() const { return m_hooks.changes() ? 2 : 1; }
     std::uint64_t headBytes() const { return m_decoder.model->tensors[m_decoder.head.tensor].bytes(); }
 
-    /// Both streams through one block; the second begins where the first weight is replaced.
+    /// Both streams through one block; the second begins where the first tensor is replaced.
     Result<void> runBoth(
         std::size_t block, const RotaryTables& rotaryTables, HiddenStates& base, std::optional<HiddenStates>& other)
     {
         const auto held = HeldBlock::hold(m_decoder, block, m_stop);
         if (!held)
             return tl::unexpected(held.error());
-        const auto replacers = askFor(m_hook, held->tensors());
-        if (!replacers)
-            return tl::unexpected(replacers.error());
-        if (!other && !replacers->empty())
+        const auto replaced = askFor(m_hooks, held->tensors());
+        if (!replaced)
+            return tl::unexpected(replaced.error());
+        if (!other && (m_cache || !replaced->empty()))
             other = base;
         const ProgressShare share(m_progress, held->storedBytes());
         const Replacers none;
@@ -121,18 +138,38 @@ private:
         if (auto done = runBlock({m_decoder, rotaryTables, none, nobody, m_stop}, block, base, share); !done)
             return done;
         if (other) {
-            if (auto done = runBlock({m_decoder, rotaryTables, *replacers, nobody, m_stop}, block, *other, share);
-                !done)
+            const BlockRun run {
+                m_decoder, rotaryTables, replaced->weights, m_hooks.beforeLayer, m_stop, replaced->inputs, m_cache};
+            if (auto done = runBlock(run, block, *other, share); !done)
                 return done;
-        } else if (m_hook) {
+        } else if (m_hooks.changes()) {
             share.finish();
         }
+        addDepth(block + 1, base, other);
         m_progress.doneItems += static_cast<std::uint32_t>(held->tensors().size());
         return {};
     }
 
+    /// Tiles are summed by themselves and added in order, so that neither threads nor batches change the bits.
+    void addDepth(std::size_t depth, const HiddenStates& base, const std::optional<HiddenStates>& other)
+    {
+        if (m_depth.empty())
+            return;
+        const auto tiles = tilesOf(base);
+        std::vector<DepthError> ofTiles(tiles.size());
+        forEachPiece(tiles.size(), m_stop, [&](std::size_t i) {
+            const auto first = tiles[i].firstRow * base.hidden, count = tiles[i].count * base.hidden;
+            const auto values = std::span(base.values).subspan(first, count);
+            ofTiles[i] = depthError(values, other ? std::span(other->values).subspan(first, count) : values);
+        });
+        for (const auto& tile : ofTiles) {
+            m_depth[depth].signal += tile.signal;
+            m_depth[depth].noise += tile.noise;
+        }
+    }
+
     /// All predictions of a batch against the output head, a tile of the vocabulary at a time.
-    Result<void> score(const Predictions& predictions, const Replacers& tables, HiddenStates& base,
+    Result<void> score(const Predictions& predictions, const Replaced& tables, HiddenStates& base,
         std::optional<HiddenStates>& other, std::vector<TokenScore>& scores)
     {
         const auto& head = m_decoder.head;
@@ -144,15 +181,16 @@ private:
         if (!baseRows)
             return tl::unexpected(baseRows.error());
         std::vector<float> otherRows;
-        if (other) {
-            auto rows = normOutputs(m_decoder, *other, predictions.rows, m_stop);
+        const auto* headInputs = tables.inputsOf(head.tensor);
+        if (other || headInputs) {
+            auto rows = normOutputs(m_decoder, other ? *other : base, predictions.rows, m_stop, headInputs);
             if (!rows)
                 return tl::unexpected(rows.error());
             otherRows = std::move(*rows);
         }
         base = {};
         other.reset();
-        const bool replacesHead = tables.contains(head.tensor);
+        const bool replacesHead = tables.weights.contains(head.tensor);
         const auto& second = otherRows.empty() ? *baseRows : otherRows;
         const bool same = otherRows.empty() && !replacesHead;
 
@@ -167,7 +205,7 @@ private:
             if (!weights)
                 return tl::unexpected(weights.error());
             const auto replaced =
-                replacesHead ? loadLayers(model, std::span(&tile, 1), tables, m_stop) : Result<LoadedLayers>();
+                replacesHead ? loadLayers(model, std::span(&tile, 1), tables.weights, m_stop) : Result<LoadedLayers>();
             if (!replaced)
                 return tl::unexpected(replaced.error());
             auto bias = headBias(row, tile.outputs);
@@ -224,9 +262,11 @@ private:
 
     const Decoder& m_decoder;
     const WindowedText& m_text;
-    const WeightHook& m_hook;
+    const ForwardHooks& m_hooks;
+    CacheReplacer m_cache;
     std::stop_token m_stop;
     Progress& m_progress;
+    std::vector<DepthError> m_depth;
 };
 
 /// Ends of the batches: index of the window behind each.
@@ -256,17 +296,25 @@ Result<std::vector<std::size_t>> cutBatches(
 
 }  // namespace
 
-Result<Evaluation> evaluate(const Decoder& decoder, const WindowedText& text, const WeightHook& quantized,
+double DepthError::sqnr() const
+{
+    return noise > 0.0 ? 10.0 * std::log10(signal / noise) : std::numeric_limits<double>::infinity();
+}
+
+Result<Evaluation> evaluate(const Decoder& decoder, const WindowedText& text, const ForwardHooks& changed,
     const EvaluationLimits& limits, std::stop_token stop, Progress& progress)
 {
     if (auto readable = requireReadable(decoder, text); !readable)
         return tl::unexpected(readable.error());
     if (text.scored() == 0)
         return failure(ErrorCode::InvalidArgument, "text", "there is no prediction to score");
-    const auto batches = cutBatches(decoder, text, limits.memory, static_cast<bool>(quantized));
+    const auto batches = cutBatches(decoder, text, limits.memory, changed.changes());
     if (!batches)
         return tl::unexpected(batches.error());
-    Evaluator evaluator(decoder, text, quantized, stop, progress);
+    auto cache = askFor(changed.cache, decoder);
+    if (!cache)
+        return tl::unexpected(cache.error());
+    Evaluator evaluator(decoder, text, changed, std::move(*cache), stop, progress);
     evaluator.announce(batches->size());
     std::vector<TokenScore> scores;
     std::size_t first = 0;
@@ -284,7 +332,8 @@ Result<Evaluation> evaluate(const Decoder& decoder, const WindowedText& text, co
             ErrorCode::Malformed, decoder.model->path.string(), "logits overflow: the model cannot be run in float32");
     Evaluation evaluation {.tokens = text.tokens.size(), .windows = text.windows.size(), .scored = scores.size()};
     evaluation.base = perplexityOf(scores, &TokenScore::negativeLogBase);
-    if (quantized) {
+    if (changed.changes()) {
+        evaluation.depth = evaluator.takeDepth();
         evaluation.quantized = perplexityOf(scores, &TokenScore::negativeLog);
         evaluation.divergence = divergenceOf(scores);
     }

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <stop_token>
+#include <vector>
 
 namespace quantloupe {
 
@@ -16,7 +17,15 @@ struct EvaluationLimits {
     std::uint64_t memory = std::uint64_t {4} << 30U;  ///< bytes for weights and activations
 };
 
-/// What a text says about a model and, where weights were replaced, about what became of it.
+/// How far the residual stream behind a block is from that of the base: Σ base² and Σ (base − other)² over all tokens.
+struct DepthError {
+    double signal = 0.0, noise = 0.0;
+
+    double sqnr() const;  ///< dB; infinite without noise
+    bool operator==(const DepthError&) const = default;
+};
+
+/// What a text says about a model and, where it was changed, about what became of it.
 struct Evaluation {
     std::size_t tokens = 0;  ///< of the text
     std::size_t windows = 0;
@@ -24,17 +33,21 @@ struct Evaluation {
     Perplexity base {};
     std::optional<Perplexity> quantized {};
     std::optional<Divergence> divergence {};
+    /// Where it was changed: behind the embedding, then behind each block. Error that enters at one layer is seen to
+    /// grow or to die on its way.
+    std::vector<DepthError> depth {};
 
     bool operator==(const Evaluation&) const = default;
 };
 
-/// Reads the text once, block by block: the original model and, where `quantized` is given, the one with replaced
-/// weights go side by side through each block, from the first replaced weight on. As many windows go together as the
-/// memory allows; each further batch reads the weights again. Logits are never kept. The bits depend neither on the
-/// number of threads nor on the memory.
+/// Reads the text once, block by block: the original model and, where hooks change something, the changed one go side
+/// by side through each block, from the first replaced tensor on, or from the first block where the cache is replaced.
+/// As many windows go together as the memory allows; each further batch reads the weights again. Logits are never kept.
+/// The bits depend neither on the number of threads nor on the memory. What replacers must know of a whole call of a
+/// runtime is taken over each window by itself. `changed.beforeLayer` watches the changed model alone.
 /// Errors: InvalidArgument (no windows, the memory is too little for one, those of requireReadable()), Cancelled,
-/// Malformed, those of the hook and of reading weights.
-Result<Evaluation> evaluate(const Decoder& decoder, const WindowedText& text, const WeightHook& quantized,
+/// Malformed, those of the hooks and of reading weights.
+Result<Evaluation> evaluate(const Decoder& decoder, const WindowedText& text, const ForwardHooks& changed,
     const EvaluationLimits& limits, std::stop_token stop, Progress& progress);
 
 }  // namespace quantloupe

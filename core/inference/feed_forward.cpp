@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/inference/block.h"
+#include "core/inference/gated.h"
 #include "core/inference/operations.h"
 #include "core/inference/pieces.h"
 
@@ -10,44 +11,6 @@
 namespace quantloupe {
 namespace {
 
-struct LoadedGated {
-    LoadedLayers gateUp, down;
-};
-
-Result<LoadedGated> loadGated(const BlockRun& run, const GatedLayers& layers)
-{
-    auto gateUp = loadLayers(*run.decoder.model, layers.gateUp, run.replacers, run.stop);
-    if (!gateUp)
-        return tl::unexpected(gateUp.error());
-    auto down = loadLayers(*run.decoder.model, std::span(&layers.down, 1), run.replacers, run.stop);
-    if (!down)
-        return tl::unexpected(down.error());
-    return LoadedGated {std::move(*gateUp), std::move(*down)};
-}
-
-/// down(activation(gate) · up) of some tokens.
-std::vector<float> runGated(const BlockRun& run, const GatedLayers& layers, const LoadedGated& weights,
-    std::size_t firstToken, kernels::ConstMatrix inputs)
-{
-    const auto observe = [&](const LinearLayer& layer, kernels::ConstMatrix values) {
-        if (run.observer)
-            run.observer({.layer = layer, .firstToken = firstToken, .values = values});
-    };
-    for (const auto& layer : layers.gateUp)
-        observe(layer, inputs);
-    const auto wide = weights.gateUp.outputs;
-    const auto inner = weights.down.inputs;
-    std::vector<float> between(inputs.rows * wide);
-    const kernels::MutableMatrix gateUp {between.data(), inputs.rows, wide, wide};
-    project(inputs, weights.gateUp, gateUp, run.stop);
-    const kernels::MutableMatrix activated {between.data(), inputs.rows, inner, inner};
-    activateRows(gateUp, run.decoder.gated, run.decoder.activation, activated);
-    observe(layers.down, activated);
-    std::vector<float> out(inputs.rows * weights.down.outputs);
-    project(activated, weights.down, {out.data(), inputs.rows, weights.down.outputs, weights.down.outputs}, run.stop);
-    return out;
-}
-
 Result<void> runDense(const BlockRun& run, const FeedForwardPart& part, const LoadedNorm& norm,
     const LoadedNorm& outputNorm, HiddenStates& states, const ProgressShare& progress)
 {
@@ -56,13 +19,20 @@ Result<void> runDense(const BlockRun& run, const FeedForwardPart& part, const Lo
         return tl::unexpected(weights.error());
     const auto& decoder = run.decoder;
     const auto tiles = tilesOf(states);
+    const auto normed = [&](const TokenTile& tile, std::vector<float>& buffer) -> kernels::ConstMatrix {
+        buffer.resize(tile.count * decoder.hidden);
+        const kernels::MutableMatrix inputs {buffer.data(), tile.count, decoder.hidden, decoder.hidden};
+        normRows(states.matrix().rowRange(tile.firstRow, tile.count), norm, decoder.architecture.norm,
+            decoder.normEpsilon, inputs);
+        return inputs;
+    };
+    const auto ranges = measureGated(run, *part.dense, *weights, tiles, states.sequences.size(), normed);
     forEachPiece(tiles.size(), run.stop, [&](std::size_t i) {
         const auto& tile = tiles[i];
         const auto x = states.matrix().rowRange(tile.firstRow, tile.count);
-        std::vector<float> normed(tile.count * decoder.hidden);
-        const kernels::MutableMatrix inputs {normed.data(), tile.count, decoder.hidden, decoder.hidden};
-        normRows(x, norm, decoder.architecture.norm, decoder.normEpsilon, inputs);
-        auto out = runGated(run, *part.dense, *weights, states.firstToken + tile.firstRow, inputs);
+        std::vector<float> buffer;
+        auto out = runGated(
+            run, *part.dense, *weights, ranges, tile.sequence, states.firstToken + tile.firstRow, normed(tile, buffer));
         const kernels::MutableMatrix outputs {out.data(), tile.count, decoder.hidden, decoder.hidden};
         if (part.outputNorm)
             normRows(outputs, outputNorm, decoder.architecture.norm, decoder.normEpsilon, outputs);
@@ -121,11 +91,13 @@ public:
             const auto inputs = normed().rowRange(tile.firstRow, tile.count);
             normRows(m_states.matrix().rowRange(tile.firstRow, tile.count), norm, decoder.architecture.norm,
                 decoder.normEpsilon, inputs);
-            if (m_run.observer)
-                m_run.observer(
-                    {.layer = *m_part.router, .firstToken = m_states.firstToken + tile.firstRow, .values = inputs});
+        });
+        const auto ranges = rangesOfNormed(*m_part.router);
+        forEachPiece(m_tiles.size(), m_run.stop, [&](std::size_t i) {
+            const auto& tile = m_tiles[i];
             std::vector<float> scores(tile.count * router->outputs);
-            project(inputs, *router, {scores.data(), tile.count, router->outputs, router->outputs}, m_run.stop);
+            multiplyInputs(m_run, std::span(&*m_part.router, 1), *router, inputsOf(tile, ranges),
+                {scores.data(), tile.count, router->outputs, router->outputs});
             for (std::size_t token = 0; token < tile.count; ++token)
                 chooseExperts(std::span(scores).subspan(token * router->outputs, router->outputs),
                     decoder.expertsPerToken, decoder.normalizesExperts, routesOf(tile.firstRow + token));
@@ -143,8 +115,10 @@ public:
         const auto weights = loadGated(m_run, m_part.experts[expert]);
         if (!weights)
             return tl::unexpected(weights.error());
+        const auto ranges = measureGated(m_run, m_part.experts[expert], *weights, m_tiles, m_states.sequences.size(),
+            [&](const TokenTile& tile, std::vector<float>& buffer) { return gather(tile, expert, buffer, nullptr); });
         forEachPiece(m_tiles.size(), m_run.stop, [&](std::size_t i) {
-            runTile(m_tiles[i], expert, *weights);
+            runTile(m_tiles[i], expert, *weights, ranges);
             progress.advance(i, i + 1, m_tiles.size());
         });
         return m_run.stop.stop_requested() ? Result<void>(stopped("expert")) : Result<void>();
@@ -163,16 +137,17 @@ public:
                 return tl::unexpected(loaded.error());
             gate = std::move(*loaded);
         }
+        const auto ranges = measureGated(m_run, *m_part.dense, *weights, m_tiles, m_states.sequences.size(),
+            [&](const TokenTile& tile, std::vector<float>&) { return normedOf(tile); });
+        const auto gateRanges = m_part.sharedGate ? rangesOfNormed(*m_part.sharedGate) : SequenceRanges();
         forEachPiece(m_tiles.size(), m_run.stop, [&](std::size_t i) {
             const auto& tile = m_tiles[i];
-            const auto inputs = normed().rowRange(tile.firstRow, tile.count);
-            const auto out = runGated(m_run, *m_part.dense, *weights, m_states.firstToken + tile.firstRow, inputs);
+            const auto out = runGated(m_run, *m_part.dense, *weights, ranges, tile.sequence,
+                m_states.firstToken + tile.firstRow, normedOf(tile));
             std::vector<float> share(tile.count);
-            if (m_part.sharedGate && m_run.observer)
-                m_run.observer(
-                    {.layer = *m_part.sharedGate, .firstToken = m_states.firstToken + tile.firstRow, .values = inputs});
             if (m_part.sharedGate)
-                project(inputs, gate, {share.data(), tile.count, 1, 1}, m_run.stop);
+                multiplyInputs(m_run, std::span(&*m_part.sharedGate, 1), gate, inputsOf(tile, gateRanges),
+                    {share.data(), tile.count, 1, 1});
             for (std::size_t token = 0; token < tile.count; ++token)
                 addWeighted(out.data() + token * m_states.hidden, tile.firstRow + token,
                     m_part.sharedGate ? 1.0F / (1.0F + std::exp(-share[token])) : 1.0F);
@@ -185,25 +160,50 @@ private:
     kernels::MutableMatrix normed() { return {m_normed.data(), m_states.rows(), m_states.hidden, m_states.hidden}; }
     Route* routesOf(std::size_t row) { return m_routes.data() + row * m_run.decoder.expertsPerToken; }
 
-    void runTile(const TokenTile& tile, std::size_t expert, const LoadedGated& weights)
+    kernels::ConstMatrix normedOf(const TokenTile& tile) { return normed().rowRange(tile.firstRow, tile.count); }
+    TileInputs inputsOf(const TokenTile& tile, const SequenceRanges& ranges)
     {
-        struct Routed {
-            std::size_t row;
-            float weight;
-        };
-        std::vector<Routed> routed;
-        std::vector<float> gathered;
+        return {.firstToken = m_states.firstToken + tile.firstRow,
+            .values = normedOf(tile),
+            .range = rangeIn(ranges, tile.sequence)};
+    }
+    /// Where the layer, which every token goes through, needs them.
+    SequenceRanges rangesOfNormed(const LinearLayer& layer)
+    {
+        if (!needsRange(m_run.inputs, std::span(&layer, 1)))
+            return {};
+        return measureRanges(m_tiles, m_states.sequences.size(), m_run.stop,
+            [&](const TokenTile& tile, std::vector<float>&) { return normedOf(tile); });
+    }
+
+    struct Routed {
+        std::size_t row;
+        float weight;
+    };
+    /// Those tokens of a tile that go to the expert, and where they belong.
+    kernels::ConstMatrix gather(
+        const TokenTile& tile, std::size_t expert, std::vector<float>& gathered, std::vector<Routed>* routed)
+    {
         for (auto row = tile.firstRow; row < tile.firstRow + tile.count; ++row)
             for (std::size_t i = 0; i < m_run.decoder.expertsPerToken; ++i)
                 if (const auto& route = routesOf(row)[i]; route.expert == expert) {
-                    routed.push_back({row, route.weight});
+                    if (routed)
+                        routed->push_back({row, route.weight});
                     const float* from = normed().row(row);
                     gathered.insert(gathered.end(), from, from + m_states.hidden);
                 }
+        return {gathered.data(), gathered.size() / m_states.hidden, m_states.hidden, m_states.hidden};
+    }
+
+    void runTile(const TokenTile& tile, std::size_t expert, const LoadedGated& weights, const GatedRanges& ranges)
+    {
+        std::vector<Routed> routed;
+        std::vector<float> gathered;
+        const auto inputs = gather(tile, expert, gathered, &routed);
         if (routed.empty())
             return;
-        const auto out = runGated(m_run, m_part.experts[expert], weights, m_states.firstToken + tile.firstRow,
-            {gathered.data(), routed.size(), m_states.hidden, m_states.hidden});
+        const auto out = runGated(
+            m_run, m_part.experts[expert], weights, ranges, tile.sequence, m_states.firstToken + tile.firstRow, inputs);
         for (std::size_t i = 0; i < routed.size(); ++i)
             addWeighted(out.data() + i * m_states.hidden, routed[i].row, routed[i].weight);
     }

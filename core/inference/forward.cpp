@@ -54,6 +54,13 @@ Result<void> addPositions(const Decoder& decoder, HiddenStates& states, const st
     return {};
 }
 
+std::size_t sequenceOf(const HiddenStates& states, std::size_t row)
+{
+    const auto behind = std::upper_bound(states.sequences.begin(), states.sequences.end(), row,
+        [](std::size_t at, const Sequence& sequence) { return at < sequence.firstRow; });
+    return static_cast<std::size_t>(behind - states.sequences.begin()) - 1;
+}
+
 }  // namespace
 
 Result<void> requireReadable(const Decoder& decoder, const WindowedText& text)
@@ -116,23 +123,67 @@ Result<HiddenStates> embed(const Decoder& decoder, const WindowedText& text, std
     return states;
 }
 
-Result<std::vector<float>> normOutputs(
-    const Decoder& decoder, const HiddenStates& states, std::span<const std::size_t> rows, std::stop_token stop)
+Result<std::vector<float>> normOutputs(const Decoder& decoder, const HiddenStates& states,
+    std::span<const std::size_t> rows, std::stop_token stop, const InputReplacer* replacer)
 {
     const auto norm = loadNorm(*decoder.model, decoder.outputNorm, stop);
     if (!norm)
         return tl::unexpected(norm.error());
+    const auto normInto = [&](std::size_t row, std::size_t count, kernels::MutableMatrix out) {
+        normRows(states.matrix().rowRange(row, count), *norm, decoder.architecture.norm, decoder.normEpsilon, out);
+    };
+    SequenceRanges ranges;
+    if (replacer && replacer->needsRange)
+        ranges = measureRanges(tilesOf(states), states.sequences.size(), stop,
+            [&](const TokenTile& tile, std::vector<float>& buffer) -> kernels::ConstMatrix {
+                buffer.resize(tile.count * states.hidden);
+                const kernels::MutableMatrix out {buffer.data(), tile.count, states.hidden, states.hidden};
+                normInto(tile.firstRow, tile.count, out);
+                return out;
+            });
     std::vector<float> normed(rows.size() * states.hidden);
     const kernels::MutableMatrix out {normed.data(), rows.size(), states.hidden, states.hidden};
     forEachPiece((rows.size() + tokensPerTile - 1) / tokensPerTile, stop, [&](std::size_t piece) {
         const auto last = std::min(rows.size(), (piece + 1) * tokensPerTile);
-        for (auto i = piece * tokensPerTile; i < last; ++i)
-            normRows(states.matrix().rowRange(rows[i], 1), *norm, decoder.architecture.norm, decoder.normEpsilon,
-                out.rowRange(i, 1));
+        for (auto i = piece * tokensPerTile; i < last; ++i) {
+            normInto(rows[i], 1, out.rowRange(i, 1));
+            const std::span row(out.row(i), states.hidden);
+            if (replacer && allFinite(row))
+                replacer->replace(row, rangeIn(ranges, sequenceOf(states, rows[i])));
+        }
     });
     if (stop.stop_requested())
         return stopped("output norm");
     return normed;
+}
+
+const RowReplacer& Replaced::weightsOf(std::size_t tensor) const
+{
+    static const RowReplacer none;
+    const auto found = weights.find(tensor);
+    return found == weights.end() ? none : found->second;
+}
+
+const InputReplacer* Replaced::inputsOf(std::size_t tensor) const
+{
+    const auto found = inputs.find(tensor);
+    return found == inputs.end() ? nullptr : found->second.get();
+}
+
+Result<Replaced> askFor(const ForwardHooks& hooks, std::span<const std::size_t> tensors)
+{
+    auto weights = askFor(hooks.weights, tensors);
+    if (!weights)
+        return tl::unexpected(weights.error());
+    auto inputs = askFor(hooks.inputs, tensors);
+    if (!inputs)
+        return tl::unexpected(inputs.error());
+    return Replaced {std::move(*weights), std::move(*inputs)};
+}
+
+Result<CacheReplacer> askFor(const CacheHook& hook, const Decoder& decoder)
+{
+    return hook ? hook(decoder.headDimension) : CacheReplacer();
 }
 
 Result<HeldBlock> HeldBlock::hold(const Decoder& decoder, std::size_t block, std::stop_token stop)
@@ -170,11 +221,13 @@ Result<std::vector<float>> computeLogits(
     const WindowedText text {.tokens = std::move(tokens), .windows = {{.begin = 0, .length = length}}};
     if (auto readable = requireReadable(decoder, text); !readable)
         return tl::unexpected(readable.error());
-    const auto tables = askFor(hooks.weights, std::vector {decoder.embedding, decoder.head.tensor});
+    const auto tables = askFor(hooks, std::vector {decoder.embedding, decoder.head.tensor});
     if (!tables)
         return tl::unexpected(tables.error());
-    const auto found = tables->find(decoder.embedding);
-    auto states = embed(decoder, text, 0, 1, found == tables->end() ? RowReplacer() : found->second, stop);
+    const auto cache = askFor(hooks.cache, decoder);
+    if (!cache)
+        return tl::unexpected(cache.error());
+    auto states = embed(decoder, text, 0, 1, tables->weightsOf(decoder.embedding), stop);
     if (!states)
         return tl::unexpected(states.error());
     const RotaryTables rotaryTables(decoder, states->sequences);
@@ -183,19 +236,20 @@ Result<std::vector<float>> computeLogits(
         const auto held = HeldBlock::hold(decoder, block, stop);
         if (!held)
             return tl::unexpected(held.error());
-        const auto replacers = askFor(hooks.weights, held->tensors());
-        if (!replacers)
-            return tl::unexpected(replacers.error());
-        const BlockRun run {decoder, rotaryTables, *replacers, hooks.beforeLayer, stop};
+        const auto replaced = askFor(hooks, held->tensors());
+        if (!replaced)
+            return tl::unexpected(replaced.error());
+        const BlockRun run {
+            decoder, rotaryTables, replaced->weights, hooks.beforeLayer, stop, replaced->inputs, *cache};
         if (auto done = runBlock(run, block, *states, ProgressShare(ignored, 0)); !done)
             return tl::unexpected(done.error());
     }
     std::vector<std::size_t> rows(length);
     std::iota(rows.begin(), rows.end(), std::size_t {0});
-    auto normed = normOutputs(decoder, *states, rows, stop);
+    auto normed = normOutputs(decoder, *states, rows, stop, tables->inputsOf(decoder.head.tensor));
     if (!normed)
         return normed;
-    const auto head = loadLayers(*decoder.model, std::span(&decoder.head, 1), *tables, stop);
+    const auto head = loadLayers(*decoder.model, std::span(&decoder.head, 1), tables->weights, stop);
     if (!head)
         return tl::unexpected(head.error());
     const kernels::ConstMatrix inputs {normed->data(), length, decoder.hidden, decoder.hidden};

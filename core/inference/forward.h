@@ -20,9 +20,10 @@ Result<void> requireReadable(const Decoder& decoder, const WindowedText& text);
 Result<HiddenStates> embed(const Decoder& decoder, const WindowedText& text, std::size_t first, std::size_t last,
     const RowReplacer& replacer, std::stop_token stop);
 
-/// Rows of the residual stream behind the last norm, ready for the output head: [rows × hidden].
-Result<std::vector<float>> normOutputs(
-    const Decoder& decoder, const HiddenStates& states, std::span<const std::size_t> rows, std::stop_token stop);
+/// Rows of the residual stream behind the last norm, ready for the output head: [rows × hidden]. `replacer`: of the
+/// head's inputs, where they are replaced.
+Result<std::vector<float>> normOutputs(const Decoder& decoder, const HiddenStates& states,
+    std::span<const std::size_t> rows, std::stop_token stop, const InputReplacer* replacer = nullptr);
 
 /// Keeps what a block reads in reach while several streams go through it, and lets it go afterwards.
 class HeldBlock
@@ -46,8 +47,26 @@ private:
 /// How a forward pass is watched and changed.
 struct ForwardHooks {
     WeightHook weights {};
-    LayerObserver beforeLayer {};
+    LayerObserver beforeLayer {};  ///< sees inputs as they are multiplied: replaced, where they are
+    InputHook inputs {};
+    CacheHook cache {};
+
+    /// Whether anything may come out differently.
+    bool changes() const { return weights || inputs || cache; }
 };
+
+/// What hooks say of some tensors.
+struct Replaced {
+    Replacers weights {};
+    InputReplacers inputs {};
+
+    bool empty() const { return weights.empty() && inputs.empty(); }
+    const RowReplacer& weightsOf(std::size_t tensor) const;   ///< empty where they stay
+    const InputReplacer* inputsOf(std::size_t tensor) const;  ///< likewise null
+};
+Result<Replaced> askFor(const ForwardHooks& hooks, std::span<const std::size_t> tensors);
+/// An empty replacer where the hook is.
+Result<CacheReplacer> askFor(const CacheHook& hook, const Decoder& decoder);
 
 /// Logits of every position of one sequence, [tokens × vocabulary]: for short texts. Runs in the caller's task arena.
 /// Errors: those of requireReadable(), embed() and runBlock().

@@ -145,7 +145,7 @@ private Q_SLOTS:
         const auto text = everyPrediction(sequences);
         const auto hook = rounding(*m_model, {replaced.data(), std::size_t(replaced.size())});
         Progress progress;
-        const auto result = evaluate(*m_decoder, text, hook, {}, {}, progress);
+        const auto result = evaluate(*m_decoder, text, {.weights = hook}, {}, {}, progress);
         QVERIFY(result && result->divergence);
         QCOMPARE(progress.doneBytes.load(), progress.totalBytes.load());
         std::vector<double> divergences;
@@ -185,13 +185,13 @@ private Q_SLOTS:
         QUANTLOUPE_NEED(golden() / "tokens");
         const auto text = everyPrediction({goldenTokens("tok_eval").at(0)});
         Progress progress;
-        const auto untouched = evaluate(*m_decoder, text, rounding(*m_model, "nothing"), {}, {}, progress);
+        const auto untouched = evaluate(*m_decoder, text, {.weights = rounding(*m_model, "nothing")}, {}, {}, progress);
         QVERIFY(untouched);
         QCOMPARE(untouched->divergence->max, 0.0);
         QCOMPARE(untouched->divergence->topAgreement, 1.0);
         const WeightHook same = [](std::size_t) { return RowReplacer([](std::uint64_t, std::span<float>) {}); };
         Progress second;
-        const auto replaced = evaluate(*m_decoder, text, same, {}, {}, second);
+        const auto replaced = evaluate(*m_decoder, text, {.weights = same}, {}, {}, second);
         QVERIFY(replaced);
         QCOMPARE(replaced->divergence->max, 0.0);
         QCOMPARE(*replaced->quantized, replaced->base);
@@ -205,7 +205,7 @@ private Q_SLOTS:
         const auto text = everyPrediction(sequences);
         const auto run = [&](unsigned threads, std::uint64_t memory) {
             Progress progress;
-            return evaluate(*m_decoder, text, rounding(*m_model, "proj"), {threads, memory}, {}, progress);
+            return evaluate(*m_decoder, text, {.weights = rounding(*m_model, "proj")}, {threads, memory}, {}, progress);
         };
         const auto one = run(1, std::uint64_t {4} << 30U);
         QVERIFY(one);
@@ -233,7 +233,7 @@ private Q_SLOTS:
             source.request_stop();
         });
         Progress progress;
-        const auto result = evaluate(*m_decoder, *text, rounding(*m_model, "proj"), {}, source.get_token(), progress);
+        const auto result = evaluate(*m_decoder, *text, {.weights = rounding(*m_model, "proj")}, {}, source.get_token(), progress);
         const auto ended = now();
         stopper.join();
         QVERIFY(!result);
@@ -347,7 +347,7 @@ private:
                 tokens.push_back(i);
             Progress progress;
             return cutWindows(tokens, std::nullopt, 61, std::nullopt).and_then([&](const WindowedText& text) {
-                return evaluate(decoder, text, hook, {}, {}, progress);
+                return evaluate(decoder, text, {.weights = hook}, {}, {}, progress);
             });
         });
     }

@@ -99,7 +99,7 @@ private Q_SLOTS:
         QVERIFY2(decoder, decoder ? "" : describe(decoder.error()).c_str());
         const auto text = cutWindows(m_tokens, m_tokens.front(), 512, std::nullopt);
         Progress progress;
-        const auto result = evaluate(*decoder, *text, weightsOf(**model, **other), {}, {}, progress);
+        const auto result = evaluate(*decoder, *text, {.weights = weightsOf(**model, **other)}, {}, {}, progress);
         QVERIFY2(result && result->divergence, result ? "" : describe(result.error()).c_str());
         const auto truth = nlohmann::json::parse(contentOf(corpus() / "truth_s260.json"));
         const auto& expected = truth.at(row.toStdString()).at("np");
