@@ -3,9 +3,8 @@
 
 #include "core/base/compute_arena.h"
 #include "core/base/progress_share.h"
-#include "core/inference/operations.h"
 #include "core/inference/pieces.h"
-#include "core/model/hold_readable.h"
+#include "core/inference/scoring.h"
 
 #include <algorithm>
 #include <cmath>
@@ -14,31 +13,6 @@
 
 namespace quantloupe {
 namespace {
-
-/// Rows of the output head, and predictions, that are worked on together.
-constexpr std::size_t kVocabularyTile = 1'024;
-constexpr std::size_t kPredictionTile = 64;
-
-/// Which rows of a batch are scored, and by which token.
-struct Predictions {
-    std::vector<std::size_t> rows;
-    std::vector<std::uint32_t> targets;
-};
-
-Predictions predictionsOf(const WindowedText& text, std::size_t first, std::size_t last)
-{
-    Predictions predictions;
-    std::size_t firstRow = 0;
-    for (auto i = first; i < last; ++i) {
-        const auto& window = text.windows[i];
-        for (auto position = window.firstScored; position + 1 < window.length; ++position) {
-            predictions.rows.push_back(firstRow + position);
-            predictions.targets.push_back(text.token(window, position + 1));
-        }
-        firstRow += window.length;
-    }
-    return predictions;
-}
 
 /// Bytes of a token's residual stream, of its copies for mixtures and scoring, of queries, keys and values.
 std::uint64_t bytesPerToken(const Decoder& decoder, bool two)
@@ -168,20 +142,15 @@ private:
         }
     }
 
-    /// All predictions of a batch against the output head, a tile of the vocabulary at a time.
+    /// All predictions of a batch against the output head.
     Result<void> score(const Predictions& predictions, const Replaced& tables, HiddenStates& base,
         std::optional<HiddenStates>& other, std::vector<TokenScore>& scores)
     {
-        const auto& head = m_decoder.head;
-        const auto& model = *m_decoder.model;
-        const auto held = holdReadable(model.tensors[head.tensor], m_stop);
-        if (!held)
-            return tl::unexpected(held.error());
-        auto baseRows = normOutputs(m_decoder, base, predictions.rows, m_stop);
+        const auto baseRows = normOutputs(m_decoder, base, predictions.rows, m_stop);
         if (!baseRows)
             return tl::unexpected(baseRows.error());
         std::vector<float> otherRows;
-        const auto* headInputs = tables.inputsOf(head.tensor);
+        const auto* headInputs = tables.inputsOf(m_decoder.head.tensor);
         if (other || headInputs) {
             auto rows = normOutputs(m_decoder, other ? *other : base, predictions.rows, m_stop, headInputs);
             if (!rows)
@@ -190,74 +159,13 @@ private:
         }
         base = {};
         other.reset();
-        const bool replacesHead = tables.weights.contains(head.tensor);
-        const auto& second = otherRows.empty() ? *baseRows : otherRows;
-        const bool same = otherRows.empty() && !replacesHead;
-
-        std::vector<LogitComparison> comparisons(predictions.targets.begin(), predictions.targets.end());
-        const ProgressShare share(m_progress, headBytes() * streams());
-        for (std::size_t row = 0; row < head.outputs; row += kVocabularyTile) {
-            const LinearLayer tile {.tensor = head.tensor,
-                .firstRow = head.firstRow + row,
-                .outputs = std::min(kVocabularyTile, head.outputs - row),
-                .inputs = head.inputs};
-            const auto weights = loadLayers(model, std::span(&tile, 1), {}, m_stop);
-            if (!weights)
-                return tl::unexpected(weights.error());
-            const auto replaced =
-                replacesHead ? loadLayers(model, std::span(&tile, 1), tables.weights, m_stop) : Result<LoadedLayers>();
-            if (!replaced)
-                return tl::unexpected(replaced.error());
-            auto bias = headBias(row, tile.outputs);
-            if (!bias)
-                return tl::unexpected(bias.error());
-            const auto pieces = (comparisons.size() + kPredictionTile - 1) / kPredictionTile;
-            forEachPiece(pieces, m_stop, [&](std::size_t piece) {
-                const auto first = piece * kPredictionTile;
-                const auto count = std::min(kPredictionTile, comparisons.size() - first);
-                const auto baseLogits = logits(*baseRows, first, count, *weights, *bias);
-                const auto otherLogits = same
-                    ? std::vector<float>()
-                    : logits(second, first, count, replacesHead ? *replaced : *weights, *bias);
-                for (std::size_t i = 0; i < count; ++i) {
-                    const auto mine = std::span(baseLogits).subspan(i * tile.outputs, tile.outputs);
-                    comparisons[first + i].add(static_cast<std::uint32_t>(row), mine,
-                        same ? mine : std::span(otherLogits).subspan(i * tile.outputs, tile.outputs));
-                }
-            });
-            if (m_stop.stop_requested())
-                return stopped(model.tensors[head.tensor].name);
-            share.advance(row, row + tile.outputs, head.outputs);
-        }
+        auto scored = scorePredictions(m_decoder, predictions.targets, {*baseRows, otherRows, tables.weights}, m_stop,
+            {m_progress, headBytes() * streams()});
+        if (!scored)
+            return tl::unexpected(scored.error());
         ++m_progress.doneItems;
-        releaseBytes(model.tensors[head.tensor].view);
-        for (const auto& comparison : comparisons)
-            scores.push_back(comparison.score());
+        scores.insert(scores.end(), scored->begin(), scored->end());
         return {};
-    }
-
-    Result<std::vector<float>> headBias(std::size_t first, std::size_t count) const
-    {
-        if (!m_decoder.head.bias)
-            return std::vector<float>();
-        auto bias = loadVector(*m_decoder.model, *m_decoder.head.bias, m_stop);
-        if (bias)
-            bias = std::vector<float>(bias->begin() + static_cast<std::ptrdiff_t>(first),
-                bias->begin() + static_cast<std::ptrdiff_t>(first + count));
-        return bias;
-    }
-
-    std::vector<float> logits(const std::vector<float>& rows, std::size_t first, std::size_t count,
-        const LoadedLayers& weights, const std::vector<float>& bias) const
-    {
-        const auto hidden = m_decoder.hidden;
-        std::vector<float> values(count * weights.outputs);
-        const kernels::MutableMatrix result {values.data(), count, weights.outputs, weights.outputs};
-        kernels::multiplyByTransposed({rows.data() + first * hidden, count, hidden, hidden}, weights.matrix(), result);
-        addBias(bias, result);
-        if (m_decoder.outputCap > 0.0F)
-            softCap(values, m_decoder.outputCap);
-        return values;
     }
 
     const Decoder& m_decoder;
@@ -273,7 +181,7 @@ private:
 Result<std::vector<std::size_t>> cutBatches(
     const Decoder& decoder, const WindowedText& text, std::uint64_t memory, bool two)
 {
-    const auto fixed = workingBytes(decoder) + 3 * std::uint64_t {kVocabularyTile} * decoder.hidden * sizeof(float);
+    const auto fixed = workingBytes(decoder) + scoringBytes(decoder);
     const auto perToken = bytesPerToken(decoder, two);
     std::vector<std::size_t> ends;
     std::uint64_t tokens = 0;
@@ -324,12 +232,8 @@ Result<Evaluation> evaluate(const Decoder& decoder, const WindowedText& text, co
             return tl::unexpected(done.error());
         first = end;
     }
-    const auto isFinite = [](const TokenScore& score) {
-        return std::isfinite(score.negativeLogBase) && std::isfinite(score.negativeLog);
-    };
-    if (!std::all_of(scores.begin(), scores.end(), isFinite))
-        return failure(
-            ErrorCode::Malformed, decoder.model->path.string(), "logits overflow: the model cannot be run in float32");
+    if (auto finite = requireFinite(decoder, scores); !finite)
+        return tl::unexpected(finite.error());
     Evaluation evaluation {.tokens = text.tokens.size(), .windows = text.windows.size(), .scored = scores.size()};
     evaluation.base = perplexityOf(scores, &TokenScore::negativeLogBase);
     if (changed.changes()) {
