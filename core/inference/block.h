@@ -54,7 +54,7 @@ void project(kernels::ConstMatrix inputs, const LoadedLayers& layers, kernels::M
 
 /// The inputs that layers side by side have in common, for a tile of tokens.
 struct TileInputs {
-    std::size_t firstToken = 0;  ///< as LayerInputs::firstToken
+    std::size_t firstToken = 0;  ///< as LayerValues::firstToken
     kernels::ConstMatrix values {};
     kernels::FiniteRange range {};  ///< of the whole sequence, where a replacer needs it
 };
