@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/allocation/allocation.h"
 
-#include "core/allocation/signal_energy.h"
+#include "core/study/signal_energy.h"
 #include "core/base/glob.h"
 
 #include <algorithm>
@@ -40,8 +40,10 @@ std::vector<AllocationGroup> groupsOf(const ModelCatalog& model, const std::vect
     return groups;
 }
 
-/// Sorts by size and drops every option that a smaller or equal one beats.
-void removeDominated(std::vector<AllocationOption>& options)
+/// Sorts by size and drops every option that a smaller or equal one beats; those that larger options should have
+/// beaten are told.
+void removeDominated(
+    std::vector<AllocationOption>& options, std::uint32_t group, std::vector<MonotonicityViolation>& violations)
 {
     std::sort(options.begin(), options.end(), [](const AllocationOption& left, const AllocationOption& right) {
         return std::tie(left.bytes, left.error, left.scheme) < std::tie(right.bytes, right.error, right.scheme);
@@ -52,13 +54,23 @@ void removeDominated(std::vector<AllocationOption>& options)
             if (kept != i)
                 options[kept] = std::move(options[i]);
             ++kept;
+        } else if (options[i].bytes > options[kept - 1].bytes && !options[i].scheme.empty()) {
+            violations.push_back({group, options[kept - 1].scheme, options[i].scheme});
         }
     options.resize(kept);
 }
 
-std::vector<AllocationOption> optionsOf(
-    const AllocationGroup& group, const StudySnapshot& study, const std::vector<std::string>& schemes)
+/// What options are found from.
+struct Measured {
+    const StudySnapshot& study;
+    const std::vector<std::string>& schemes;
+    ErrorMetric metric;
+    MetricContext context;
+};
+
+std::vector<AllocationOption> optionsOf(const AllocationGroup& group, const Measured& known)
 {
+    const auto& [study, schemes, metric, context] = known;
     struct Sum {
         AllocationOption option;
         std::size_t members = 0;
@@ -72,11 +84,14 @@ std::vector<AllocationOption> optionsOf(
         const auto& measured = study.of(tensor.name);
         for (std::size_t i = 0; i < schemes.size(); ++i) {
             const auto found = measured.find(schemes[i]);
-            if (found == measured.end() || !std::isfinite(found->second->error.errorEnergy))
+            if (found == measured.end())
+                continue;
+            const double error = valueOf(metric, measured, *found->second, context);
+            if (!std::isfinite(error))
                 continue;
             sums[i].option.scheme = schemes[i];
             sums[i].option.bytes += found->second->scheme.storedBytes(tensor.matrix);
-            sums[i].option.error += found->second->error.errorEnergy;
+            sums[i].option.error += error;
             ++sums[i].members;
         }
     }
@@ -84,7 +99,6 @@ std::vector<AllocationOption> optionsOf(
     for (auto& sum : sums)
         if (sum.members == group.tensors.size())
             options.push_back(std::move(sum.option));
-    removeDominated(options);
     return options;
 }
 
@@ -131,8 +145,8 @@ std::optional<std::size_t> Frontier::at(std::uint64_t bytes) const
     return static_cast<std::size_t>(above - points.begin()) - 1;
 }
 
-Result<Frontier> frontier(
-    const StudySnapshot& study, const std::vector<std::string>& schemes, const std::vector<std::string>& keep)
+Result<Frontier> frontier(const StudySnapshot& study, const std::vector<std::string>& schemes,
+    const std::vector<std::string>& keep, ErrorMetric metric)
 {
     std::vector<std::string> canonical;
     for (const auto& text : schemes) {
@@ -147,19 +161,23 @@ Result<Frontier> frontier(
     canonical.erase(std::unique(canonical.begin(), canonical.end()), canonical.end());
 
     Frontier result;
+    result.metric = metric;
+    const Measured known {study, canonical, metric, metricContext(study)};
     result.groups = groupsOf(study.model, keep);
     std::vector<Segment> segments;
     bool measured = false;
     for (std::size_t i = 0; i < result.groups.size(); ++i) {
         auto& group = result.groups[i];
-        group.options = optionsOf(group, study, canonical);
+        group.options = optionsOf(group, known);
+        removeDominated(group.options, static_cast<std::uint32_t>(i), result.violations);
         measured = measured
             || std::any_of(group.options.begin(), group.options.end(),
                 [](const AllocationOption& option) { return !option.scheme.empty(); });
         appendHull(group, static_cast<std::uint32_t>(i), segments);
     }
     if (!measured)
-        return failure(ErrorCode::InvalidArgument, study.model.path, "no measurements to allocate from: analyze first");
+        return failure(ErrorCode::InvalidArgument, study.model.path,
+            "no measurements of " + std::string(nameOf(metric)) + " to allocate from: analyze first");
     std::stable_sort(segments.begin(), segments.end(),
         [](const Segment& left, const Segment& right) { return left.slope > right.slope; });
 
@@ -183,11 +201,10 @@ Result<Frontier> frontier(
     double error = 0.0;
     for (const auto& group : result.groups)
         error += group.options.back().error;
-    const double signal = signalEnergy(study);
     const auto parameters = static_cast<double>(study.model.parameters());
     for (std::size_t i = result.points.size(); i-- > 0;) {
         auto& point = result.points[i];
-        point.error = error / signal;
+        point.error = error;
         point.bitsPerWeight = static_cast<double>(point.bytes) * 8.0 / parameters;
         if (i > 0) {
             const auto& [unused, step, from] = segments[i - 1];

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "core/allocation/signal_energy.h"
+#include "core/study/signal_energy.h"
 #include "core/report/report_context.h"
 
-#include "core/report/error_metric.h"
+#include "core/study/error_metric.h"
 
 #include <algorithm>
 #include <array>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/base/not_a_number.h"
-#include "core/report/error_metric.h"
+#include "core/study/error_metric.h"
 #include "core/report/report_context.h"
 
 #include <algorithm>

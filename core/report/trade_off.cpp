@@ -10,10 +10,10 @@ std::vector<std::string> keptGlobs(const StudySnapshot& study, const Recipe* rec
     return recipe ? recipe->keep : Recipe::uniform(Scheme {}, study.model).keep;
 }
 
-TradeOffPicture tradeOffPicture(const StudySnapshot& study, const Recipe* recipe)
+std::vector<TradeOffPoint> uniformPoints(
+    const StudySnapshot& study, const std::vector<std::string>& keep, ErrorMetric metric)
 {
-    TradeOffPicture picture;
-    const std::vector<std::string> keep = keptGlobs(study, recipe);
+    std::vector<TradeOffPoint> points;
     for (const std::string& text : study.schemes()) {
         const auto scheme = Scheme::parse(text);
         if (!scheme)
@@ -21,14 +21,23 @@ TradeOffPicture tradeOffPicture(const StudySnapshot& study, const Recipe* recipe
         // The same tensors kept as in the recipe: otherwise the points would not be alternatives to it.
         Recipe uniform = Recipe::uniform(*scheme, study.model);
         uniform.keep = keep;
-        picture.uniform.push_back(placeOf(uniform, study, text));
+        points.push_back(placeOf(uniform, study, text, metric));
     }
-    std::stable_sort(picture.uniform.begin(), picture.uniform.end(),
+    std::stable_sort(points.begin(), points.end(),
         [](const TradeOffPoint& left, const TradeOffPoint& right) { return left.bytes < right.bytes; });
-    if (auto found = frontier(study, {}, keep))
+    return points;
+}
+
+TradeOffPicture tradeOffPicture(const StudySnapshot& study, const Recipe* recipe)
+{
+    TradeOffPicture picture;
+    picture.metric = bestMetric(study);
+    const std::vector<std::string> keep = keptGlobs(study, recipe);
+    picture.uniform = uniformPoints(study, keep, picture.metric);
+    if (auto found = frontier(study, {}, keep, picture.metric))
         picture.frontier = std::move(*found);
     if (recipe)
-        picture.current = placeOf(*recipe, study, "recipe");
+        picture.current = placeOf(*recipe, study, "recipe", picture.metric);
     return picture;
 }
 

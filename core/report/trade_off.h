@@ -11,13 +11,18 @@ namespace quantloupe {
 
 /// Everything the trade-off picture shows, found from a study alone.
 struct TradeOffPicture {
-    std::vector<TradeOffPoint> uniform;    ///< one per measured scheme, ascending bytes; error NaN where incomplete
-    Frontier frontier;                     ///< no points when nothing was measured
-    std::optional<TradeOffPoint> current;  ///< the recipe, when there is one
+    std::vector<TradeOffPoint> uniform;  ///< one per measured scheme, ascending bytes; error NaN where incomplete
+    ErrorMetric metric = ErrorMetric::ModelError;  ///< what errors are: the best that is known
+    Frontier frontier;                             ///< no points when nothing was measured
+    std::optional<TradeOffPoint> current;          ///< the recipe, when there is one
 };
 
 /// What uniform recipes and the frontier leave as stored: the recipe's own choice, or that of Recipe::uniform().
 std::vector<std::string> keptGlobs(const StudySnapshot& study, const Recipe* recipe);
+
+/// One point per measured scheme, ascending bytes, with the same tensors kept: alternatives to a recipe.
+std::vector<TradeOffPoint> uniformPoints(
+    const StudySnapshot& study, const std::vector<std::string>& keep, ErrorMetric metric);
 
 /// `recipe` may be null. Never fails: a study without measurements gives an empty picture.
 TradeOffPicture tradeOffPicture(const StudySnapshot& study, const Recipe* recipe);

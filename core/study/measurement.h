@@ -24,6 +24,17 @@ struct OutputError {
     bool operator==(const OutputError&) const = default;
 };
 
+/// What quantizing this tensor alone does to the model's predictions: KL(original ‖ changed) in nats per token.
+struct MeasuredDivergence {
+    double mean = 0.0;
+    double standardError = 0.0;     ///< of the mean over the text; 0: not known
+    std::uint64_t predictions = 0;  ///< that were compared; 0: not measured
+    std::uint64_t text = 0;         ///< fingerprint of the tokens and their windows
+
+    bool known() const { return predictions > 0; }
+    bool operator==(const MeasuredDivergence&) const = default;
+};
+
 /// What one scheme does to one tensor.
 struct SchemeMeasurement {
     Scheme scheme;
@@ -35,6 +46,7 @@ struct SchemeMeasurement {
     /// Fingerprint of the KnownInputs of the tensor; 0: without any. What algorithms rounded by, and outputErrors' x.
     std::uint64_t calibration = 0;
     OutputError outputError {};
+    MeasuredDivergence divergence {};
     Histogram errorHistogram;              ///< w − ŵ, 256 bins
     std::vector<float> rowErrorEnergy;     ///< Σ(w−ŵ)² per output channel
     std::vector<float> columnErrorEnergy;  ///< per input channel

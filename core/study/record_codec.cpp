@@ -172,6 +172,11 @@ void outputFields(Archive& archive, T& measurement)
     archive.field(measurement.calibration);
     archive.field(measurement.outputError.energy);
     archive.field(measurement.outputError.signal);
+    auto& divergence = measurement.divergence;
+    archive.field(divergence.mean);
+    archive.field(divergence.standardError);
+    archive.field(divergence.predictions);
+    archive.field(divergence.text);
 }
 
 }  // namespace

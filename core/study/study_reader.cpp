@@ -196,6 +196,8 @@ bool readResults(Source& source, std::vector<StoredRow>& rows)
             group, rows, kCalibrationColumns, [](auto& row) -> auto& { return row.measurement; });
         readColumns(
             group, rows, kOutputColumns, [](auto& row) -> auto& { return row.measurement.outputError; });
+        readColumns(
+            group, rows, kDivergenceColumns, [](auto& row) -> auto& { return row.measurement.divergence; });
     }
     readColumns(
         group, rows, kHistogramColumns, [](auto& row) -> auto& { return row.measurement.errorHistogram; }, "error_");

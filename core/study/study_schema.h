@@ -88,6 +88,13 @@ inline constexpr Column<OutputError> kOutputColumns[] = {
     {"output_error_energy", {"1", "mean over tokens of |(W-Q)x|^2"}, &OutputError::energy},
     {"output_energy", {"1", "mean over tokens of |Wx|^2; 0: not known"}, &OutputError::signal},
 };
+inline constexpr Column<MeasuredDivergence> kDivergenceColumns[] = {
+    {"kl_mean", {"nats per token", "KL divergence with this tensor alone quantized"}, &MeasuredDivergence::mean},
+    {"kl_standard_error", {"nats per token", "of kl_mean over the windows of the text; 0: not known"},
+        &MeasuredDivergence::standardError},
+    {"kl_predictions", {kCount, "predictions compared; 0: not measured"}, &MeasuredDivergence::predictions},
+    {"kl_text", {"1", "fingerprint of the tokens and their windows"}, &MeasuredDivergence::text},
+};
 
 /// Figures computed from the sums, for people who read a study with other tools; not read back.
 struct DerivedColumn {

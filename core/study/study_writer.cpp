@@ -185,6 +185,8 @@ bool writeResults(hid_t file, const std::vector<ResultRow>& rows)
     writeColumns(
         group, rows, kOutputColumns, [](const auto& r) -> const auto& { return r.measurement->outputError; });
     writeColumns(
+        group, rows, kDivergenceColumns, [](const auto& r) -> const auto& { return r.measurement->divergence; });
+    writeColumns(
         group, rows, kHistogramColumns, [](const auto& r) -> const auto& { return r.measurement->errorHistogram; },
         "error_");
     for (const auto& column : kDerivedColumns) {

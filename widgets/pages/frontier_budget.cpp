@@ -97,7 +97,7 @@ void FrontierBudget::computePicture()
         [study = m_workbench->study(), recipe, actual](
             std::stop_token, quantloupe::Progress&) -> quantloupe::Result<TradeOffPicture> {
             TradeOffPicture picture = quantloupe::tradeOffPicture(*study, &recipe);
-            picture.current = quantloupe::placeOf(actual, *study, "recipe");
+            picture.current = quantloupe::placeOf(actual, *study, "recipe", picture.metric);
             return picture;
         },
         [this, keep = recipe.keep](quantloupe::Result<TradeOffPicture> picture) {
@@ -114,10 +114,11 @@ void FrontierBudget::computeCurrent()
 {
     if (m_users.isEmpty() || !m_workbench->hasModel())
         return;
+    const auto metric = m_picture ? m_picture->metric : quantloupe::bestMetric(*m_workbench->study());
     m_workbench->jobs()->compute<TradeOffPoint>(
         this, {tr("Place of the recipe"), currentView, false},
-        [study = m_workbench->study(), recipe = m_workbench->recipe()](std::stop_token, quantloupe::Progress&)
-            -> quantloupe::Result<TradeOffPoint> { return quantloupe::placeOf(recipe, *study, "recipe"); },
+        [study = m_workbench->study(), recipe = m_workbench->recipe(), metric](std::stop_token, quantloupe::Progress&)
+            -> quantloupe::Result<TradeOffPoint> { return quantloupe::placeOf(recipe, *study, "recipe", metric); },
         [this](const quantloupe::Result<TradeOffPoint>& place) {
             if (!place)
                 return;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
-#include "core/report/error_metric.h"
+#include "core/study/error_metric.h"
 
 #include <QString>
 

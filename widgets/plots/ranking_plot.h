@@ -2,7 +2,7 @@
 #pragma once
 
 #include "core/model/tensor_role.h"
-#include "core/report/error_metric.h"
+#include "core/study/error_metric.h"
 #include "widgets/plots/plot.h"
 
 #include <vector>

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "widgets/plots/study_figures.h"
-#include "core/allocation/signal_energy.h"
 
 #include "widgets/theme/plot_theme.h"
 
@@ -64,7 +63,7 @@ SensitivityMapData sensitivityMap(const StudySnapshot& study, ErrorMetric metric
             return rankOf(tensors[left].parts.role) < rankOf(tensors[right].parts.role);
         });
     }
-    const double signal = signalEnergy(study);
+    const auto context = metricContext(study);
     for (const std::size_t index : rows) {
         const CatalogTensor& tensor = tensors[index];
         SensitivityMapData::Row row;
@@ -78,7 +77,7 @@ SensitivityMapData sensitivityMap(const StudySnapshot& study, ErrorMetric metric
         for (const std::string& scheme : schemes) {
             const auto found = measured.find(scheme);
             row.values.push_back(found == measured.end() ? std::numeric_limits<double>::quiet_NaN()
-                                                         : valueOf(metric, found->second->error, signal));
+                                                         : valueOf(metric, measured, *found->second, context));
         }
         if (plan && index < plan->tensors.size() && plan->tensors[index].scheme) {
             const auto found = std::find(schemes.begin(), schemes.end(), plan->tensors[index].scheme->toString());
@@ -95,11 +94,11 @@ RankingData ranking(const StudySnapshot& study, ErrorMetric metric, const std::s
     RankingData data;
     data.metric = metric;
     data.scheme = text(scheme);
-    const double signal = signalEnergy(study);
+    const auto context = metricContext(study);
     for (const std::size_t index : measuredInDepthOrder(study)) {
         const CatalogTensor& tensor = study.model.tensors[index];
         if (const SchemeMeasurement* measurement = study.find(tensor.name, scheme)) {
-            const double value = valueOf(metric, measurement->error, signal);
+            const double value = valueOf(metric, study.of(tensor.name), *measurement, context);
             if (!std::isnan(value))
                 data.items.push_back({text(tensor.name), tensorLabel(tensor), tensor.parts.role, value});
         }
@@ -117,7 +116,7 @@ RoleBoxData roleBoxes(const StudySnapshot& study, ErrorMetric metric, const std:
     RoleBoxData data;
     data.metric = metric;
     data.scheme = text(scheme);
-    const double signal = signalEnergy(study);
+    const auto context = metricContext(study);
     std::map<int, RoleBoxData::Box> boxes;
     for (const std::size_t index : measuredInDepthOrder(study)) {
         const CatalogTensor& tensor = study.model.tensors[index];
@@ -125,7 +124,7 @@ RoleBoxData roleBoxes(const StudySnapshot& study, ErrorMetric metric, const std:
             RoleBoxData::Box& box = boxes[rankOf(tensor.parts.role)];
             box.role = tensor.parts.role;
             box.tensors << text(tensor.name);
-            box.values.push_back(valueOf(metric, measurement->error, signal));
+            box.values.push_back(valueOf(metric, study.of(tensor.name), *measurement, context));
         }
     }
     for (auto& [rank, box] : boxes) {
@@ -140,7 +139,7 @@ DepthLinesData depthLines(const StudySnapshot& study, ErrorMetric metric, const 
     DepthLinesData data;
     data.metric = metric;
     data.scheme = text(scheme);
-    const double signal = signalEnergy(study);
+    const auto context = metricContext(study);
     std::map<int, DepthLinesData::Line> lines;
     for (const std::size_t index : measuredInDepthOrder(study)) {
         const CatalogTensor& tensor = study.model.tensors[index];
@@ -149,7 +148,7 @@ DepthLinesData depthLines(const StudySnapshot& study, ErrorMetric metric, const 
             continue;
         DepthLinesData::Line& line = lines[rankOf(tensor.parts.role)];
         line.role = tensor.parts.role;
-        line.points.push_back({*tensor.parts.block, valueOf(metric, measurement->error, signal), text(tensor.name)});
+        line.points.push_back({*tensor.parts.block, valueOf(metric, study.of(tensor.name), *measurement, context), text(tensor.name)});
     }
     for (auto& [rank, line] : lines)
         data.lines.push_back(std::move(line));

@@ -8,6 +8,7 @@ namespace quantloupe::cli {
     ENTRY(inspect)                                                                                                     \
     ENTRY(stats)                                                                                                       \
     ENTRY(analyze)                                                                                                     \
+    ENTRY(allocate)                                                                                                    \
     ENTRY(audit)                                                                                                       \
     ENTRY(evaluate)                                                                                                    \
     ENTRY(project)                                                                                                     \

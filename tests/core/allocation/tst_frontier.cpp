@@ -235,6 +235,60 @@ private Q_SLOTS:
         QCOMPARE(frontier(empty, {}, {}).error().code, ErrorCode::InvalidArgument);
         QVERIFY(frontier(study, {"int4:g128:sym"}, {}));  // any spelling
     }
+
+    /// Between the hull's points, too, and the other way round.
+    void allocationsAreTheBestOfAll()
+    {
+        std::mt19937 random {12};
+        for (unsigned round = 0; round < 30; ++round) {
+            const auto study = studyOf(tests::llamaCatalog(1), 100 + round, {"int2", "int4", "int8"});
+            const auto found = frontier(study, {}, {"model.embed_tokens.weight", "lm_head.weight"});
+            QVERIFY(found);
+            const auto& least = found->points.front();
+            const auto span = found->points.back().bytes - least.bytes;
+            const auto limit = least.bytes + random() % span;
+            const auto best = allocateWithin(*found, study, {AllocationLimit::Kind::Bytes, double(limit)});
+            QVERIFY(best && best->optimal);
+            QVERIFY(best->point.bytes <= limit);
+            const auto undecided = least.bytes - decidedBytes(*found, std::vector<std::uint32_t>(found->groups.size()));
+            const double expected = bestByTryingAll(*found, limit - undecided);
+            QVERIFY(std::abs(best->point.error - expected) <= 1e-12 * expected);
+            const auto recipe = recipeOf(found->groups, best->choice, study, Recipe::uniform({}, study.model));
+            QCOMPARE(resolve(recipe, study.model).bytes, best->point.bytes);
+            // The fewest bytes of no more error are no more bytes.
+            const auto fewest = allocateWithin(*found, study, {AllocationLimit::Kind::Error, best->point.error});
+            QVERIFY(fewest && fewest->point.bytes <= best->point.bytes);
+            QVERIFY(fewest->point.error <= best->point.error);
+            const AllocationLimit tooLittle {AllocationLimit::Kind::Bytes, double(least.bytes - 1)};
+            QCOMPARE(allocateWithin(*found, study, tooLittle).error().code, ErrorCode::InvalidArgument);
+        }
+    }
+
+    void allocatesByDivergence()
+    {
+        // The layer with the larger weight error is the one that predictions care less about.
+        auto study = studyOf(tests::llamaCatalog(1), 3, {"int4", "int8"});
+        for (const auto& tensor : study.model.tensors) {
+            if (!tensor.quantizable)
+                continue;
+            TensorMeasurement measured {tensor.name, {}, {}};
+            for (const auto& [name, old] : study.of(tensor.name)) {
+                auto scheme = *old;
+                const bool matters = tensor.name.find("down") != std::string::npos;
+                scheme.divergence = {.mean = (matters ? 1.0 : 1e-6) * (name == "int8" ? 0.01 : 1.0), .predictions = 1};
+                measured.schemes.push_back(std::move(scheme));
+            }
+            study.add(measured);
+        }
+        QCOMPARE(bestMetric(study), ErrorMetric::MeasuredKl);
+        const auto found = frontier(study, {}, {"*embed*", "lm_head.weight"}, ErrorMetric::MeasuredKl);
+        QVERIFY(found);
+        const auto choice = found->choice(1);
+        for (std::size_t i = 0; i < choice.size(); ++i) {
+            const auto& name = study.model.tensors[found->groups[i].tensors.front()].name;
+            QCOMPARE(choice[i] > 0, name.find("down") != std::string::npos);
+        }
+    }
 };
 
 QTEST_APPLESS_MAIN(TestFrontier)

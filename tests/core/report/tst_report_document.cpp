@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/report/document.h"
-#include "core/report/error_metric.h"
+#include "core/study/error_metric.h"
 #include "core/report/trade_off.h"
 #include "tests/support/synthetic_study.h"
 

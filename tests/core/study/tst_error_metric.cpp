@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "core/allocation/signal_energy.h"
-#include "core/report/error_metric.h"
+#include "core/study/error_metric.h"
 #include "core/report/five_numbers.h"
 #include "tests/support/synthetic_study.h"
 
@@ -24,34 +23,44 @@ private Q_SLOTS:
         QTest::newRow("mse") << int(ErrorMetric::MeanSquared) << 0.625;
         QTest::newRow("max") << int(ErrorMetric::MaxAbs) << 1.0;
         QTest::newRow("of a model with ten times the energy") << int(ErrorMetric::ModelError) << 0.005;
+        QTest::newRow("of the outputs") << int(ErrorMetric::OutputError) << 0.05;
+        QTest::newRow("a quarter of the reference's output error") << int(ErrorMetric::OnePointKl) << 0.05;
+        QTest::newRow("measured") << int(ErrorMetric::MeasuredKl) << 0.7;
     }
     void values()
     {
         QFETCH(int, metric);
         QFETCH(double, expected);
-        ErrorStatistics error;
-        error.count = 2;
-        error.signalEnergy = 25.0;
-        error.errorEnergy = 1.25;
-        error.maxAbsError = 1.0;
-        QVERIFY(std::abs(valueOf(ErrorMetric(metric), error, 250.0) - expected) < 1e-12);
-        QVERIFY(std::isnan(valueOf(ErrorMetric(metric), ErrorStatistics {}, 250.0)));
+        SchemeMeasurement measured;
+        measured.error.count = 2;
+        measured.error.signalEnergy = 25.0;
+        measured.error.errorEnergy = 1.25;
+        measured.error.maxAbsError = 1.0;
+        measured.outputError = {.energy = 3.0, .signal = 60.0};
+        measured.divergence = {.mean = 0.7, .predictions = 9};
+        SchemeMeasurement reference;
+        reference.outputError = {.energy = 12.0, .signal = 60.0};
+        reference.divergence = {.mean = 0.2, .predictions = 9};
+        const SchemeMeasurements all {{"int3:g32", std::make_shared<const SchemeMeasurement>(reference)}};
+        const MetricContext context {250.0, "int3:g32"};
+        QVERIFY(std::abs(valueOf(ErrorMetric(metric), all, measured, context) - expected) < 1e-12);
+        QVERIFY(std::isnan(valueOf(ErrorMetric(metric), all, SchemeMeasurement {}, context)));
     }
 
     void modelErrorsAddUp()
     {
         const StudySnapshot study = tests::syntheticStudy(3);
-        const double signal = signalEnergy(study);
+        const auto context = metricContext(study);
         double expectedSignal = 0.0, error = 0.0, sum = 0.0;
         for (const CatalogTensor& tensor : study.model.tensors) {
             if (const auto* measurement = study.find(tensor.name, "int4:g32")) {
                 expectedSignal += study.findWeights(tensor.name)->moments.sum2;
                 error += measurement->error.errorEnergy;
-                sum += valueOf(ErrorMetric::ModelError, measurement->error, signal);
+                sum += valueOf(ErrorMetric::ModelError, study.of(tensor.name), *measurement, context);
             }
         }
         QVERIFY(expectedSignal > 0.0);
-        QVERIFY(std::abs(signal / expectedSignal - 1.0) < 1e-12);
+        QVERIFY(std::abs(context.signalEnergy / expectedSignal - 1.0) < 1e-12);
         QVERIFY(std::abs(sum / (error / expectedSignal) - 1.0) < 1e-12);
     }
 
