@@ -54,9 +54,9 @@ void project(kernels::ConstMatrix inputs, const LoadedLayers& layers, kernels::M
 
 /// The inputs that layers side by side have in common, for a tile of tokens.
 struct TileInputs {
-    std::size_t firstToken = 0;  ///< as LayerInputs::firstToken
+    std::size_t firstToken = 0;  ///< as observers are told
     kernels::ConstMatrix values {};
-    kernels::FiniteRange range {};  ///< of the whole sequence, where a replacer needs it
+    kernels::FiniteRange range {};  ///< of the whole call, where a replacer needs it
 };
 
 /// The same as the run has it: each layer is given its replaced inputs, which the observer sees.
