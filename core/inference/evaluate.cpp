@@ -21,8 +21,12 @@ constexpr std::size_t kPredictionTile = 64;
 
 /// Which rows of a batch are scored, and by which token.
 struct Predictions {
+    struct Piece {
+        std::size_t first = 0, count = 0;
+    };
     std::vector<std::size_t> rows;
     std::vector<std::uint32_t> targets;
+    std::vector<Piece> pieces;  ///< worked on together: of one window each, whatever else is in the batch
 };
 
 Predictions predictionsOf(const WindowedText& text, std::size_t first, std::size_t last)
@@ -31,11 +35,14 @@ Predictions predictionsOf(const WindowedText& text, std::size_t first, std::size
     std::size_t firstRow = 0;
     for (auto i = first; i < last; ++i) {
         const auto& window = text.windows[i];
+        const auto before = predictions.rows.size();
         for (auto position = window.firstScored; position + 1 < window.length; ++position) {
             predictions.rows.push_back(firstRow + position);
             predictions.targets.push_back(text.token(window, position + 1));
         }
         firstRow += window.length;
+        for (auto at = before; at < predictions.rows.size(); at += kPredictionTile)
+            predictions.pieces.push_back({at, std::min(kPredictionTile, predictions.rows.size() - at)});
     }
     return predictions;
 }
@@ -211,10 +218,8 @@ private:
             auto bias = headBias(row, tile.outputs);
             if (!bias)
                 return tl::unexpected(bias.error());
-            const auto pieces = (comparisons.size() + kPredictionTile - 1) / kPredictionTile;
-            forEachPiece(pieces, m_stop, [&](std::size_t piece) {
-                const auto first = piece * kPredictionTile;
-                const auto count = std::min(kPredictionTile, comparisons.size() - first);
+            forEachPiece(predictions.pieces.size(), m_stop, [&](std::size_t piece) {
+                const auto [first, count] = predictions.pieces[piece];
                 const auto baseLogits = logits(*baseRows, first, count, *weights, *bias);
                 const auto otherLogits = same
                     ? std::vector<float>()
