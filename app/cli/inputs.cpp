@@ -43,7 +43,8 @@ Result<std::vector<Scheme>> parseSchemes(const std::vector<std::string>& texts)
             return usageError("--scheme " + text, plan.error().reason);
         if (plan->activations)
             return usageError("--scheme " + text,
-                "quantized activations ('/" + plan->activations->toString() + "') are not built yet");
+                "'/" + plan->activations->toString()
+                    + "' is for activations, and here weights alone are measured: evaluate takes both");
         if (auto built = requireBuilt(plan->weights); !built)
             return usageError("--scheme " + text, built.error().reason);
         if (std::find(schemes.begin(), schemes.end(), plan->weights) == schemes.end())
@@ -69,8 +70,9 @@ void addRecipeOptions(CLI::App& command, RecipeChoice& choice)
 {
     auto* file = command.add_option("--recipe", choice.file, "Native recipe (*.recipe.json)")->type_name("FILE");
     command
-        .add_option("--scheme", choice.scheme, "Instead of a recipe: one scheme for all but norms and the output head")
-        ->type_name("SCHEME")
+        .add_option(
+            "--scheme", choice.scheme, "Instead of a recipe: one scheme for all but norms, embedding and output head")
+        ->type_name("WEIGHTS[/ACTIVATIONS]")
         ->excludes(file);
 }
 
@@ -84,10 +86,13 @@ Result<std::optional<Recipe>> chooseRecipe(
             return tl::unexpected(loaded.error());
         recipe = std::move(*loaded);
     } else if (!choice.scheme.empty()) {
-        const auto schemes = parseSchemes({choice.scheme});
-        if (!schemes)
-            return tl::unexpected(schemes.error());
-        recipe = Recipe::uniform(schemes->front(), model);
+        const auto plan = LayerPlan::parse(choice.scheme);
+        if (!plan)
+            return usageError("--scheme " + choice.scheme, plan.error().reason);
+        if (auto built = requireBuilt(plan->weights); !built)
+            return usageError("--scheme " + choice.scheme, built.error().reason);
+        recipe = Recipe::uniform(plan->weights, model);
+        recipe->activations = plan->activations;
     } else if (!session.options.study.empty()) {
         const auto study = Study::read(session.options.study);
         if (!study)

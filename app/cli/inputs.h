@@ -32,8 +32,8 @@ struct RecipeChoice {
 };
 void addRecipeOptions(CLI::App& command, RecipeChoice& choice);
 
-/// --recipe, else --scheme for every quantizable tensor but the output head, else the recipe of --study; absent when
-/// none of them is given. Warns when the recipe was made for another model.
+/// --recipe, else --scheme for every quantizable tensor but embedding and output head, else the recipe of --study;
+/// absent when none of them is given. Warns when the recipe was made for another model.
 Result<std::optional<Recipe>> chooseRecipe(
     const Session& session, const RecipeChoice& choice, const ModelCatalog& model);
 

@@ -106,18 +106,18 @@ public:
 
     std::size_t tiles() const { return m_tiles.size(); }
 
-    /// What the layers' replacers must know of whole sequences, before the tiles of queries and those of outputs.
+    /// What the layers' replacers must know of whole calls, before the tiles of queries and those of outputs.
     void measureNormed()
     {
         if (needsRange(m_run.inputs, m_part.queryKeyValue))
-            m_normedRanges = measureRanges(m_tiles, m_states.sequences.size(), m_run.stop,
+            m_normedRanges = measureRanges(m_tiles, m_run.stop,
                 [&](const TokenTile& tile, std::vector<float>& buffer) { return normed(tile, buffer); });
     }
     void measureAttended()
     {
         if (needsRange(m_run.inputs, std::span(&m_part.output, 1)))
-            m_attendedRanges = measureRanges(m_tiles, m_states.sequences.size(), m_run.stop,
-                [&](const TokenTile& tile, std::vector<float>&) { return attendedOf(tile); });
+            m_attendedRanges = measureRanges(
+                m_tiles, m_run.stop, [&](const TokenTile& tile, std::vector<float>&) { return attendedOf(tile); });
     }
 
     void prepareQueries(const TokenTile& tile)
@@ -128,7 +128,7 @@ public:
         multiplyInputs(m_run, m_part.queryKeyValue, m_weights.queryKeyValue,
             {.firstToken = m_states.firstToken + tile.firstRow,
                 .values = normed(tile, buffer),
-                .range = rangeIn(m_normedRanges, tile.sequence)},
+                .range = rangeIn(m_normedRanges, tile.call)},
             rows);
 
         const auto queries = rows.columnRange(0, decoder.queryColumns());
@@ -174,7 +174,7 @@ public:
         multiplyInputs(m_run, std::span(&m_part.output, 1), m_weights.output,
             {.firstToken = m_states.firstToken + tile.firstRow,
                 .values = attendedOf(tile),
-                .range = rangeIn(m_attendedRanges, tile.sequence)},
+                .range = rangeIn(m_attendedRanges, tile.call)},
             outputs);
         if (m_part.outputNorm)
             normRows(outputs, m_weights.outputNorm, decoder.architecture.norm, decoder.normEpsilon, outputs);
@@ -212,15 +212,15 @@ private:
     AttentionHead headOf(std::size_t sequence, std::size_t head)
     {
         const auto& decoder = m_run.decoder;
-        const auto& [firstRow, length] = m_states.sequences[sequence];
+        const auto& tokens = m_states.sequences[sequence];
         const auto size = decoder.headDimension;
         const auto shared = head / (decoder.heads / decoder.keyValueHeads);
-        const auto rows = joined().rowRange(firstRow - m_firstRow, length);
+        const auto rows = joined().rowRange(tokens.firstRow - m_firstRow, tokens.length);
         const auto keys = decoder.queryColumns();
         return {.queries = rows.columnRange(head * size, size),
             .keys = rows.columnRange(keys + shared * size, size),
             .values = rows.columnRange(keys + decoder.keyColumns() + shared * size, size),
-            .result = attended().rowRange(firstRow - m_firstRow, length).columnRange(head * size, size),
+            .result = attended().rowRange(tokens.firstRow - m_firstRow, tokens.length).columnRange(head * size, size),
             .scale = decoder.attentionScale,
             .cap = decoder.attentionCap,
             .window = m_part.window};
@@ -234,8 +234,22 @@ private:
     std::vector<TokenTile> m_tiles;
     std::size_t m_firstRow;
     std::vector<float> m_joined, m_attended;
-    SequenceRanges m_normedRanges {}, m_attendedRanges {};
+    CallRanges m_normedRanges {}, m_attendedRanges {};
 };
+
+/// End of the sequences from `first` on that are worked on together: whole calls, at least one, of about so many rows.
+std::size_t lastTogether(std::span<const Sequence> sequences, std::size_t first, std::size_t mostRows)
+{
+    std::size_t rows = 0, last = first;
+    for (auto i = first; i < sequences.size(); ++i) {
+        rows += sequences[i].length;
+        if (last > first && rows > mostRows)
+            break;
+        if (i + 1 == sequences.size() || sequences[i + 1].call != sequences[i].call)
+            last = i + 1;
+    }
+    return last;
+}
 
 bool dependsOnLength(const Rotary& rotary)
 {
@@ -275,7 +289,8 @@ std::vector<TokenTile> tilesOf(const HiddenStates& states, std::size_t first, st
             tiles.push_back({.sequence = i,
                 .firstPosition = position,
                 .count = std::min(tokensPerTile, states.sequences[i].length - position),
-                .firstRow = states.sequences[i].firstRow + position});
+                .firstRow = states.sequences[i].firstRow + position,
+                .call = states.sequences[i].call});
     return tiles;
 }
 
@@ -319,11 +334,7 @@ Result<void> runAttention(
     const auto total = 2 * tilesOf(states).size();
     std::size_t done = 0;
     for (std::size_t first = 0; first < states.sequences.size();) {
-        auto last = first;
-        std::size_t rows = 0;
-        do
-            rows += states.sequences[last++].length;
-        while (last < states.sequences.size() && (rows + states.sequences[last].length) * rowFloats <= kBufferFloats);
+        const auto last = lastTogether(states.sequences, first, kBufferFloats / rowFloats);
         AttentionPass pass(run, part, *weights, states, first, last);
         const auto& tiles = pass.tokenTiles();
         pass.measureNormed();

@@ -56,7 +56,7 @@ void project(kernels::ConstMatrix inputs, const LoadedLayers& layers, kernels::M
 struct TileInputs {
     std::size_t firstToken = 0;  ///< as LayerValues::firstToken
     kernels::ConstMatrix values {};
-    kernels::FiniteRange range {};  ///< of the whole sequence, where a replacer needs it
+    kernels::FiniteRange range {};  ///< of the whole call, where a replacer needs it
 };
 
 /// The same as the run has it: each layer is given its replaced inputs, which the observer sees.

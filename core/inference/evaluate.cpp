@@ -159,7 +159,7 @@ private:
         }
         base = {};
         other.reset();
-        auto scored = scorePredictions(m_decoder, predictions.targets, {*baseRows, otherRows, tables.weights}, m_stop,
+        auto scored = scorePredictions(m_decoder, predictions, {*baseRows, otherRows, tables.weights}, m_stop,
             {m_progress, headBytes() * streams()});
         if (!scored)
             return tl::unexpected(scored.error());
@@ -177,23 +177,25 @@ private:
     std::vector<DepthError> m_depth;
 };
 
-/// Ends of the batches: index of the window behind each.
+/// Ends of the batches, which hold whole calls: index of the window behind each.
 Result<std::vector<std::size_t>> cutBatches(
     const Decoder& decoder, const WindowedText& text, std::uint64_t memory, bool two)
 {
     const auto fixed = workingBytes(decoder) + scoringBytes(decoder);
     const auto perToken = bytesPerToken(decoder, two);
+    const auto needed = [&](std::uint64_t tokens) { return fixed + tokens * perToken; };
     std::vector<std::size_t> ends;
     std::uint64_t tokens = 0;
-    for (std::size_t i = 0; i < text.windows.size(); ++i) {
-        const std::uint64_t length = text.windows[i].length;
-        const auto needed = [&](std::uint64_t count) { return fixed + count * perToken; };
+    for (std::size_t first = 0; first < text.windows.size(); first += text.windowsPerCall) {
+        std::uint64_t length = 0;
+        for (auto i = first; i < std::min(first + text.windowsPerCall, text.windows.size()); ++i)
+            length += text.windows[i].length;
         if (needed(length) > memory)
             return failure(ErrorCode::InvalidArgument, "memory",
-                std::to_string(memory) + " bytes are too few: a window and the weights beside it take "
+                std::to_string(memory) + " bytes are too few: the windows of one call and the weights beside them take "
                     + std::to_string(needed(length)));
         if (tokens > 0 && needed(tokens + length) > memory) {
-            ends.push_back(i);
+            ends.push_back(first);
             tokens = 0;
         }
         tokens += length;

@@ -43,10 +43,9 @@ struct Evaluation {
 /// Reads the text once, block by block: the original model and, where hooks change something, the changed one go side
 /// by side through each block, from the first replaced tensor on, or from the first block where the cache is replaced.
 /// As many windows go together as the memory allows; each further batch reads the weights again. Logits are never kept.
-/// The bits depend neither on the number of threads nor on the memory. What replacers must know of a whole call of a
-/// runtime is taken over each window by itself. `changed.beforeLayer` watches the changed model alone.
-/// Errors: InvalidArgument (no windows, the memory is too little for one, those of requireReadable()), Cancelled,
-/// Malformed, those of the hooks and of reading weights.
+/// The bits depend neither on the number of threads nor on the memory. A call is `windowsPerCall` windows.
+/// `changed.beforeLayer` watches the changed model alone. Errors: InvalidArgument (no windows, the memory is too little
+/// for one call, those of requireReadable()), Cancelled, Malformed, those of the hooks and of reading weights.
 Result<Evaluation> evaluate(const Decoder& decoder, const WindowedText& text, const ForwardHooks& changed,
     const EvaluationLimits& limits, std::stop_token stop, Progress& progress);
 

@@ -26,13 +26,13 @@ Result<void> runDense(const BlockRun& run, const FeedForwardPart& part, const Lo
             decoder.normEpsilon, inputs);
         return inputs;
     };
-    const auto ranges = measureGated(run, *part.dense, *weights, tiles, states.sequences.size(), normed);
+    const auto ranges = measureGated(run, *part.dense, *weights, tiles, normed);
     forEachPiece(tiles.size(), run.stop, [&](std::size_t i) {
         const auto& tile = tiles[i];
         const auto x = states.matrix().rowRange(tile.firstRow, tile.count);
         std::vector<float> buffer;
         auto out = runGated(
-            run, *part.dense, *weights, ranges, tile.sequence, states.firstToken + tile.firstRow, normed(tile, buffer));
+            run, *part.dense, *weights, ranges, tile.call, states.firstToken + tile.firstRow, normed(tile, buffer));
         const kernels::MutableMatrix outputs {out.data(), tile.count, decoder.hidden, decoder.hidden};
         if (part.outputNorm)
             normRows(outputs, outputNorm, decoder.architecture.norm, decoder.normEpsilon, outputs);
@@ -115,7 +115,7 @@ public:
         const auto weights = loadGated(m_run, m_part.experts[expert]);
         if (!weights)
             return tl::unexpected(weights.error());
-        const auto ranges = measureGated(m_run, m_part.experts[expert], *weights, m_tiles, m_states.sequences.size(),
+        const auto ranges = measureGated(m_run, m_part.experts[expert], *weights, m_tiles,
             [&](const TokenTile& tile, std::vector<float>& buffer) { return gather(tile, expert, buffer, nullptr); });
         forEachPiece(m_tiles.size(), m_run.stop, [&](std::size_t i) {
             runTile(m_tiles[i], expert, *weights, ranges);
@@ -137,13 +137,13 @@ public:
                 return tl::unexpected(loaded.error());
             gate = std::move(*loaded);
         }
-        const auto ranges = measureGated(m_run, *m_part.dense, *weights, m_tiles, m_states.sequences.size(),
+        const auto ranges = measureGated(m_run, *m_part.dense, *weights, m_tiles,
             [&](const TokenTile& tile, std::vector<float>&) { return normedOf(tile); });
-        const auto gateRanges = m_part.sharedGate ? rangesOfNormed(*m_part.sharedGate) : SequenceRanges();
+        const auto gateRanges = m_part.sharedGate ? rangesOfNormed(*m_part.sharedGate) : CallRanges();
         forEachPiece(m_tiles.size(), m_run.stop, [&](std::size_t i) {
             const auto& tile = m_tiles[i];
-            const auto out = runGated(m_run, *m_part.dense, *weights, ranges, tile.sequence,
-                m_states.firstToken + tile.firstRow, normedOf(tile));
+            const auto out = runGated(
+                m_run, *m_part.dense, *weights, ranges, tile.call, m_states.firstToken + tile.firstRow, normedOf(tile));
             std::vector<float> share(tile.count);
             if (m_part.sharedGate)
                 multiplyInputs(m_run, std::span(&*m_part.sharedGate, 1), gate, inputsOf(tile, gateRanges),
@@ -161,19 +161,19 @@ private:
     Route* routesOf(std::size_t row) { return m_routes.data() + row * m_run.decoder.expertsPerToken; }
 
     kernels::ConstMatrix normedOf(const TokenTile& tile) { return normed().rowRange(tile.firstRow, tile.count); }
-    TileInputs inputsOf(const TokenTile& tile, const SequenceRanges& ranges)
+    TileInputs inputsOf(const TokenTile& tile, const CallRanges& ranges)
     {
         return {.firstToken = m_states.firstToken + tile.firstRow,
             .values = normedOf(tile),
-            .range = rangeIn(ranges, tile.sequence)};
+            .range = rangeIn(ranges, tile.call)};
     }
     /// Where the layer, which every token goes through, needs them.
-    SequenceRanges rangesOfNormed(const LinearLayer& layer)
+    CallRanges rangesOfNormed(const LinearLayer& layer)
     {
         if (!needsRange(m_run.inputs, std::span(&layer, 1)))
             return {};
-        return measureRanges(m_tiles, m_states.sequences.size(), m_run.stop,
-            [&](const TokenTile& tile, std::vector<float>&) { return normedOf(tile); });
+        return measureRanges(
+            m_tiles, m_run.stop, [&](const TokenTile& tile, std::vector<float>&) { return normedOf(tile); });
     }
 
     struct Routed {
@@ -203,7 +203,7 @@ private:
         if (routed.empty())
             return;
         const auto out = runGated(
-            m_run, m_part.experts[expert], weights, ranges, tile.sequence, m_states.firstToken + tile.firstRow, inputs);
+            m_run, m_part.experts[expert], weights, ranges, tile.call, m_states.firstToken + tile.firstRow, inputs);
         for (std::size_t i = 0; i < routed.size(); ++i)
             addWeighted(out.data() + i * m_states.hidden, routed[i].row, routed[i].weight);
     }

@@ -49,16 +49,17 @@ Result<void> addPositions(const Decoder& decoder, HiddenStates& states, const st
     decodeRows(tensor.view, 0, longest, table);
     if (!allFinite(table))
         return failure(ErrorCode::Malformed, tensor.name, "holds NaN or an infinity: the model cannot be run");
-    for (const auto& [firstRow, length] : states.sequences)
-        addRows({table.data(), length, states.hidden, states.hidden}, states.matrix().rowRange(firstRow, length));
+    for (const auto& sequence : states.sequences)
+        addRows({table.data(), sequence.length, states.hidden, states.hidden},
+            states.matrix().rowRange(sequence.firstRow, sequence.length));
     return {};
 }
 
-std::size_t sequenceOf(const HiddenStates& states, std::size_t row)
+std::size_t callOf(const HiddenStates& states, std::size_t row)
 {
     const auto behind = std::upper_bound(states.sequences.begin(), states.sequences.end(), row,
         [](std::size_t at, const Sequence& sequence) { return at < sequence.firstRow; });
-    return static_cast<std::size_t>(behind - states.sequences.begin()) - 1;
+    return std::prev(behind)->call;
 }
 
 }  // namespace
@@ -94,7 +95,9 @@ Result<HiddenStates> embed(const Decoder& decoder, const WindowedText& text, std
     std::vector<Occurrence> occurrences;
     for (auto i = first; i < last; ++i) {
         const auto& window = text.windows[i];
-        states.sequences.push_back({occurrences.size(), window.length});
+        states.sequences.push_back({.firstRow = occurrences.size(),
+            .length = window.length,
+            .call = i / text.windowsPerCall - first / text.windowsPerCall});
         for (std::size_t position = 0; position < window.length; ++position)
             occurrences.push_back({text.token(window, position), occurrences.size()});
     }
@@ -132,10 +135,10 @@ Result<std::vector<float>> normOutputs(const Decoder& decoder, const HiddenState
     const auto normInto = [&](std::size_t row, std::size_t count, kernels::MutableMatrix out) {
         normRows(states.matrix().rowRange(row, count), *norm, decoder.architecture.norm, decoder.normEpsilon, out);
     };
-    SequenceRanges ranges;
+    CallRanges ranges;
     if (replacer && replacer->needsRange)
-        ranges = measureRanges(tilesOf(states), states.sequences.size(), stop,
-            [&](const TokenTile& tile, std::vector<float>& buffer) -> kernels::ConstMatrix {
+        ranges = measureRanges(
+            tilesOf(states), stop, [&](const TokenTile& tile, std::vector<float>& buffer) -> kernels::ConstMatrix {
                 buffer.resize(tile.count * states.hidden);
                 const kernels::MutableMatrix out {buffer.data(), tile.count, states.hidden, states.hidden};
                 normInto(tile.firstRow, tile.count, out);
@@ -149,7 +152,7 @@ Result<std::vector<float>> normOutputs(const Decoder& decoder, const HiddenState
             normInto(rows[i], 1, out.rowRange(i, 1));
             const std::span row(out.row(i), states.hidden);
             if (replacer && allFinite(row))
-                replacer->replace(row, rangeIn(ranges, sequenceOf(states, rows[i])));
+                replacer->replace(row, rangeIn(ranges, callOf(states, rows[i])));
         }
     });
     if (stop.stop_requested())

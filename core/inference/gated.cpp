@@ -39,33 +39,33 @@ Result<LoadedGated> loadGated(const BlockRun& run, const GatedLayers& layers)
 }
 
 GatedRanges measureGated(const BlockRun& run, const GatedLayers& layers, const LoadedGated& weights,
-    std::span<const TokenTile> tiles, std::size_t sequences, const GateInputs& inputsOf)
+    std::span<const TokenTile> tiles, const GateInputs& inputsOf)
 {
     GatedRanges ranges;
     if (needsRange(run.inputs, layers.gateUp))
-        ranges.gateUp = measureRanges(tiles, sequences, run.stop, inputsOf);
+        ranges.gateUp = measureRanges(tiles, run.stop, inputsOf);
     if (!needsRange(run.inputs, std::span(&layers.down, 1)))
         return ranges;
     const LayerObserver nobody;
     const BlockRun unseen {run.decoder, run.tables, run.replacers, nobody, run.stop, run.inputs, run.cache};
-    ranges.down = measureRanges(tiles, sequences, run.stop, [&](const TokenTile& tile, std::vector<float>& between) {
+    ranges.down = measureRanges(tiles, run.stop, [&](const TokenTile& tile, std::vector<float>& between) {
         std::vector<float> gathered;
         return activatedOf(unseen, layers, weights,
-            {.values = inputsOf(tile, gathered), .range = rangeIn(ranges.gateUp, tile.sequence)}, between);
+            {.values = inputsOf(tile, gathered), .range = rangeIn(ranges.gateUp, tile.call)}, between);
     });
     return ranges;
 }
 
 std::vector<float> runGated(const BlockRun& run, const GatedLayers& layers, const LoadedGated& weights,
-    const GatedRanges& ranges, std::size_t sequence, std::size_t firstToken, kernels::ConstMatrix inputs)
+    const GatedRanges& ranges, std::size_t call, std::size_t firstToken, kernels::ConstMatrix inputs)
 {
     std::vector<float> between;
     const auto activated = activatedOf(run, layers, weights,
-        {.firstToken = firstToken, .values = inputs, .range = rangeIn(ranges.gateUp, sequence)}, between);
+        {.firstToken = firstToken, .values = inputs, .range = rangeIn(ranges.gateUp, call)}, between);
     const auto outputs = weights.down.outputs;
     std::vector<float> out(inputs.rows * outputs);
     multiplyInputs(run, std::span(&layers.down, 1), weights.down,
-        {.firstToken = firstToken, .values = activated, .range = rangeIn(ranges.down, sequence)},
+        {.firstToken = firstToken, .values = activated, .range = rangeIn(ranges.down, call)},
         {out.data(), inputs.rows, outputs, outputs});
     return out;
 }

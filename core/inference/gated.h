@@ -16,21 +16,21 @@ struct LoadedGated {
 };
 Result<LoadedGated> loadGated(const BlockRun& run, const GatedLayers& layers);
 
-/// What their replacers must know of whole sequences.
+/// What their replacers must know of whole calls.
 struct GatedRanges {
-    SequenceRanges gateUp {}, down {};
+    CallRanges gateUp {}, down {};
 };
 
 /// The inputs of the gate in a tile of tokens, which may be gathered in `buffer`.
 using GateInputs = std::function<kernels::ConstMatrix(const TokenTile& tile, std::vector<float>& buffer)>;
 
 /// Where the range of what enters `down` is needed, gate and up are computed a second time: nothing is kept of whole
-/// sequences.
+/// calls.
 GatedRanges measureGated(const BlockRun& run, const GatedLayers& layers, const LoadedGated& weights,
-    std::span<const TokenTile> tiles, std::size_t sequences, const GateInputs& inputsOf);
+    std::span<const TokenTile> tiles, const GateInputs& inputsOf);
 
 /// down(activation(gate) · up) of some tokens of a tile: [inputs.rows × hidden].
 std::vector<float> runGated(const BlockRun& run, const GatedLayers& layers, const LoadedGated& weights,
-    const GatedRanges& ranges, std::size_t sequence, std::size_t firstToken, kernels::ConstMatrix inputs);
+    const GatedRanges& ranges, std::size_t call, std::size_t firstToken, kernels::ConstMatrix inputs);
 
 }  // namespace quantloupe

@@ -13,6 +13,7 @@ namespace quantloupe {
 /// Tokens of one text that see each other.
 struct Sequence {
     std::size_t firstRow = 0, length = 0;
+    std::size_t call = 0;  ///< ascending; those of one call are what a runtime computes at a time
 };
 
 /// The residual stream of several sequences, one row of `hidden` floats per token, sequence behind sequence.
@@ -46,6 +47,7 @@ struct TokenTile {
     std::size_t sequence = 0;
     std::size_t firstPosition = 0, count = 0;
     std::size_t firstRow = 0;
+    std::size_t call = 0;  ///< the sequence's
 };
 constexpr std::size_t tokensPerTile = 128;
 

@@ -52,7 +52,7 @@ bool needsRange(const InputReplacers& replacers, std::span<const LinearLayer> la
     });
 }
 
-SequenceRanges measureRanges(std::span<const TokenTile> tiles, std::size_t sequences, const std::stop_token& stop,
+CallRanges measureRanges(std::span<const TokenTile> tiles, const std::stop_token& stop,
     const std::function<kernels::ConstMatrix(const TokenTile& tile, std::vector<float>& buffer)>& inputsOf)
 {
     std::vector<kernels::FiniteRange> ofTiles(tiles.size());
@@ -62,9 +62,9 @@ SequenceRanges measureRanges(std::span<const TokenTile> tiles, std::size_t seque
         for (std::size_t row = 0; row < inputs.rows; ++row)
             widen(ofTiles[i], kernels::rangeOf({inputs.row(row), inputs.columns}));
     });
-    SequenceRanges ranges(sequences);
+    CallRanges ranges(tiles.empty() ? 0 : tiles.back().call + 1);
     for (std::size_t i = 0; i < tiles.size(); ++i)
-        widen(ranges[tiles[i].sequence], ofTiles[i]);
+        widen(ranges[tiles[i].call], ofTiles[i]);
     return ranges;
 }
 

@@ -19,8 +19,8 @@ namespace quantloupe {
 
 /// Replaces the inputs of linear layers, in place.
 struct InputReplacer {
-    /// Whether `replace` must know the range of everything that a runtime sees in one call: the layer's inputs of one
-    /// whole sequence; of an expert, those of the sequence's tokens that were routed to it.
+    /// Whether `replace` must know the range of everything that a runtime computes in one call (Sequence::call): all of
+    /// the layer's inputs; of an expert, those of the tokens that were routed to it.
     bool needsRange = false;
     /// Whole rows of a layer's inputs, one token behind the other. Called by several threads at once, with any number
     /// of rows; what becomes of a row must not depend on which come with it, but for `range`.
@@ -46,20 +46,20 @@ using CacheHook = std::function<Result<CacheReplacer>(std::size_t headDimension)
 /// Replaces the columns of some tokens' heads. @pre columns are a multiple of headDimension
 void replaceHeads(const CacheReplacer& replacer, kernels::MutableMatrix heads);
 
-/// Range of a layer's inputs in each sequence. Empty where nobody needs it.
-using SequenceRanges = std::vector<kernels::FiniteRange>;
+/// Range of a layer's inputs in each call. Empty where nobody needs it.
+using CallRanges = std::vector<kernels::FiniteRange>;
 
 /// Whether one of these layers' replacers must know it.
 bool needsRange(const InputReplacers& replacers, std::span<const LinearLayer> layers);
 
 /// Takes the ranges of what `inputsOf` gives for each tile, which may work in `buffer`. Runs in the caller's arena.
-SequenceRanges measureRanges(std::span<const TokenTile> tiles, std::size_t sequences, const std::stop_token& stop,
+CallRanges measureRanges(std::span<const TokenTile> tiles, const std::stop_token& stop,
     const std::function<kernels::ConstMatrix(const TokenTile& tile, std::vector<float>& buffer)>& inputsOf);
 
 /// The range that a tile's replacer is given.
-inline kernels::FiniteRange rangeIn(const SequenceRanges& ranges, std::size_t sequence)
+inline kernels::FiniteRange rangeIn(const CallRanges& ranges, std::size_t call)
 {
-    return ranges.empty() ? kernels::FiniteRange() : ranges[sequence];
+    return ranges.empty() ? kernels::FiniteRange() : ranges[call];
 }
 
 }  // namespace quantloupe

@@ -82,16 +82,19 @@ Predictions predictionsOf(const WindowedText& text, std::size_t first, std::size
     std::size_t firstRow = 0;
     for (auto i = first; i < last; ++i) {
         const auto& window = text.windows[i];
+        const auto before = predictions.rows.size();
         for (auto position = window.firstScored; position + 1 < window.length; ++position) {
             predictions.rows.push_back(firstRow + position);
             predictions.targets.push_back(text.token(window, position + 1));
         }
         firstRow += window.length;
+        for (auto at = before; at < predictions.rows.size(); at += kPredictionTile)
+            predictions.pieces.push_back({at, std::min(kPredictionTile, predictions.rows.size() - at)});
     }
     return predictions;
 }
 
-Result<std::vector<TokenScore>> scorePredictions(const Decoder& decoder, std::span<const std::uint32_t> targets,
+Result<std::vector<TokenScore>> scorePredictions(const Decoder& decoder, const Predictions& predictions,
     const HeadInputs& inputs, std::stop_token stop, const ProgressShare& progress)
 {
     const auto& head = decoder.head;
@@ -102,15 +105,13 @@ Result<std::vector<TokenScore>> scorePredictions(const Decoder& decoder, std::sp
     const bool same = inputs.other.empty() && !inputs.replacers.contains(head.tensor);
     const auto other = inputs.other.empty() ? inputs.base : inputs.other;
 
-    std::vector<LogitComparison> comparisons(targets.begin(), targets.end());
+    std::vector<LogitComparison> comparisons(predictions.targets.begin(), predictions.targets.end());
     for (std::size_t row = 0; row < head.outputs; row += kVocabularyTile) {
         const auto tile = loadTile(decoder, row, inputs.replacers, stop);
         if (!tile)
             return tl::unexpected(tile.error());
-        const auto pieces = (comparisons.size() + kPredictionTile - 1) / kPredictionTile;
-        forEachPiece(pieces, stop, [&](std::size_t piece) {
-            const auto first = piece * kPredictionTile;
-            const auto count = std::min(kPredictionTile, comparisons.size() - first);
+        forEachPiece(predictions.pieces.size(), stop, [&](std::size_t piece) {
+            const auto [first, count] = predictions.pieces[piece];
             const auto baseLogits = logitsOf(decoder, inputs.base, first, count, tile->base, tile->bias);
             const auto otherLogits =
                 same ? std::vector<float>() : logitsOf(decoder, other, first, count, tile->ofOther(), tile->bias);

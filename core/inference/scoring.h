@@ -16,8 +16,12 @@ namespace quantloupe {
 
 /// Which rows of a batch are scored, and by which token.
 struct Predictions {
+    struct Piece {
+        std::size_t first = 0, count = 0;
+    };
     std::vector<std::size_t> rows {};
     std::vector<std::uint32_t> targets {};
+    std::vector<Piece> pieces {};  ///< worked on together: of one window each, whatever else is in the batch
 };
 
 /// Those of windows [first, last), whose tokens lie one window behind the other.
@@ -32,7 +36,7 @@ struct HeadInputs {
 
 /// All predictions against the output head, a tile of the vocabulary at a time: logits are never kept. Runs in the
 /// caller's task arena. Errors: Cancelled, those of loadLayers().
-Result<std::vector<TokenScore>> scorePredictions(const Decoder& decoder, std::span<const std::uint32_t> targets,
+Result<std::vector<TokenScore>> scorePredictions(const Decoder& decoder, const Predictions& predictions,
     const HeadInputs& inputs, std::stop_token stop, const ProgressShare& progress);
 
 /// Bytes of the parts of the head that are in memory at a time.

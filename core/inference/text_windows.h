@@ -24,6 +24,9 @@ struct WindowedText {
     std::vector<std::uint32_t> tokens {};
     std::optional<std::uint32_t> firstToken {};  ///< stands in each window's first place, whatever the text has there
     std::vector<TokenWindow> windows {};
+    /// So many windows, from the first on, are what a runtime computes in one call. It makes a difference to
+    /// activations that are quantized by what else is there.
+    std::size_t windowsPerCall = 1;
 
     std::uint32_t token(const TokenWindow& window, std::size_t position) const
     {

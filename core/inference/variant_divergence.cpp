@@ -109,8 +109,8 @@ public:
             normOutputs(m_decoder, states, m_predictions.rows, m_stop, ends->inputsOf(m_decoder.head.tensor));
         if (!rows)
             return tl::unexpected(rows.error());
-        const auto scores = scorePredictions(m_decoder, m_predictions.targets, {m_baseRows, *rows, ends->weights},
-            m_stop, {m_progress, 2 * headBytes()});
+        const auto scores = scorePredictions(
+            m_decoder, m_predictions, {m_baseRows, *rows, ends->weights}, m_stop, {m_progress, 2 * headBytes()});
         if (!scores)
             return tl::unexpected(scores.error());
         if (auto finite = requireFinite(m_decoder, *scores); !finite)

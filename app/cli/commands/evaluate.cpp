@@ -3,13 +3,17 @@
 #include "app/cli/output.h"
 #include "app/cli/progress_printer.h"
 
-#include "core/analysis/quantized_weights.h"
+#include "core/analysis/quantized_model.h"
+#include "core/base/glob.h"
 #include "core/inference/evaluate.h"
 #include "core/recipes/plan.h"
 #include "core/tokenizers/text_source.h"
 #include "core/tokenizers/tokenizer.h"
 
+#include <algorithm>
 #include <chrono>
+#include <cmath>
+#include <map>
 
 namespace quantloupe::cli {
 namespace {
@@ -17,8 +21,10 @@ namespace {
 struct EvaluateOptions {
     std::string model, text;
     RecipeChoice recipe;
-    std::size_t context = 512;
+    std::string keyValueCache, inject;
+    std::size_t context = 512, batch = 1;
     std::optional<std::size_t> stride;
+    bool depth = false;
     std::uint64_t memory = EvaluationLimits().memory;
 };
 
@@ -67,31 +73,135 @@ Result<WindowedText> readText(const Model& model, const EvaluateOptions& options
     }
     tokens.resize(tokens.size() - (*tokenizer)->suffix().size());  // the text goes on beyond every window
     const auto prefix = (*tokenizer)->prefix();
-    return cutWindows(std::move(tokens), prefix.empty() ? std::nullopt : std::optional(prefix.front()), options.context,
-        options.stride);
+    auto windows = cutWindows(std::move(tokens), prefix.empty() ? std::nullopt : std::optional(prefix.front()),
+        options.context, options.stride);
+    if (windows)
+        windows->windowsPerCall = options.batch;
+    return windows;
 }
 
 /// What the recipe comes to; nothing without one.
 struct Quantized {
-    std::optional<Plan> plan;
-    WeightHook weights;
+    std::optional<Plan> plan {};
+    std::optional<Scheme> keyValueCache {};
+    std::vector<std::string> injected {};  ///< tensors whose error alone is let in
+    ForwardHooks hooks {};
 };
+
+/// The recipe with the cache of --kv-cache, which may stand alone.
+Result<std::optional<Recipe>> chooseEvaluated(
+    const Session& session, const EvaluateOptions& options, const ModelCatalog& catalog)
+{
+    auto recipe = chooseRecipe(session, options.recipe, catalog);
+    if (!recipe || options.keyValueCache.empty())
+        return recipe;
+    const auto refused = [&](const Error& error) {
+        return usageError("--kv-cache " + options.keyValueCache, error.reason);
+    };
+    const auto scheme = Scheme::parse(options.keyValueCache);
+    if (!scheme)
+        return refused(scheme.error());
+    constexpr std::size_t someDimension = 128;
+    if (auto cache = quantizedCache(*scheme, someDimension); !cache)
+        return refused(cache.error());
+    if (!*recipe)
+        recipe->emplace().keep = {"*"};
+    (*recipe)->keyValueCache = *scheme;
+    return recipe;
+}
+
+/// Leaves only the error of tensors that --inject names.
+Result<void> injectOnly(Quantized& quantized, const EvaluateOptions& options, const Model& model)
+{
+    if (options.inject.empty())
+        return {};
+    const auto where = "--inject " + options.inject;
+    if (!quantized.plan)
+        return usageError(where, "there is no error to let in: give --scheme or --recipe");
+    for (auto& planned : quantized.plan->tensors) {
+        const auto& name = model.tensors[planned.tensor].name;
+        if (planned.scheme && globMatches(options.inject, name)) {
+            quantized.injected.push_back(name);
+        } else {
+            planned.scheme.reset();
+            planned.activations.reset();
+        }
+    }
+    if (quantized.injected.empty())
+        return usageError(where, "no tensor that is quantized has such a name");
+    quantized.keyValueCache.reset();
+    return {};
+}
 
 Result<Quantized> quantizeBy(const Session& session, const EvaluateOptions& options, const Model& model)
 {
     const auto catalog = catalogOf(model);
-    const auto recipe = chooseRecipe(session, options.recipe, catalog);
+    const auto recipe = chooseEvaluated(session, options, catalog);
     if (!recipe)
         return tl::unexpected(recipe.error());
-    if (!*recipe)
-        return Quantized();
-    if ((*recipe)->keyValueCache)
-        return failure(ErrorCode::Unsupported, "recipe", "quantized KV caches are not built yet");
-    auto plan = resolve(**recipe, catalog);
-    auto weights = quantizedWeights(model, plan, session.stop);
-    if (!weights)
-        return tl::unexpected(weights.error());
-    return Quantized {std::move(plan), std::move(*weights)};
+    Quantized quantized;
+    if (*recipe)
+        quantized = {.plan = resolve(**recipe, catalog), .keyValueCache = (*recipe)->keyValueCache};
+    if (auto done = injectOnly(quantized, options, model); !done)
+        return tl::unexpected(done.error());
+    if (!quantized.plan)
+        return quantized;
+    auto hooks = quantizedModel(model, *quantized.plan, quantized.keyValueCache, {}, session.stop);
+    if (!hooks && hooks.error().code == ErrorCode::Unsupported && !options.recipe.scheme.empty())
+        return usageError("--scheme " + options.recipe.scheme, hooks.error().where + ": " + hooks.error().reason);
+    if (!hooks)
+        return tl::unexpected(hooks.error());
+    quantized.hooks = std::move(*hooks);
+    return quantized;
+}
+
+/// Schemes and of how many tensors they are, most of them first.
+Json countedSchemes(const Plan& plan, std::optional<Scheme> PlannedTensor::*part)
+{
+    std::map<std::string, std::size_t> counts;
+    for (const auto& planned : plan.tensors)
+        if (const auto& scheme = planned.*part)
+            ++counts[scheme->toString()];
+    std::vector<std::pair<std::string, std::size_t>> ordered(counts.begin(), counts.end());
+    std::stable_sort(ordered.begin(), ordered.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
+    auto json = Json::array();
+    for (const auto& [scheme, tensors] : ordered)
+        json.push_back({{"scheme", scheme}, {"tensors", tensors}});
+    return json;
+}
+
+Json quantizedJson(const Quantized& quantized)
+{
+    if (!quantized.plan)
+        return nullptr;
+    const auto& cache = quantized.keyValueCache;
+    return {{"weights", countedSchemes(*quantized.plan, &PlannedTensor::scheme)},
+        {"activations", countedSchemes(*quantized.plan, &PlannedTensor::activations)},
+        {"kv_cache", cache ? Json(cache->toString()) : Json(nullptr)},
+        {"injected", quantized.injected.empty() ? Json(nullptr) : Json(quantized.injected)}};
+}
+
+/// Error behind the embedding and behind each block, null where there is none.
+Json depthJson(const Evaluation& evaluation)
+{
+    if (evaluation.depth.empty())
+        return nullptr;
+    auto json = Json::array();
+    for (std::size_t i = 0; i < evaluation.depth.size(); ++i)
+        json.push_back(
+            {{"block", i == 0 ? Json(nullptr) : Json(i - 1)}, {"sqnr_db", number(evaluation.depth[i].sqnr())}});
+    return json;
+}
+
+TextTable depthTable(const Evaluation& evaluation)
+{
+    TextTable table({"residual stream behind", "SQNR, dB"});
+    for (std::size_t i = 0; i < evaluation.depth.size(); ++i) {
+        const double sqnr = evaluation.depth[i].sqnr();
+        table.add({i == 0 ? std::string("embedding") : "block " + std::to_string(i - 1),
+            std::isfinite(sqnr) ? Cell(sqnr, 4) : Cell("no error")});
+    }
+    return table;
 }
 
 Json intervalJson(const Perplexity& perplexity)
@@ -99,15 +209,17 @@ Json intervalJson(const Perplexity& perplexity)
     return Json::array({number(perplexity.low), number(perplexity.high)});
 }
 
-Findings evaluationFindings(
-    const EvaluateOptions& options, const Evaluation& evaluation, const std::optional<Plan>& plan)
+Findings evaluationFindings(const EvaluateOptions& options, const Evaluation& evaluation, const Quantized& what)
 {
     const auto& quantized = evaluation.quantized ? *evaluation.quantized : evaluation.base;
+    // Of one injected error the plan's size says nothing.
+    const auto plan = what.injected.empty() ? what.plan : std::nullopt;
     Findings findings;
     findings.json = {
         {"tokens", evaluation.tokens},
         {"context", options.context},
         {"stride", orNull(options.stride)},
+        {"batch", options.batch},
         {"windows", evaluation.windows},
         {"scored_tokens", evaluation.scored},
         {"perplexity", number(quantized.value)},
@@ -128,14 +240,18 @@ Findings evaluationFindings(
     }
     findings.json["bytes"] = plan ? Json(plan->bytes) : Json(nullptr);
     findings.json["bits_per_weight"] = plan ? number(plan->bitsPerWeight) : Json(nullptr);
-    findings.text = findings.table.text() + "\n" + std::to_string(evaluation.scored) + " predictions in "
-        + std::to_string(evaluation.windows) + " windows of " + std::to_string(options.context)
-        + " tokens; low and high: 95 % interval\n";
+    findings.json["quantized"] = quantizedJson(what);
+    findings.json["depth"] = depthJson(evaluation);
+    findings.text = findings.table.text() + "\n";
+    if (options.depth && !evaluation.depth.empty())
+        findings.text += depthTable(evaluation).text() + "\n";
+    findings.text += std::to_string(evaluation.scored) + " predictions in " + std::to_string(evaluation.windows)
+        + " windows of " + std::to_string(options.context) + " tokens; low and high: 95 % interval\n";
     return findings;
 }
 
 Result<Evaluation> evaluateModel(
-    const Session& session, const EvaluateOptions& options, const Model& model, const WeightHook& weights)
+    const Session& session, const EvaluateOptions& options, const Model& model, const ForwardHooks& hooks)
 {
     const auto decoder = describeDecoder(model);
     if (!decoder)
@@ -148,7 +264,7 @@ Result<Evaluation> evaluateModel(
             + std::to_string(*model.config.contextLength) + " the model was made for");
     Progress progress;
     const ProgressPrinter printer(progress, session.options.quiet);
-    return evaluate(*decoder, *text, weights, {session.threads(), options.memory}, session.stop, progress);
+    return evaluate(*decoder, *text, hooks, {session.threads(), options.memory}, session.stop, progress);
 }
 
 Result<void> evaluateText(const Session& session, const EvaluateOptions& options)
@@ -162,10 +278,10 @@ Result<void> evaluateText(const Session& session, const EvaluateOptions& options
     const auto quantized = quantizeBy(session, options, **model);
     if (!quantized)
         return tl::unexpected(quantized.error());
-    const auto evaluation = evaluateModel(session, options, **model, quantized->weights);
+    const auto evaluation = evaluateModel(session, options, **model, quantized->hooks);
     if (!evaluation)
         return tl::unexpected(namedByOption(evaluation.error(), options));
-    auto findings = evaluationFindings(options, *evaluation, quantized->plan);
+    auto findings = evaluationFindings(options, *evaluation, *quantized);
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
     findings.json["elapsed_s"] = elapsed.count();
     findings.json["threads"] = session.threads();
@@ -178,6 +294,11 @@ Action setUpEvaluate(CLI::App& command)
     command.add_option("MODEL", options->model, "Checkpoint with its tokenizer")->required();
     command.add_option("--text", options->text, "Text to predict (UTF-8)")->type_name("FILE")->required();
     addRecipeOptions(command, options->recipe);
+    command.add_option("--kv-cache", options->keyValueCache, "Keys and values of the cache, such as int8 or int4:g32")
+        ->type_name("SCHEME");
+    command.add_option("--inject", options->inject, "Only the error of these tensors, to see what becomes of it")
+        ->type_name("GLOB");
+    command.add_flag("--depth", options->depth, "Also print how the error grows or dies from block to block");
     command.add_option("--context", options->context, "Tokens in a window")
         ->type_name("TOKENS")
         ->check(CLI::Range(std::size_t {3}, std::size_t {10'000'000}))
@@ -185,6 +306,12 @@ Action setUpEvaluate(CLI::App& command)
     command.add_option("--stride", options->stride, "Windows begin so far apart, and each scores what is new in it")
         ->type_name("TOKENS")
         ->check(CLI::Range(std::size_t {1}, std::size_t {10'000'000}));
+    command
+        .add_option("--batch", options->batch,
+            "Windows that a runtime computes in one call: what dynamic activations per tensor have in common")
+        ->type_name("N")
+        ->check(CLI::Range(std::size_t {1}, std::size_t {1'000'000}))
+        ->capture_default_str();
     command.add_option("--memory", options->memory, "Memory for weights and activations, such as 4GiB")
         ->type_name("SIZE")
         ->transform(CLI::AsSizeValue(false))
@@ -192,8 +319,11 @@ Action setUpEvaluate(CLI::App& command)
     command.footer(
         "Without --stride the text is read in windows that do not overlap, each begun with BOS where the model has\n"
         "one, and the second half of each is scored, as llama.cpp's perplexity program does. The model as stored\n"
-        "and the one with quantized weights are run side by side, block by block; the weights are computed with\n"
-        "in float32. Where all windows do not fit the memory, the checkpoint is read several times.");
+        "and the quantized one are run side by side, block by block; what was quantized is computed with in\n"
+        "float32. Where all windows do not fit the memory, the checkpoint is read several times.\n\n"
+        "Activations, int8:channel/int8:token: token takes one scale per token, gN one per N channels of a token,\n"
+        "tensor one for everything that enters a layer in one call (--batch windows). A cache takes one scale per\n"
+        "token and head, or per N numbers of a head with gN.");
     return [options](Session& session) { return evaluateText(session, *options); };
 }
 

@@ -241,7 +241,7 @@ private Q_SLOTS:
     {
         std::mt19937 random {12};
         for (unsigned round = 0; round < 30; ++round) {
-            const auto study = studyOf(tests::llamaCatalog(1), 100 + round, {"int2", "int4", "int8"});
+            const auto study = studyOf(tests::llama({.blocks = 1}), 100 + round, {"int2", "int4", "int8"});
             const auto found = frontier(study, {}, {"model.embed_tokens.weight", "lm_head.weight"});
             QVERIFY(found);
             const auto& least = found->points.front();
@@ -267,7 +267,7 @@ private Q_SLOTS:
     void allocatesByDivergence()
     {
         // The layer with the larger weight error is the one that predictions care less about.
-        auto study = studyOf(tests::llamaCatalog(1), 3, {"int4", "int8"});
+        auto study = studyOf(tests::llama({.blocks = 1}), 3, {"int4", "int8"});
         for (const auto& tensor : study.model.tensors) {
             if (!tensor.quantizable)
                 continue;

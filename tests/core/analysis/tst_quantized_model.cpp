@@ -50,6 +50,7 @@ private Q_SLOTS:
         for (auto& sequence : sequences)
             sequence.resize(257);
         m_text = everyPrediction(sequences);
+        m_text.windowsPerCall = 16;
     }
 
     void divergence_data()

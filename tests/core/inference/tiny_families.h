@@ -2,7 +2,7 @@
 // One small decoder of each family that can be run.
 #pragma once
 
-#include "tests/core/inference/tiny_decoder.h"
+#include "tests/core/inference/slow_forward.h"
 
 namespace quantloupe::tests {
 

@@ -233,7 +233,8 @@ private Q_SLOTS:
             source.request_stop();
         });
         Progress progress;
-        const auto result = evaluate(*m_decoder, *text, {.weights = rounding(*m_model, "proj")}, {}, source.get_token(), progress);
+        const auto result =
+            evaluate(*m_decoder, *text, {.weights = rounding(*m_model, "proj")}, {}, source.get_token(), progress);
         const auto ended = now();
         stopper.join();
         QVERIFY(!result);
