@@ -17,14 +17,6 @@ constexpr std::size_t kLeastOutputs = 64;
 /// Queries, keys and values of sequences that are worked on together, in floats: a quarter of a gigabyte.
 constexpr std::size_t kBufferFloats = std::size_t {1} << 26U;
 
-void observeInputs(
-    const BlockRun& run, std::span<const LinearLayer> layers, std::size_t token, kernels::ConstMatrix inputs)
-{
-    if (run.observer)
-        for (const auto& layer : layers)
-            run.observer({.layer = layer, .firstToken = token, .values = inputs});
-}
-
 struct AttentionWeights {
     LoadedNorm norm, queryNorm, keyNorm, outputNorm;
     LoadedLayers queryKeyValue, output;
@@ -90,6 +82,7 @@ public:
         observeInputs(m_run, m_part.queryKeyValue, m_states.firstToken + tile.firstRow, inputs);
         const auto rows = joined().rowRange(tile.firstRow - m_firstRow, tile.count);
         project(inputs, m_weights.queryKeyValue, rows, m_run.stop);
+        observeOutputs(m_run, m_part.queryKeyValue, m_states.firstToken + tile.firstRow, rows);
 
         const auto queries = rows.columnRange(0, decoder.queryColumns());
         const auto keys = rows.columnRange(decoder.queryColumns(), decoder.keyColumns());
@@ -132,6 +125,7 @@ public:
         std::vector<float> out(tile.count * decoder.hidden);
         const kernels::MutableMatrix outputs {out.data(), tile.count, decoder.hidden, decoder.hidden};
         project(inputs, m_weights.output, outputs, m_run.stop);
+        observeOutputs(m_run, std::span(&m_part.output, 1), m_states.firstToken + tile.firstRow, outputs);
         if (m_part.outputNorm)
             normRows(outputs, m_weights.outputNorm, decoder.architecture.norm, decoder.normEpsilon, outputs);
         addRows(outputs, m_states.matrix().rowRange(tile.firstRow, tile.count));
@@ -220,6 +214,27 @@ std::vector<TokenTile> tilesOf(const HiddenStates& states, std::size_t first, st
     return tiles;
 }
 
+void observeInputs(
+    const BlockRun& run, std::span<const LinearLayer> layers, std::size_t firstToken, kernels::ConstMatrix inputs)
+{
+    if (run.observer)
+        for (const auto& layer : layers)
+            run.observer({.layer = layer, .firstToken = firstToken, .values = inputs});
+}
+
+void observeOutputs(
+    const BlockRun& run, std::span<const LinearLayer> layers, std::size_t firstToken, kernels::ConstMatrix outputs)
+{
+    if (!run.outputObserver || run.stop.stop_requested())  // what a stopped product leaves is no output
+        return;
+    std::size_t column = 0;
+    for (const auto& layer : layers) {
+        (*run.outputObserver)(
+            {.layer = layer, .firstToken = firstToken, .values = outputs.columnRange(column, layer.outputs)});
+        column += layer.outputs;
+    }
+}
+
 void project(
     kernels::ConstMatrix inputs, const LoadedLayers& layers, kernels::MutableMatrix result, const std::stop_token& stop)
 {
@@ -277,6 +292,11 @@ Result<void> runBlock(const BlockRun& run, std::size_t block, HiddenStates& stat
         return done;
     if (auto done = runFeedForward(run, parts.feedForward, states, second); !done)
         return done;
+    return requireFinite(run, block, states);
+}
+
+Result<void> requireFinite(const BlockRun& run, std::size_t block, const HiddenStates& states)
+{
     std::atomic<bool> finite = true;
     const auto tiles = tilesOf(states);
     forEachPiece(tiles.size(), run.stop, [&](std::size_t i) {

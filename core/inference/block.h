@@ -6,6 +6,7 @@
 #include "core/inference/weights.h"
 
 #include <map>
+#include <span>
 #include <stop_token>
 
 namespace quantloupe {
@@ -29,6 +30,7 @@ struct BlockRun {
     const Replacers& replacers;
     const LayerObserver& observer;
     std::stop_token stop;
+    const LayerObserver* outputObserver = nullptr;  ///< sees what linear layers give, before anything is done to it
 };
 
 /// Takes the sequences through one block, in place: attention, then feed-forward. In memory at a time are the float32
@@ -40,6 +42,15 @@ Result<void> runAttention(
 Result<void> runFeedForward(
     const BlockRun& run, const FeedForwardPart& part, HiddenStates& states, const ProgressShare& progress);
 Result<void> runBlock(const BlockRun& run, std::size_t block, HiddenStates& states, const ProgressShare& progress);
+
+/// Errors: Malformed (activations that overflow, naming the block).
+Result<void> requireFinite(const BlockRun& run, std::size_t block, const HiddenStates& states);
+
+/// Tells the observers, where there are any, what goes into each of some layers or comes out of them side by side.
+void observeInputs(
+    const BlockRun& run, std::span<const LinearLayer> layers, std::size_t firstToken, kernels::ConstMatrix inputs);
+void observeOutputs(
+    const BlockRun& run, std::span<const LinearLayer> layers, std::size_t firstToken, kernels::ConstMatrix outputs);
 
 /// result = inputs · weightsᵀ + bias, in pieces of outputs that take a few milliseconds each.
 void project(kernels::ConstMatrix inputs, const LoadedLayers& layers, kernels::MutableMatrix result,

@@ -29,22 +29,21 @@ Result<LoadedGated> loadGated(const BlockRun& run, const GatedLayers& layers)
 std::vector<float> runGated(const BlockRun& run, const GatedLayers& layers, const LoadedGated& weights,
     std::size_t firstToken, kernels::ConstMatrix inputs)
 {
-    const auto observe = [&](const LinearLayer& layer, kernels::ConstMatrix values) {
-        if (run.observer)
-            run.observer({.layer = layer, .firstToken = firstToken, .values = values});
-    };
-    for (const auto& layer : layers.gateUp)
-        observe(layer, inputs);
+    observeInputs(run, layers.gateUp, firstToken, inputs);
     const auto wide = weights.gateUp.outputs;
     const auto inner = weights.down.inputs;
     std::vector<float> between(inputs.rows * wide);
     const kernels::MutableMatrix gateUp {between.data(), inputs.rows, wide, wide};
     project(inputs, weights.gateUp, gateUp, run.stop);
+    observeOutputs(run, layers.gateUp, firstToken, gateUp);
     const kernels::MutableMatrix activated {between.data(), inputs.rows, inner, inner};
     activateRows(gateUp, run.decoder.gated, run.decoder.activation, activated);
-    observe(layers.down, activated);
+    const std::span down(&layers.down, 1);
+    observeInputs(run, down, firstToken, activated);
     std::vector<float> out(inputs.rows * weights.down.outputs);
-    project(activated, weights.down, {out.data(), inputs.rows, weights.down.outputs, weights.down.outputs}, run.stop);
+    const kernels::MutableMatrix outputs {out.data(), inputs.rows, weights.down.outputs, weights.down.outputs};
+    project(activated, weights.down, outputs, run.stop);
+    observeOutputs(run, down, firstToken, outputs);
     return out;
 }
 
@@ -121,14 +120,15 @@ public:
             const auto inputs = normed().rowRange(tile.firstRow, tile.count);
             normRows(m_states.matrix().rowRange(tile.firstRow, tile.count), norm, decoder.architecture.norm,
                 decoder.normEpsilon, inputs);
-            if (m_run.observer)
-                m_run.observer(
-                    {.layer = *m_part.router, .firstToken = m_states.firstToken + tile.firstRow, .values = inputs});
+            const auto token = m_states.firstToken + tile.firstRow;
+            observeInputs(m_run, std::span(&*m_part.router, 1), token, inputs);
             std::vector<float> scores(tile.count * router->outputs);
-            project(inputs, *router, {scores.data(), tile.count, router->outputs, router->outputs}, m_run.stop);
-            for (std::size_t token = 0; token < tile.count; ++token)
-                chooseExperts(std::span(scores).subspan(token * router->outputs, router->outputs),
-                    decoder.expertsPerToken, decoder.normalizesExperts, routesOf(tile.firstRow + token));
+            const kernels::MutableMatrix outputs {scores.data(), tile.count, router->outputs, router->outputs};
+            project(inputs, *router, outputs, m_run.stop);
+            observeOutputs(m_run, std::span(&*m_part.router, 1), token, outputs);
+            for (std::size_t row = 0; row < tile.count; ++row)
+                chooseExperts(std::span(scores).subspan(row * router->outputs, router->outputs),
+                    decoder.expertsPerToken, decoder.normalizesExperts, routesOf(tile.firstRow + row));
         });
         return m_run.stop.stop_requested() ? Result<void>(stopped("router")) : Result<void>();
     }
@@ -166,13 +166,15 @@ public:
         forEachPiece(m_tiles.size(), m_run.stop, [&](std::size_t i) {
             const auto& tile = m_tiles[i];
             const auto inputs = normed().rowRange(tile.firstRow, tile.count);
-            const auto out = runGated(m_run, *m_part.dense, *weights, m_states.firstToken + tile.firstRow, inputs);
+            const auto firstToken = m_states.firstToken + tile.firstRow;
+            const auto out = runGated(m_run, *m_part.dense, *weights, firstToken, inputs);
             std::vector<float> share(tile.count);
-            if (m_part.sharedGate && m_run.observer)
-                m_run.observer(
-                    {.layer = *m_part.sharedGate, .firstToken = m_states.firstToken + tile.firstRow, .values = inputs});
-            if (m_part.sharedGate)
-                project(inputs, gate, {share.data(), tile.count, 1, 1}, m_run.stop);
+            if (m_part.sharedGate) {
+                const kernels::MutableMatrix outputs {share.data(), tile.count, 1, 1};
+                observeInputs(m_run, std::span(&*m_part.sharedGate, 1), firstToken, inputs);
+                project(inputs, gate, outputs, m_run.stop);
+                observeOutputs(m_run, std::span(&*m_part.sharedGate, 1), firstToken, outputs);
+            }
             for (std::size_t token = 0; token < tile.count; ++token)
                 addWeighted(out.data() + token * m_states.hidden, tile.firstRow + token,
                     m_part.sharedGate ? 1.0F / (1.0F + std::exp(-share[token])) : 1.0F);

@@ -46,7 +46,7 @@ private:
 /// How a forward pass is watched and changed.
 struct ForwardHooks {
     WeightHook weights {};
-    LayerObserver beforeLayer {};
+    LayerObserver beforeLayer {}, afterLayer {};
 };
 
 /// Logits of every position of one sequence, [tokens × vocabulary]: for short texts. Runs in the caller's task arena.

@@ -2,12 +2,11 @@
 #include "app/cli/inputs.h"
 #include "app/cli/output.h"
 #include "app/cli/progress_printer.h"
+#include "app/cli/text_input.h"
 
 #include "core/analysis/quantized_weights.h"
 #include "core/inference/evaluate.h"
 #include "core/recipes/plan.h"
-#include "core/tokenizers/text_source.h"
-#include "core/tokenizers/tokenizer.h"
 
 #include <chrono>
 
@@ -17,8 +16,7 @@ namespace {
 struct EvaluateOptions {
     std::string model, text;
     RecipeChoice recipe;
-    std::size_t context = 512;
-    std::optional<std::size_t> stride;
+    WindowOptions window;
     std::uint64_t memory = EvaluationLimits().memory;
 };
 
@@ -38,37 +36,6 @@ std::vector<DivergenceFigure> divergenceFigures(const Divergence& divergence)
         {"top1_agreement", "same likeliest token, share", divergence.topAgreement},
         {"probability_change_mean", "right token's probability, mean change", divergence.probabilityChangeMean},
         {"probability_change_rms", "right token's probability, RMS change", divergence.probabilityChangeRms}};
-}
-
-/// Wishes that cannot be met are named by the option that made them.
-Error namedByOption(Error error, const EvaluateOptions& options)
-{
-    if (error.code != ErrorCode::InvalidArgument)
-        return error;
-    if (error.where == "text")
-        error.where = "--text " + options.text;
-    else if (error.where == "context" || error.where == "stride" || error.where == "memory")
-        error.where = "--" + error.where;
-    return error;
-}
-
-Result<WindowedText> readText(const Model& model, const EvaluateOptions& options)
-{
-    const auto tokenizer = openTokenizer(model);
-    if (!tokenizer)
-        return tl::unexpected(tokenizer.error());
-    const auto text = readTextSource(options.text);
-    if (!text)
-        return tl::unexpected(text.error());
-    std::vector<std::uint32_t> tokens;
-    for (const auto& document : text->documents) {
-        const auto own = (*tokenizer)->encode(document, true);
-        tokens.insert(tokens.end(), own.begin(), own.end());
-    }
-    tokens.resize(tokens.size() - (*tokenizer)->suffix().size());  // the text goes on beyond every window
-    const auto prefix = (*tokenizer)->prefix();
-    return cutWindows(std::move(tokens), prefix.empty() ? std::nullopt : std::optional(prefix.front()), options.context,
-        options.stride);
 }
 
 /// What the recipe comes to; nothing without one.
@@ -106,8 +73,8 @@ Findings evaluationFindings(
     Findings findings;
     findings.json = {
         {"tokens", evaluation.tokens},
-        {"context", options.context},
-        {"stride", orNull(options.stride)},
+        {"context", options.window.context},
+        {"stride", orNull(options.window.stride)},
         {"windows", evaluation.windows},
         {"scored_tokens", evaluation.scored},
         {"perplexity", number(quantized.value)},
@@ -129,7 +96,7 @@ Findings evaluationFindings(
     findings.json["bytes"] = plan ? Json(plan->bytes) : Json(nullptr);
     findings.json["bits_per_weight"] = plan ? number(plan->bitsPerWeight) : Json(nullptr);
     findings.text = findings.table.text() + "\n" + std::to_string(evaluation.scored) + " predictions in "
-        + std::to_string(evaluation.windows) + " windows of " + std::to_string(options.context)
+        + std::to_string(evaluation.windows) + " windows of " + std::to_string(options.window.context)
         + " tokens; low and high: 95 % interval\n";
     return findings;
 }
@@ -140,12 +107,9 @@ Result<Evaluation> evaluateModel(
     const auto decoder = describeDecoder(model);
     if (!decoder)
         return tl::unexpected(decoder.error());
-    const auto text = readText(model, options);
+    const auto text = readWindows(session, model, options.text, options.window);
     if (!text)
         return tl::unexpected(text.error());
-    if (model.config.contextLength && options.context > *model.config.contextLength)
-        session.warn("windows of " + std::to_string(options.context) + " tokens are longer than the "
-            + std::to_string(*model.config.contextLength) + " the model was made for");
     Progress progress;
     const ProgressPrinter printer(progress, session.options.quiet);
     return evaluate(*decoder, *text, weights, {session.threads(), options.memory}, session.stop, progress);
@@ -164,7 +128,7 @@ Result<void> evaluateText(const Session& session, const EvaluateOptions& options
         return tl::unexpected(quantized.error());
     const auto evaluation = evaluateModel(session, options, **model, quantized->weights);
     if (!evaluation)
-        return tl::unexpected(namedByOption(evaluation.error(), options));
+        return tl::unexpected(namedByOption(evaluation.error(), options.text));
     auto findings = evaluationFindings(options, *evaluation, quantized->plan);
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
     findings.json["elapsed_s"] = elapsed.count();
@@ -178,17 +142,12 @@ Action setUpEvaluate(CLI::App& command)
     command.add_option("MODEL", options->model, "Checkpoint with its tokenizer")->required();
     command.add_option("--text", options->text, "Text to predict (UTF-8)")->type_name("FILE")->required();
     addRecipeOptions(command, options->recipe);
-    command.add_option("--context", options->context, "Tokens in a window")
-        ->type_name("TOKENS")
-        ->check(CLI::Range(std::size_t {3}, std::size_t {10'000'000}))
-        ->capture_default_str();
-    command.add_option("--stride", options->stride, "Windows begin so far apart, and each scores what is new in it")
+    addContextOption(command, options->window);
+    command
+        .add_option("--stride", options->window.stride, "Windows begin so far apart, and each scores what is new in it")
         ->type_name("TOKENS")
         ->check(CLI::Range(std::size_t {1}, std::size_t {10'000'000}));
-    command.add_option("--memory", options->memory, "Memory for weights and activations, such as 4GiB")
-        ->type_name("SIZE")
-        ->transform(CLI::AsSizeValue(false))
-        ->default_str("4GiB");
+    addMemoryOption(command, options->memory);
     command.footer(
         "Without --stride the text is read in windows that do not overlap, each begun with BOS where the model has\n"
         "one, and the second half of each is scored, as llama.cpp's perplexity program does. The model as stored\n"

@@ -9,6 +9,7 @@ namespace quantloupe::cli {
     ENTRY(stats)                                                                                                       \
     ENTRY(analyze)                                                                                                     \
     ENTRY(audit)                                                                                                       \
+    ENTRY(calibrate)                                                                                                   \
     ENTRY(evaluate)                                                                                                    \
     ENTRY(project)                                                                                                     \
     ENTRY(devices)                                                                                                     \
