@@ -2,18 +2,39 @@
 #include "app/cli/importance_option.h"
 
 #include "core/base/text.h"
+#include "core/calibration/calibrated_importance.h"
 #include "core/calibration/importance_matches.h"
+#include "core/study/study.h"
+#include "core/study/study_file.h"
 
 #include <utility>
 
 namespace quantloupe::cli {
 
+namespace {
+
+Result<ImportanceMatrix> importanceOfStudy(const std::string& file, const Model& model)
+{
+    const auto study = Study::read(file);
+    if (!study)
+        return tl::unexpected(study.error());
+    if ((*study)->model.fingerprint != model.fingerprint)
+        return failure(ErrorCode::Conflict, file, "belongs to another model");
+    if (!(*study)->calibration.isComplete())
+        return failure(ErrorCode::InvalidArgument, file,
+            "holds no finished calibration: run quantloupe-cli calibrate with --study first");
+    return importanceOf((*study)->calibration, model);
+}
+
+}  // namespace
+
 void addImportanceOption(CLI::App& command, std::string& file)
 {
     command
         .add_option("--imatrix", file,
-            "Importance matrix made by llama.cpp (GGUF or the older .dat): errors are weighed by it wherever scales\n"
-            "or codes are searched for (mse, pN and entropy ranges, look-up tables, ggml's blocks)")
+            "Importance matrix made by llama.cpp (GGUF or the older .dat), or a calibrated study: errors are weighed\n"
+            "by it wherever scales or codes are searched for (mse, pN and entropy ranges, look-up tables, ggml's "
+            "blocks)")
         ->type_name("FILE");
 }
 
@@ -21,7 +42,8 @@ Result<WeighedModel> weighModel(const Session& session, const std::string& file,
 {
     if (file.empty())
         return WeighedModel {.model = model};
-    const auto matrix = readImportanceMatrix(file);
+    const bool fromStudy = isStudyFile(file);
+    const auto matrix = fromStudy ? importanceOfStudy(file, *model) : readImportanceMatrix(file);
     if (!matrix)
         return tl::unexpected(matrix.error());
     std::vector<std::size_t> tensors;
@@ -31,7 +53,10 @@ Result<WeighedModel> weighModel(const Session& session, const std::string& file,
     auto matches = matchImportance(*model, *matrix, tensors);
     Json imatrix = {
         {"path", toValidUtf8(file)},
-        {"form", matrix->legacy ? "dat" : "gguf"},
+        {"form",
+            fromStudy            ? "study"
+                : matrix->legacy ? "dat"
+                                 : "gguf"},
         {"datasets", matrix->datasets},
         {"chunks", orNull(matrix->chunks)},
         {"chunk_size", orNull(matrix->chunkSize)},

@@ -51,6 +51,19 @@ void projectOutputs(kernels::ConstMatrix inputs, const LoadedLayers& layers, std
         layers.bias.empty() ? std::span<const float>() : std::span(layers.bias).subspan(first, result.columns), result);
 }
 
+void observeOutputs(
+    const BlockRun& run, std::span<const LinearLayer> layers, std::size_t firstToken, kernels::ConstMatrix outputs)
+{
+    if (!run.outputObserver || run.stop.stop_requested())  // what a stopped product leaves is no output
+        return;
+    std::size_t column = 0;
+    for (const auto& layer : layers) {
+        (*run.outputObserver)(
+            {.layer = layer, .firstToken = firstToken, .values = outputs.columnRange(column, layer.outputs)});
+        column += layer.outputs;
+    }
+}
+
 struct AttentionWeights {
     LoadedNorm norm, queryNorm, keyNorm, outputNorm;
     LoadedLayers queryKeyValue, output;
@@ -322,6 +335,7 @@ void multiplyInputs(const BlockRun& run, std::span<const LinearLayer> layers, co
         projectOutputs(values, loaded, output, result.columnRange(output, outputs), run.stop);
         output += outputs;
     }
+    observeOutputs(run, layers, inputs.firstToken, result);
 }
 
 Result<void> runAttention(
@@ -366,6 +380,11 @@ Result<void> runBlock(const BlockRun& run, std::size_t block, HiddenStates& stat
         return done;
     if (auto done = runFeedForward(run, parts.feedForward, states, second); !done)
         return done;
+    return requireFinite(run, block, states);
+}
+
+Result<void> requireFinite(const BlockRun& run, std::size_t block, const HiddenStates& states)
+{
     std::atomic<bool> finite = true;
     const auto tiles = tilesOf(states);
     forEachPiece(tiles.size(), run.stop, [&](std::size_t i) {

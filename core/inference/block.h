@@ -36,6 +36,7 @@ struct BlockRun {
     std::stop_token stop;
     const InputReplacers& inputs = noInputReplacers;
     const CacheReplacer& cache = noCacheReplacer;
+    const LayerObserver* outputObserver = nullptr;  ///< sees what linear layers give, before anything is done to it
 };
 
 /// Takes the sequences through one block, in place: attention, then feed-forward. In memory at a time are the float32
@@ -48,6 +49,9 @@ Result<void> runFeedForward(
     const BlockRun& run, const FeedForwardPart& part, HiddenStates& states, const ProgressShare& progress);
 Result<void> runBlock(const BlockRun& run, std::size_t block, HiddenStates& states, const ProgressShare& progress);
 
+/// Errors: Malformed (activations that overflow, naming the block).
+Result<void> requireFinite(const BlockRun& run, std::size_t block, const HiddenStates& states);
+
 /// result = inputs · weightsᵀ + bias, in pieces of outputs that take a few milliseconds each.
 void project(kernels::ConstMatrix inputs, const LoadedLayers& layers, kernels::MutableMatrix result,
     const std::stop_token& stop);
@@ -59,7 +63,7 @@ struct TileInputs {
     kernels::FiniteRange range {};  ///< of the whole call, where a replacer needs it
 };
 
-/// The same as the run has it: each layer is given its replaced inputs, which the observer sees.
+/// The same as the run has it: each layer is given its replaced inputs; observers see these and the outputs.
 /// @pre `loaded` are the weights of `layers`
 void multiplyInputs(const BlockRun& run, std::span<const LinearLayer> layers, const LoadedLayers& loaded,
     const TileInputs& inputs, kernels::MutableMatrix result);

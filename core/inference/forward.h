@@ -48,6 +48,7 @@ private:
 struct ForwardHooks {
     WeightHook weights {};
     LayerObserver beforeLayer {};  ///< sees inputs as they are multiplied: replaced, where they are
+    LayerObserver afterLayer {};   ///< sees what linear layers give, before anything is done to it
     InputHook inputs {};
     CacheHook cache {};
 

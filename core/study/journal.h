@@ -13,8 +13,10 @@
 namespace quantloupe {
 
 enum class JournalRecordType : std::uint32_t {
-    Measurement = 1,  ///< payload: record_codec.h
-    Recipe = 2,       ///< payload: a native recipe as JSON
+    Measurement = 1,        ///< payload: record_codec.h
+    Recipe = 2,             ///< payload: a native recipe as JSON
+    CalibrationTexts = 10,  ///< payload: record_codec.h; without any text calibration starts over
+    CalibratedInput = 11,   ///< payload: record_codec.h
 };
 
 struct JournalRecord {

@@ -38,6 +38,12 @@ public:
         m_bytes.insert(m_bytes.end(), bytes.begin(), bytes.end());
     }
     void field(const Scheme& scheme) { field(scheme.toString()); }
+    void field(bool flag) { field(static_cast<std::uint8_t>(flag)); }
+    void field(const std::optional<std::uint32_t>& value)
+    {
+        field(value.has_value());
+        field(value.value_or(0));
+    }
     std::vector<std::byte> take() { return std::move(m_bytes); }
 
 private:
@@ -78,6 +84,21 @@ public:
         field(count);
         if (const auto* source = take(count))
             text.assign(reinterpret_cast<const char*>(source), count);
+    }
+    void field(bool& flag)
+    {
+        std::uint8_t byte = 0;
+        field(byte);
+        m_good = m_good && byte <= 1;
+        flag = byte != 0;
+    }
+    void field(std::optional<std::uint32_t>& value)
+    {
+        bool there = false;
+        std::uint32_t number = 0;
+        field(there);
+        field(number);
+        value = there ? std::optional(number) : std::nullopt;
     }
     void field(Scheme& scheme)
     {
@@ -179,6 +200,53 @@ void outputFields(Archive& archive, T& measurement)
     archive.field(divergence.text);
 }
 
+template<class Archive, class T>
+void channelFields(Archive& archive, T& sums)
+{
+    archive.field(sums.tokens);
+    archive.field(sums.sum);
+    archive.field(sums.squares);
+    archive.field(sums.minimum);
+    archive.field(sums.maximum);
+    archive.field(sums.absSum);
+    archive.field(sums.active);
+}
+
+template<class Archive, class T>
+void layerFields(Archive& archive, T& outputs)
+{
+    archive.field(outputs.layer.tensor);
+    archive.field(outputs.layer.expert);
+    channelFields(archive, outputs.sums);
+}
+
+template<class Archive, class T>
+void figureFields(Archive& archive, T& figures)
+{
+    archive.field(figures.texts);
+    channelFields(archive, figures.inputs);
+    archive.field(figures.tokenRanges.zeros);
+    archive.field(figures.tokenRanges.firstBin);
+    archive.field(figures.tokenRanges.counts);
+    archive.field(figures.earlier.tokens);
+    archive.field(figures.earlier.squares);
+    archive.field(figures.earlier.absMax);
+    archive.field(figures.file.name);
+    archive.field(figures.file.bytes);
+    archive.field(figures.file.checksum);
+}
+
+template<class Archive, class T>
+void textFields(Archive& archive, T& text)
+{
+    archive.field(text.name);
+    archive.field(text.identity);
+    archive.field(text.tokens);
+    archive.field(text.context);
+    archive.field(text.moments);
+    archive.field(text.complete);
+}
+
 }  // namespace
 
 std::vector<std::byte> encodeMeasurement(const TensorMeasurement& measurement)
@@ -216,6 +284,52 @@ std::optional<TensorMeasurement> decodeMeasurement(std::span<const std::byte> pa
     if (!reader.good() || !reader.atEnd())
         return std::nullopt;
     return measurement;
+}
+
+std::vector<std::byte> encodeFigures(const InputFigures& figures)
+{
+    Writer writer;
+    writer.field(static_cast<std::uint64_t>(figures.layers.size()));
+    for (const auto& layer : figures.layers)
+        layerFields(writer, layer);
+    figureFields(writer, figures);
+    return writer.take();
+}
+
+std::optional<InputFigures> decodeFigures(std::span<const std::byte> payload)
+{
+    Reader reader(payload);
+    InputFigures figures;
+    std::uint64_t layers = 0;
+    reader.field(layers);
+    for (std::uint64_t i = 0; i < layers && reader.good(); ++i)
+        layerFields(reader, figures.layers.emplace_back());
+    figureFields(reader, figures);
+    if (!reader.good() || !reader.atEnd() || !isWhole(figures))
+        return std::nullopt;
+    return figures;
+}
+
+std::vector<std::byte> encodeTexts(const std::vector<CalibrationText>& texts)
+{
+    Writer writer;
+    writer.field(static_cast<std::uint64_t>(texts.size()));
+    for (const auto& text : texts)
+        textFields(writer, text);
+    return writer.take();
+}
+
+std::optional<std::vector<CalibrationText>> decodeTexts(std::span<const std::byte> payload)
+{
+    Reader reader(payload);
+    std::vector<CalibrationText> texts;
+    std::uint64_t count = 0;
+    reader.field(count);
+    for (std::uint64_t i = 0; i < count && reader.good(); ++i)
+        textFields(reader, texts.emplace_back());
+    if (!reader.good() || !reader.atEnd())
+        return std::nullopt;
+    return texts;
 }
 
 }  // namespace quantloupe

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "core/calibration/model_calibration.h"
 #include "core/study/measurement.h"
 
 #include <cstddef>
@@ -16,5 +17,12 @@ std::vector<std::byte> encodeMeasurement(const TensorMeasurement& measurement);
 
 /// Nothing when the payload does not hold exactly one measurement. Allocates no more than the payload's own size.
 std::optional<TensorMeasurement> decodeMeasurement(std::span<const std::byte> payload);
+
+/// The same of what calibration taught about some inputs, in the order of input_figures.h.
+std::vector<std::byte> encodeFigures(const InputFigures& figures);
+std::optional<InputFigures> decodeFigures(std::span<const std::byte> payload);
+
+std::vector<std::byte> encodeTexts(const std::vector<CalibrationText>& texts);
+std::optional<std::vector<CalibrationText>> decodeTexts(std::span<const std::byte> payload);
 
 }  // namespace quantloupe

@@ -6,6 +6,7 @@
 #include "core/study/record_codec.h"
 #include "core/study/study_file.h"
 
+#include <algorithm>
 #include <mutex>
 #include <system_error>
 #include <utility>
@@ -27,6 +28,19 @@ Error otherModel(const std::filesystem::path& path, const std::string& theirs, c
         "belongs to another model: it has fingerprint " + theirs + ", this model has " + ours};
 }
 
+bool knowsLayers(const ModelCatalog& model, const InputFigures& figures)
+{
+    return std::all_of(figures.layers.begin(), figures.layers.end(),
+        [&](const LayerOutputs& outputs) { return model.find(outputs.layer.tensor).has_value(); });
+}
+
+void setTexts(ModelCalibration& calibration, std::vector<CalibrationText> texts)
+{
+    if (texts.empty())
+        calibration.layers.clear();
+    calibration.texts = std::move(texts);
+}
+
 /// Plays a journal's records over what the file holds. Doing it again changes nothing, so a kill between replacing the
 /// file and emptying the journal does no harm.
 void replay(const JournalContent& journal, StudySnapshot& study)
@@ -36,6 +50,12 @@ void replay(const JournalContent& journal, StudySnapshot& study)
             const auto measurement = decodeMeasurement(record.payload);
             if (measurement && study.model.find(measurement->tensor))
                 study.add(*measurement);
+        } else if (record.type == JournalRecordType::CalibratedInput) {
+            if (auto figures = decodeFigures(record.payload); figures && knowsLayers(study.model, *figures))
+                study.calibration.set(std::make_shared<const InputFigures>(std::move(*figures)));
+        } else if (record.type == JournalRecordType::CalibrationTexts) {
+            if (auto texts = decodeTexts(record.payload))
+                setTexts(study.calibration, std::move(*texts));
         } else if (record.type == JournalRecordType::Recipe) {
             const std::string_view text(reinterpret_cast<const char*>(record.payload.data()), record.payload.size());
             if (auto recipe = Recipe::fromJson(text, "recipe"))
@@ -199,6 +219,35 @@ Result<void> Study::setRecipe(const Recipe& recipe)
     m_state->unfolded = true;
     m_state->published.reset();
     m_state->now.recipe = recipe;
+    return {};
+}
+
+Result<void> Study::append(const InputFigures& figures)
+{
+    const std::scoped_lock lock(m_state->mutex);
+    if (auto open = m_state->requireOpen(); !open)
+        return open;
+    if (!isWhole(figures) || !knowsLayers(m_state->now.model, figures))
+        return failure(ErrorCode::InvalidArgument, figures.layers.empty() ? std::string("calibration") : figures.key(),
+            "is not a layer of the study's model");
+    if (auto written = m_state->journal->append(JournalRecordType::CalibratedInput, encodeFigures(figures)); !written)
+        return written;
+    m_state->unfolded = true;
+    m_state->published.reset();
+    m_state->now.calibration.set(std::make_shared<const InputFigures>(figures));
+    return {};
+}
+
+Result<void> Study::setCalibrationTexts(const std::vector<CalibrationText>& texts)
+{
+    const std::scoped_lock lock(m_state->mutex);
+    if (auto open = m_state->requireOpen(); !open)
+        return open;
+    if (auto written = m_state->journal->append(JournalRecordType::CalibrationTexts, encodeTexts(texts)); !written)
+        return written;
+    m_state->unfolded = true;
+    m_state->published.reset();
+    setTexts(m_state->now.calibration, texts);
     return {};
 }
 

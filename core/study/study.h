@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/base/error.h"
+#include "core/calibration/model_calibration.h"
 #include "core/model/catalog.h"
 #include "core/recipes/recipe.h"
 #include "core/study/measurement.h"
@@ -26,6 +27,7 @@ struct StudySnapshot {
     std::unordered_map<std::string, std::shared_ptr<const WeightStatistics>> weights;  ///< by tensor name
     std::unordered_map<std::string, std::shared_ptr<const SchemeMeasurements>> measurements;  ///< by tensor name
     std::optional<Recipe> recipe;  ///< the recipe last edited in the window
+    ModelCalibration calibration;  ///< what running the model on texts taught
 
     /// What is known of a tensor's weights; null when they were not measured.
     const WeightStatistics* findWeights(const std::string& tensor) const;
@@ -63,6 +65,10 @@ public:
     /// Durable (fsync) when it returns. Replaces an older measurement of the same tensor and scheme.
     Result<void> append(const TensorMeasurement& measurement);
     Result<void> setRecipe(const Recipe& recipe);
+    /// Durable when it returns. Replaces earlier figures of the same inputs.
+    Result<void> append(const InputFigures& figures);
+    /// The texts that calibration ran on. Without any, what calibration taught is forgotten.
+    Result<void> setCalibrationTexts(const std::vector<CalibrationText>& texts);
     /// What is known now. Cheap: shared with earlier snapshots until the next append.
     StudyPointer snapshot() const;
     /// Folds the journal into the HDF5 file, atomically, and empties it.

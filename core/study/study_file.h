@@ -16,6 +16,10 @@
 //     outlier_rows,
 //                   outlier_columns; and, a row per scheme in the order of /results: error_histogram, row_error_energy,
 //                   column_error_energy
+//     /calibration  one group per input of linear layers, numbered from 0: attributes first_layer, texts, tokens, …;
+//                   sums and extremes by channel; and, in a group per layer, those of its outputs. Datasets text_name,
+//                   text_identity, … : an entry per text. Absent when the model was never run. The large parts lie in
+//                   the folder <file>.inputs (core/calibration/input_file.h)
 //     /recipe       the recipe last edited, as native JSON; absent when there is none
 #pragma once
 

@@ -3,6 +3,7 @@
 
 #include "core/base/hash.h"
 #include "core/base/mapped_file.h"
+#include "core/study/calibration_tables.h"
 #include "core/study/study_schema.h"
 
 #include <algorithm>
@@ -285,6 +286,10 @@ bool readContent(Source& source, StudySnapshot& study)
     study.model.fingerprint = root.textAttribute("fingerprint");
     if (!source.note(root) || !readModel(source, study.model) || !readMeasurements(source, study))
         return false;
+    if (auto calibration = readCalibration(source.file, source.bytes); !calibration)
+        return source.refuse(calibration.error());
+    else
+        study.calibration = std::move(*calibration);
     if (H5Lexists(root.id(), "recipe", H5P_DEFAULT) <= 0)
         return true;
     const auto texts = root.texts("recipe");

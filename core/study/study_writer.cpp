@@ -3,6 +3,7 @@
 
 #include "core/base/hash.h"
 #include "core/base/mapped_file.h"
+#include "core/study/calibration_tables.h"
 #include "core/study/study_schema.h"
 
 #include <algorithm>
@@ -242,6 +243,8 @@ bool writeContent(hid_t file, const StudySnapshot& study)
     root.attribute("quantloupe_study", kVersion);
     root.attribute("fingerprint", study.model.fingerprint);
     if (!root.good() || !writeModel(file, study.model) || !writeMeasurements(file, study))
+        return false;
+    if (!writeCalibration(file, study.calibration))
         return false;
     if (study.recipe)
         root.texts("recipe", {study.recipe->toJson()}, {"", "native recipe, JSON"});

@@ -2,13 +2,12 @@
 #include "app/cli/inputs.h"
 #include "app/cli/output.h"
 #include "app/cli/progress_printer.h"
+#include "app/cli/text_input.h"
 
 #include "core/analysis/quantized_model.h"
 #include "core/base/glob.h"
 #include "core/inference/evaluate.h"
 #include "core/recipes/plan.h"
-#include "core/tokenizers/text_source.h"
-#include "core/tokenizers/tokenizer.h"
 
 #include <algorithm>
 #include <chrono>
@@ -22,8 +21,7 @@ struct EvaluateOptions {
     std::string model, text;
     RecipeChoice recipe;
     std::string keyValueCache, inject;
-    std::size_t context = 512, batch = 1;
-    std::optional<std::size_t> stride;
+    WindowOptions window;
     bool depth = false;
     std::uint64_t memory = EvaluationLimits().memory;
 };
@@ -44,40 +42,6 @@ std::vector<DivergenceFigure> divergenceFigures(const Divergence& divergence)
         {"top1_agreement", "same likeliest token, share", divergence.topAgreement},
         {"probability_change_mean", "right token's probability, mean change", divergence.probabilityChangeMean},
         {"probability_change_rms", "right token's probability, RMS change", divergence.probabilityChangeRms}};
-}
-
-/// Wishes that cannot be met are named by the option that made them.
-Error namedByOption(Error error, const EvaluateOptions& options)
-{
-    if (error.code != ErrorCode::InvalidArgument)
-        return error;
-    if (error.where == "text")
-        error.where = "--text " + options.text;
-    else if (error.where == "context" || error.where == "stride" || error.where == "memory")
-        error.where = "--" + error.where;
-    return error;
-}
-
-Result<WindowedText> readText(const Model& model, const EvaluateOptions& options)
-{
-    const auto tokenizer = openTokenizer(model);
-    if (!tokenizer)
-        return tl::unexpected(tokenizer.error());
-    const auto text = readTextSource(options.text);
-    if (!text)
-        return tl::unexpected(text.error());
-    std::vector<std::uint32_t> tokens;
-    for (const auto& document : text->documents) {
-        const auto own = (*tokenizer)->encode(document, true);
-        tokens.insert(tokens.end(), own.begin(), own.end());
-    }
-    tokens.resize(tokens.size() - (*tokenizer)->suffix().size());  // the text goes on beyond every window
-    const auto prefix = (*tokenizer)->prefix();
-    auto windows = cutWindows(std::move(tokens), prefix.empty() ? std::nullopt : std::optional(prefix.front()),
-        options.context, options.stride);
-    if (windows)
-        windows->windowsPerCall = options.batch;
-    return windows;
 }
 
 /// What the recipe comes to; nothing without one.
@@ -217,9 +181,9 @@ Findings evaluationFindings(const EvaluateOptions& options, const Evaluation& ev
     Findings findings;
     findings.json = {
         {"tokens", evaluation.tokens},
-        {"context", options.context},
-        {"stride", orNull(options.stride)},
-        {"batch", options.batch},
+        {"context", options.window.context},
+        {"stride", orNull(options.window.stride)},
+        {"batch", options.window.batch},
         {"windows", evaluation.windows},
         {"scored_tokens", evaluation.scored},
         {"perplexity", number(quantized.value)},
@@ -246,7 +210,7 @@ Findings evaluationFindings(const EvaluateOptions& options, const Evaluation& ev
     if (options.depth && !evaluation.depth.empty())
         findings.text += depthTable(evaluation).text() + "\n";
     findings.text += std::to_string(evaluation.scored) + " predictions in " + std::to_string(evaluation.windows)
-        + " windows of " + std::to_string(options.context) + " tokens; low and high: 95 % interval\n";
+        + " windows of " + std::to_string(options.window.context) + " tokens; low and high: 95 % interval\n";
     return findings;
 }
 
@@ -256,12 +220,9 @@ Result<Evaluation> evaluateModel(
     const auto decoder = describeDecoder(model);
     if (!decoder)
         return tl::unexpected(decoder.error());
-    const auto text = readText(model, options);
+    const auto text = readWindows(session, model, options.text, options.window);
     if (!text)
         return tl::unexpected(text.error());
-    if (model.config.contextLength && options.context > *model.config.contextLength)
-        session.warn("windows of " + std::to_string(options.context) + " tokens are longer than the "
-            + std::to_string(*model.config.contextLength) + " the model was made for");
     Progress progress;
     const ProgressPrinter printer(progress, session.options.quiet);
     return evaluate(*decoder, *text, hooks, {session.threads(), options.memory}, session.stop, progress);
@@ -280,7 +241,7 @@ Result<void> evaluateText(const Session& session, const EvaluateOptions& options
         return tl::unexpected(quantized.error());
     const auto evaluation = evaluateModel(session, options, **model, quantized->hooks);
     if (!evaluation)
-        return tl::unexpected(namedByOption(evaluation.error(), options));
+        return tl::unexpected(namedByOption(evaluation.error(), options.text));
     auto findings = evaluationFindings(options, *evaluation, *quantized);
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
     findings.json["elapsed_s"] = elapsed.count();
@@ -299,23 +260,18 @@ Action setUpEvaluate(CLI::App& command)
     command.add_option("--inject", options->inject, "Only the error of these tensors, to see what becomes of it")
         ->type_name("GLOB");
     command.add_flag("--depth", options->depth, "Also print how the error grows or dies from block to block");
-    command.add_option("--context", options->context, "Tokens in a window")
-        ->type_name("TOKENS")
-        ->check(CLI::Range(std::size_t {3}, std::size_t {10'000'000}))
-        ->capture_default_str();
-    command.add_option("--stride", options->stride, "Windows begin so far apart, and each scores what is new in it")
+    addContextOption(command, options->window);
+    command
+        .add_option("--stride", options->window.stride, "Windows begin so far apart, and each scores what is new in it")
         ->type_name("TOKENS")
         ->check(CLI::Range(std::size_t {1}, std::size_t {10'000'000}));
     command
-        .add_option("--batch", options->batch,
+        .add_option("--batch", options->window.batch,
             "Windows that a runtime computes in one call: what dynamic activations per tensor have in common")
         ->type_name("N")
         ->check(CLI::Range(std::size_t {1}, std::size_t {1'000'000}))
         ->capture_default_str();
-    command.add_option("--memory", options->memory, "Memory for weights and activations, such as 4GiB")
-        ->type_name("SIZE")
-        ->transform(CLI::AsSizeValue(false))
-        ->default_str("4GiB");
+    addMemoryOption(command, options->memory);
     command.footer(
         "Without --stride the text is read in windows that do not overlap, each begun with BOS where the model has\n"
         "one, and the second half of each is scored, as llama.cpp's perplexity program does. The model as stored\n"

@@ -10,6 +10,7 @@ namespace quantloupe::cli {
     ENTRY(analyze)                                                                                                     \
     ENTRY(allocate)                                                                                                    \
     ENTRY(audit)                                                                                                       \
+    ENTRY(calibrate)                                                                                                   \
     ENTRY(evaluate)                                                                                                    \
     ENTRY(project)                                                                                                     \
     ENTRY(devices)                                                                                                     \

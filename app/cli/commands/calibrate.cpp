@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "app/cli/calibration_findings.h"
+#include "app/cli/inputs.h"
+#include "app/cli/output.h"
+#include "app/cli/progress_printer.h"
+#include "app/cli/text_input.h"
+
+#include "core/base/text.h"
+#include "core/calibration/calibrate.h"
+#include "core/calibration/calibrated_importance.h"
+#include "core/study/calibration_run.h"
+
+#include <chrono>
+#include <filesystem>
+
+namespace quantloupe::cli {
+namespace {
+
+struct CalibrateOptions {
+    std::string model, text, imatrix;
+    WindowOptions window;
+    std::uint64_t memory = CalibrationLimits().memory;
+    bool fresh = false;
+    bool noMoments = false;
+};
+
+Result<void> requireSomewhereToKeep(const Session& session, const CalibrateOptions& options)
+{
+    if (session.options.study.empty() && options.imatrix.empty())
+        return usageError("calibrate", "nothing would be kept: name a --study, or an --imatrix to write");
+    std::error_code ignored;
+    if (!options.imatrix.empty() && !session.options.force && std::filesystem::exists(options.imatrix, ignored))
+        return usageError("--imatrix", options.imatrix + " exists: --force overwrites it");
+    return requireWritable(session, {".json", ".csv"});
+}
+
+/// A run that keeps nothing but the figures, in memory.
+Result<ModelCalibration> runWithoutStudy(const Session& session, const CalibrateOptions& options, const Decoder& decoder,
+    const WindowedText& windows, CalibrationText text)
+{
+    Progress progress;
+    const ProgressPrinter printer(progress, session.options.quiet);
+    ModelCalibration calibration;
+    const InputSink sink = [&](GatheredInput gathered) -> Result<void> {
+        calibration.set(std::make_shared<const InputFigures>(std::move(gathered.figures)));
+        return {};
+    };
+    auto stream = ResidualStream::inMemory(static_cast<std::size_t>(tokensOf(windows)), decoder.hidden);
+    auto done = calibrate(decoder, windows, {.moments = false, .sampleTokens = 0, .halfway = text.tokens / 2},
+        {session.threads(), options.memory}, {}, stream, sink, session.stop, progress);
+    if (!done)
+        return tl::unexpected(done.error());
+    text.complete = true;
+    calibration.texts.push_back(std::move(text));
+    return calibration;
+}
+
+/// Brings the run to its end, or as far as it gets: what is finished stays in the study.
+Result<void> runIntoStudy(const Session& session, const CalibrateOptions& options, const Decoder& decoder,
+    const WindowedText& windows, CalibrationRun& run)
+{
+    Progress progress;
+    const ProgressPrinter printer(progress, session.options.quiet);
+    const GatheringOptions gathering {
+        .moments = !options.noMoments, .firstNumber = run.firstNumber(), .halfway = tokensOf(windows) / 2};
+    auto stream = ResidualStream::inFile(
+        run.streamFile(), run.streamIdentity(), static_cast<std::size_t>(tokensOf(windows)), decoder.hidden);
+    const InputSink sink = [&](GatheredInput gathered) {
+        return run.keep(std::move(gathered), gathering.sampleTokens, session.stop);
+    };
+    auto done = calibrate(decoder, windows, gathering, {session.threads(), options.memory}, run.known(), stream, sink,
+        session.stop, progress);
+    return done ? run.finish() : done;
+}
+
+struct Outcome {
+    ModelCalibration calibration;
+    CalibrationRun::Kind kind = CalibrationRun::Kind::First;
+};
+
+Result<Outcome> calibrateIntoStudy(const Session& session, const CalibrateOptions& options, const Model& model,
+    const Decoder& decoder, const WindowedText& windows, CalibrationText text)
+{
+    auto study = openStudy(session, model);
+    if (!study)
+        return tl::unexpected(study.error());
+    auto run = CalibrationRun::begin(**study, std::move(text), options.fresh);
+    if (!run)
+        return tl::unexpected(run.error());
+    Result<void> done;
+    if (run->kind() != CalibrationRun::Kind::AlreadyThere)
+        done = runIntoStudy(session, options, decoder, windows, *run);
+    Outcome outcome {(*study)->snapshot()->calibration, run->kind()};
+    if (auto closed = (*study)->close(); !closed && done)
+        done = closed;
+    if (done)
+        return outcome;
+    if (done.error().code == ErrorCode::Cancelled)
+        session.warn("what is finished is kept in " + session.options.study.string() + " ("
+            + std::to_string(run->known().size()) + " inputs of layers); the same command goes on from there");
+    return tl::unexpected(done.error());
+}
+
+Result<Outcome> calibrateModel(const Session& session, const CalibrateOptions& options, const Model& model)
+{
+    const auto decoder = describeDecoder(model);
+    if (!decoder)
+        return tl::unexpected(decoder.error());
+    const auto windows = readWindows(session, model, options.text, options.window);
+    if (!windows)
+        return tl::unexpected(windows.error());
+    CalibrationText text {.name = toValidUtf8(std::filesystem::path(options.text).filename().string()),
+        .identity = identityOf(*windows),
+        .tokens = tokensOf(*windows),
+        .context = options.window.context,
+        .moments = !options.noMoments};
+    if (!session.options.study.empty())
+        return calibrateIntoStudy(session, options, model, *decoder, *windows, std::move(text));
+    auto calibration = runWithoutStudy(session, options, *decoder, *windows, std::move(text));
+    if (!calibration)
+        return tl::unexpected(calibration.error());
+    return Outcome {std::move(*calibration), CalibrationRun::Kind::First};
+}
+
+Result<void> calibrateText(const Session& session, const CalibrateOptions& options)
+{
+    const auto start = std::chrono::steady_clock::now();
+    if (auto sensible = requireSomewhereToKeep(session, options); !sensible)
+        return sensible;
+    const auto model = openNamedModel(session, options.model);
+    if (!model)
+        return tl::unexpected(model.error());
+    const auto outcome = calibrateModel(session, options, **model);
+    if (!outcome)
+        return tl::unexpected(namedByOption(outcome.error(), options.text));
+    const bool already = outcome->kind == CalibrationRun::Kind::AlreadyThere;
+    if (already)
+        session.warn("the study has learnt from this text before: nothing was added");
+    if (!options.imatrix.empty())
+        if (auto written = writeImportanceMatrix(options.imatrix, importanceOf(outcome->calibration, **model));
+            !written)
+            return written;
+    auto findings = calibrationFindings(outcome->calibration, **model);
+    static constexpr const char* kKinds[] = {"first", "added", "continued", "already_there"};
+    findings.json["run"] = kKinds[static_cast<std::size_t>(outcome->kind)];
+    findings.json["imatrix"] = options.imatrix.empty() ? Json(nullptr) : Json(toValidUtf8(options.imatrix));
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+    findings.json["elapsed_s"] = elapsed.count();
+    findings.json["threads"] = session.threads();
+    return present(session, findings);
+}
+
+Action setUpCalibrate(CLI::App& command)
+{
+    auto options = std::make_shared<CalibrateOptions>();
+    command.add_option("MODEL", options->model, "Checkpoint with its tokenizer")->required();
+    command.add_option("--text", options->text, "Text to run on (UTF-8, or JSON lines with a member text)")
+        ->type_name("FILE")
+        ->required();
+    addContextOption(command, options->window);
+    command.add_option("--tokens", options->window.tokens, "Read no more than the text's first so many tokens")
+        ->type_name("TOKENS")
+        ->check(CLI::Range(std::size_t {1}, std::size_t {1} << 40U));
+    addMemoryOption(command, options->memory);
+    command.add_option("--imatrix", options->imatrix, "Write llama.cpp's importance matrix (GGUF) too")
+        ->type_name("FILE");
+    command.add_flag("--fresh", options->fresh, "Forget what the study has learnt from texts before");
+    command.add_flag("--no-moments", options->noMoments,
+        "Leave out the second moments: less time, memory and disk, but no gptq, awq or cd afterwards");
+    command.footer(
+        "The text is read in windows that do not overlap, each begun with BOS where the model has one; what does\n"
+        "not fill a window is left out. All windows go through a block before the next is read. With --study each\n"
+        "finished input is kept at once; killed or stopped, the same command goes on from the last finished block.\n"
+        "Another text adds to what the study knows. The large parts (second moments, a sample of the inputs) lie in\n"
+        "a folder beside the study, STUDY.inputs, and belong to it.");
+    return [options](Session& session) { return calibrateText(session, *options); };
+}
+
+}  // namespace
+
+extern const Command calibrateCommand;
+const Command calibrateCommand {"calibrate", "Runs the model on text and keeps what goes into each layer",
+    StudyOption | OutOption | ThreadsOption, setUpCalibrate};
+
+}  // namespace quantloupe::cli

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The group /calibration of a study. For use inside this room; the schema is in study_file.h.
+#pragma once
+
+#include "core/calibration/model_calibration.h"
+#include "core/study/hdf5_handles.h"
+
+#include <cstdint>
+#include <string>
+
+namespace quantloupe {
+
+/// Writes nothing where calibration knows nothing. False: the library could not.
+bool writeCalibration(hid_t file, const ModelCalibration& calibration);
+
+/// `bytes`: of the file, which bounds every allocation. The error says what is wrong, and where in the file.
+tl::expected<ModelCalibration, std::string> readCalibration(hid_t file, std::uint64_t bytes);
+
+}  // namespace quantloupe
