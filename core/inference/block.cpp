@@ -2,6 +2,7 @@
 #include "core/inference/block.h"
 
 #include "core/inference/attention.h"
+#include "core/inference/integer_layer.h"
 #include "core/inference/operations.h"
 #include "core/inference/pieces.h"
 
@@ -23,6 +24,18 @@ void observeInputs(
     if (run.observer)
         for (const auto& layer : layers)
             run.observer({.layer = layer, .firstToken = token, .values = inputs});
+}
+
+void projectFloats(kernels::ConstMatrix inputs, const LoadedLayers& layers, std::size_t firstOutput,
+    std::size_t outputs, kernels::MutableMatrix result, const std::stop_token& stop)
+{
+    const auto fitting = kPieceProducts / std::max<std::size_t>(1, inputs.rows * layers.inputs);
+    const auto step = std::max(kLeastOutputs, fitting / kLeastOutputs * kLeastOutputs);
+    forEachPiece((outputs + step - 1) / step, stop, [&](std::size_t piece) {
+        const auto first = firstOutput + piece * step;
+        const auto count = std::min(step, outputs - piece * step);
+        kernels::multiplyByTransposed(inputs, layers.matrix().rowRange(first, count), result.columnRange(first, count));
+    });
 }
 
 struct AttentionWeights {
@@ -223,13 +236,13 @@ std::vector<TokenTile> tilesOf(const HiddenStates& states, std::size_t first, st
 void project(
     kernels::ConstMatrix inputs, const LoadedLayers& layers, kernels::MutableMatrix result, const std::stop_token& stop)
 {
-    const auto fitting = kPieceProducts / std::max<std::size_t>(1, inputs.rows * layers.inputs);
-    const auto step = std::max(kLeastOutputs, fitting / kLeastOutputs * kLeastOutputs);
-    forEachPiece((layers.outputs + step - 1) / step, stop, [&](std::size_t piece) {
-        const auto first = piece * step;
-        const auto count = std::min(step, layers.outputs - first);
-        kernels::multiplyByTransposed(inputs, layers.matrix().rowRange(first, count), result.columnRange(first, count));
-    });
+    std::size_t output = 0;
+    for (const auto& part : layers.integers) {
+        projectFloats(inputs, layers, output, part.firstOutput - output, result, stop);
+        part.layer->run(inputs, part.firstRow, result.columnRange(part.firstOutput, part.outputs), stop);
+        output = part.firstOutput + part.outputs;
+    }
+    projectFloats(inputs, layers, output, layers.outputs - output, result, stop);
     addBias(layers.bias, result);
 }
 

@@ -14,7 +14,6 @@ namespace {
 
 using Kind = Granularity::Kind;
 
-constexpr std::size_t kPanelOutputs = kernels::PanelShape::outputsPerPanel;
 /// Products of a piece of work: some milliseconds.
 constexpr std::size_t kPanelProducts = std::size_t {1} << 27U;
 
@@ -107,9 +106,9 @@ void IntegerLayer::setRows(std::size_t firstRow, std::span<const std::uint32_t> 
 {
     const auto& shape = m_shape;
     const auto rows = shape.inputs == 0 ? 0 : codes.size() / shape.inputs;
-    for (std::size_t row = 0; row < rows; row += kPanelOutputs) {
-        const auto panel = (firstRow + row) / kPanelOutputs;
-        const auto count = std::min(kPanelOutputs, rows - row);
+    for (std::size_t row = 0; row < rows; row += outputStep) {
+        const auto panel = (firstRow + row) / outputStep;
+        const auto count = std::min(outputStep, rows - row);
         kernels::packPanel(codes.subspan(row * shape.inputs, count * shape.inputs), shape,
             std::span(m_panels).subspan(panel * shape.panelBytes(), shape.panelBytes()));
     }
@@ -149,25 +148,28 @@ IntegerLayer::Tokens IntegerLayer::quantize(kernels::ConstMatrix inputs) const
 }
 
 template<class Each>
-void IntegerLayer::forEachPanels(std::size_t tokens, const std::stop_token& stop, const Each& each) const
+void IntegerLayer::forEachPanels(
+    std::size_t tokens, std::size_t firstOutput, std::size_t count, const std::stop_token& stop, const Each& each) const
 {
-    const auto products = std::max<std::size_t>(1, tokens * m_shape.inputs * kPanelOutputs);
-    const auto step = std::max<std::size_t>(1, kPanelProducts / products);
-    forEachPiece((m_shape.panels() + step - 1) / step, stop, [&](std::size_t piece) {
-        const auto first = piece * step;
-        const auto count = std::min(step, m_shape.panels() - first);
-        const auto output = first * kPanelOutputs;
-        each(kernels::PanelRange {first, count}, output, std::min(count * kPanelOutputs, m_shape.outputs - output));
+    const auto products = std::max<std::size_t>(1, tokens * m_shape.inputs * outputStep);
+    const auto step = std::max<std::size_t>(1, kPanelProducts / products) * outputStep;
+    forEachPiece((count + step - 1) / step, stop, [&](std::size_t piece) {
+        const auto begin = piece * step;
+        const auto outputs = std::min(step, count - begin);
+        each(kernels::PanelRange {(firstOutput + begin) / outputStep, (outputs + outputStep - 1) / outputStep}, begin,
+            outputs);
     });
 }
 
-void IntegerLayer::run(kernels::ConstMatrix inputs, kernels::MutableMatrix result, const std::stop_token& stop) const
+void IntegerLayer::run(kernels::ConstMatrix inputs, std::size_t firstOutput, kernels::MutableMatrix result,
+    const std::stop_token& stop) const
 {
     auto tokens = quantize(inputs);
     tokens.pack(m_shape);
-    forEachPanels(inputs.rows, stop, [&](kernels::PanelRange range, std::size_t output, std::size_t count) {
-        kernels::scaledIntegerProduct(tokens.view, weights(), range, result.columnRange(output, count));
-    });
+    forEachPanels(inputs.rows, firstOutput, result.columns, stop,
+        [&](kernels::PanelRange range, std::size_t column, std::size_t count) {
+            kernels::scaledIntegerProduct(tokens.view, weights(), range, result.columnRange(column, count));
+        });
 }
 
 std::vector<std::int8_t> IntegerLayer::encodeInputs(kernels::ConstMatrix inputs) const
@@ -190,9 +192,10 @@ std::vector<std::int8_t> IntegerLayer::runToCodes(std::span<const std::int8_t> c
             * static_cast<double>(m_scales[m_shape.parameterOf(output, 0)]) / static_cast<double>(outputGrid.scale)));
     std::vector<std::int32_t> sums(count * m_shape.outputs);
     const kernels::Matrix<std::int32_t> matrix {sums.data(), count, m_shape.outputs, m_shape.outputs};
-    forEachPanels(count, stop, [&](kernels::PanelRange range, std::size_t output, std::size_t outputs) {
-        kernels::integerProduct(tokens.view, weights(), range, matrix.columnRange(output, outputs));
-    });
+    forEachPanels(
+        count, 0, m_shape.outputs, stop, [&](kernels::PanelRange range, std::size_t column, std::size_t outputs) {
+            kernels::integerProduct(tokens.view, weights(), range, matrix.columnRange(column, outputs));
+        });
     std::vector<std::int8_t> result(sums.size());
     kernels::requantize(matrix,
         {.factors = factors,

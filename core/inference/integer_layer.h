@@ -37,9 +37,12 @@ public:
     std::size_t inputs() const { return m_shape.inputs; }
     std::size_t bytes() const;  ///< of codes and constants
 
-    /// result = quantized(inputs) · weightsᵀ, without a bias, in the caller's task arena. The bits depend neither on
-    /// the number of threads nor on which tokens come together. What a stop leaves is not a result.
-    void run(kernels::ConstMatrix inputs, kernels::MutableMatrix result, const std::stop_token& stop) const;
+    /// result = quantized(inputs) · weightsᵀ for outputs [firstOutput, + result.columns), without a bias, in the
+    /// caller's task arena. The bits depend neither on the number of threads nor on which tokens come together. What a
+    /// stop leaves is not a result. @pre firstOutput is a multiple of outputStep
+    static constexpr std::size_t outputStep = kernels::PanelShape::outputsPerPanel;
+    void run(kernels::ConstMatrix inputs, std::size_t firstOutput, kernels::MutableMatrix result,
+        const std::stop_token& stop) const;
 
     /// Codes of inputs by the layer's grid, less half their number: what runToCodes() takes. @pre granularity tensor
     std::vector<std::int8_t> encodeInputs(kernels::ConstMatrix inputs) const;
@@ -57,9 +60,10 @@ private:
     }
     kernels::IntegerWeights weights() const { return {m_shape, m_panels, m_zeros, m_sums, m_scales}; }
     Tokens quantize(kernels::ConstMatrix inputs) const;
-    /// each(panels, first output) for pieces of a few milliseconds.
+    /// Outputs [firstOutput, + count) in pieces of a few milliseconds: each(panels, first of `count`, outputs).
     template<class Each>
-    void forEachPanels(std::size_t tokens, const std::stop_token& stop, const Each& each) const;
+    void forEachPanels(std::size_t tokens, std::size_t firstOutput, std::size_t count, const std::stop_token& stop,
+        const Each& each) const;
 
     Quantizer m_inputQuantizer;
     std::optional<UnitGrid> m_inputGrid {};

@@ -181,13 +181,14 @@ void sumGroups(const PackedTokens& tokens, const IntegerWeights& weights, std::s
     }
 }
 
-/// each(panel, its first column in the result, outputs that there are, first token, tokens)
+/// each(panel, its first column in the result, its columns there, first token, tokens)
 template<class Each>
-void forEachBlock(std::size_t tokens, const PanelShape& shape, PanelRange range, const Each& each)
+void forEachBlock(std::size_t tokens, std::size_t columns, PanelRange range, const Each& each)
 {
     for (std::size_t token = 0; token < tokens; token += tokensPerBlock)
         for (std::size_t panel = range.first; panel < range.first + range.count; ++panel)
-            each(panel, (panel - range.first) * kOutputs, std::min(kOutputs, shape.outputs - panel * kOutputs), token,
+            each(panel, (panel - range.first) * kOutputs,
+                std::min(kOutputs, columns - (panel - range.first) * kOutputs), token,
                 std::min(tokensPerBlock, tokens - token));
 }
 
@@ -220,7 +221,7 @@ void integerProduct(
     const PackedTokens& tokens, const IntegerWeights& weights, PanelRange range, Matrix<std::int32_t> result)
 {
     BlockSums sums {};
-    forEachBlock(tokens.count, weights.shape, range,
+    forEachBlock(tokens.count, result.columns, range,
         [&](std::size_t panel, std::size_t column, std::size_t outputs, std::size_t first, std::size_t count) {
             sumGroups(tokens, weights, panel, first, count, sums, [](std::size_t, std::size_t, const GroupSums& group) {
                 HWY_DYNAMIC_DISPATCH(CorrectSums)(group);
@@ -235,7 +236,7 @@ void scaledIntegerProduct(
 {
     BlockSums sums {};
     BlockValues values {};
-    forEachBlock(tokens.count, weights.shape, range,
+    forEachBlock(tokens.count, result.columns, range,
         [&](std::size_t panel, std::size_t column, std::size_t outputs, std::size_t first, std::size_t count) {
             sumGroups(tokens, weights, panel, first, count, sums,
                 [&](std::size_t index, std::size_t constants, const GroupSums& group) {
@@ -267,14 +268,11 @@ std::int64_t groupProduct(const IntegerTokens& tokens, const IntegerWeights& wei
 }
 
 template<class Number, class Each>
-void forEachResult(
-    const IntegerTokens& tokens, const PanelShape& shape, PanelRange range, Matrix<Number> result, const Each& each)
+void forEachResult(const IntegerTokens& tokens, PanelRange range, Matrix<Number> result, const Each& each)
 {
-    const std::size_t begin = range.first * kOutputs;
-    const std::size_t end = std::min(begin + range.count * kOutputs, shape.outputs);
     for (std::size_t token = 0; token < tokens.count; ++token)
-        for (std::size_t output = begin; output < end; ++output)
-            result.row(token)[output - begin] = each(token, output);
+        for (std::size_t column = 0; column < result.columns; ++column)
+            result.row(token)[column] = each(token, range.first * kOutputs + column);
 }
 
 }  // namespace
@@ -282,7 +280,7 @@ void forEachResult(
 void integerProductReference(
     const IntegerTokens& tokens, const IntegerWeights& weights, PanelRange range, Matrix<std::int32_t> result)
 {
-    forEachResult(tokens, weights.shape, range, result, [&](std::size_t token, std::size_t output) {
+    forEachResult(tokens, range, result, [&](std::size_t token, std::size_t output) {
         return static_cast<std::int32_t>(groupProduct(tokens, weights, token, output, 0));
     });
 }
@@ -291,7 +289,7 @@ void scaledIntegerProductReference(
     const IntegerTokens& tokens, const IntegerWeights& weights, PanelRange range, MutableMatrix result)
 {
     const PanelShape& shape = weights.shape;
-    forEachResult(tokens, shape, range, result, [&](std::size_t token, std::size_t output) {
+    forEachResult(tokens, range, result, [&](std::size_t token, std::size_t output) {
         float sum = 0.0F;
         for (std::size_t group = 0; group < shape.groups(); ++group) {
             const auto product = static_cast<std::int32_t>(groupProduct(tokens, weights, token, output, group));

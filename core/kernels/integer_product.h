@@ -60,7 +60,7 @@ PackedTokens packTokens(const IntegerTokens& tokens, const PanelShape& shape, co
 
 /// result[token][output] = Σ (activation − zero)·(code − zero); the result's first column is the range's first output.
 /// Sums on the way may wrap around: the result is right if it fits in 32 bits.
-/// @pre one group of at most mostProductInputs; result is tokens × those outputs of the range that there are
+/// @pre one group of at most mostProductInputs; result.columns outputs end in the range's last panel
 void integerProduct(
     const PackedTokens& tokens, const IntegerWeights& weights, PanelRange range, Matrix<std::int32_t> result);
 void integerProductReference(

@@ -84,7 +84,7 @@ struct Layers {
     std::vector<float> run() const
     {
         std::vector<float> result(tokenCount * outputCount, 7.0F);
-        layer->run(matrix(), {result.data(), tokenCount, outputCount, outputCount}, {});
+        layer->run(matrix(), 0, {result.data(), tokenCount, outputCount, outputCount}, {});
         return result;
     }
 };
@@ -176,20 +176,31 @@ private Q_SLOTS:
         QVERIFY(layers.run() == together);
         for (const std::size_t token : {0U, 5U, 36U}) {
             std::vector<float> alone(outputCount);
-            layers.layer->run(layers.matrix().rowRange(token, 1), {alone.data(), 1, outputCount, outputCount}, {});
+            layers.layer->run(layers.matrix().rowRange(token, 1), 0, {alone.data(), 1, outputCount, outputCount}, {});
             QVERIFY(std::equal(alone.begin(), alone.end(), together.begin() + std::ptrdiff_t(token * outputCount)));
         }
+    }
+
+    void someOutputs()
+    {
+        const Layers layers("int8:channel", "int8:token");
+        const auto all = layers.run();
+        std::vector<float> part(tokenCount * 21);
+        layers.layer->run(layers.matrix(), 32, {part.data(), tokenCount, 21, 21}, {});
+        for (std::size_t i = 0; i < part.size(); ++i)
+            QCOMPARE(part[i], all[i / 21 * outputCount + 32 + i % 21]);
     }
 
     void nothingToMultiply()
     {
         const Layers layers("int8:channel", "int8:token");
         std::vector<float> none(1, 3.0F);
-        layers.layer->run({none.data(), 0, inputCount, inputCount}, {none.data(), 0, outputCount, outputCount}, {});
+        layers.layer->run({none.data(), 0, inputCount, inputCount}, 0, {none.data(), 0, outputCount, outputCount}, {});
         QCOMPARE(none[0], 3.0F);
         const std::vector<float> zeros(inputCount);
         std::vector<float> result(outputCount, 3.0F);
-        layers.layer->run({zeros.data(), 1, inputCount, inputCount}, {result.data(), 1, outputCount, outputCount}, {});
+        layers.layer->run(
+            {zeros.data(), 1, inputCount, inputCount}, 0, {result.data(), 1, outputCount, outputCount}, {});
         QVERIFY(result == std::vector<float>(outputCount));
     }
 
