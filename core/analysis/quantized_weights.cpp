@@ -2,6 +2,7 @@
 #include "core/analysis/quantized_weights.h"
 
 #include "core/analysis/measure.h"
+#include "core/analysis/prepared_tensor.h"
 
 #include <tbb/enumerable_thread_specific.h>
 
@@ -21,7 +22,7 @@ struct ReadyScheme {
 RowReplacer replacerOf(PreparedScheme scheme)
 {
     const auto ready = std::make_shared<ReadyScheme>(ReadyScheme {.scheme = std::move(scheme)});
-    return [ready](std::uint64_t firstRow, std::span<float> rows) {
+    return RowReplacer([ready](std::uint64_t firstRow, std::span<float> rows) {
         const auto columns = ready->scheme.quantizer.columns();
         const RowTile tile {.firstRow = firstRow, .rowCount = rows.size() / columns, .weights = rows};
         forEachStep(ready->scheme, tile, ready->scratches.local(),
@@ -30,10 +31,21 @@ RowReplacer replacerOf(PreparedScheme scheme)
                 std::copy(quantized.begin(), quantized.end(),
                     rows.begin() + static_cast<std::ptrdiff_t>((first - firstRow) * columns));
             });
-    };
+    });
 }
 
 Result<RowReplacer> prepare(const Model& model, std::size_t index, const Scheme& scheme, const std::stop_token& stop)
+{
+    auto prepared = prepareTensor(model, index, scheme, stop);
+    if (!prepared)
+        return tl::unexpected(prepared.error());
+    return replacerOf(std::move(*prepared));
+}
+
+}  // namespace
+
+Result<PreparedScheme> prepareTensor(
+    const Model& model, std::size_t index, const Scheme& scheme, const std::stop_token& stop)
 {
     const auto& tensor = model.tensors[index];
     const auto held = holdReadable(tensor, stop);
@@ -47,10 +59,8 @@ Result<RowReplacer> prepare(const Model& model, std::size_t index, const Scheme&
     auto prepared = prepareSchemes(tensor, *weights, std::span(&scheme, 1), &model, stop, share);
     if (!prepared)
         return tl::unexpected(prepared.error());
-    return replacerOf(std::move(prepared->front()));
+    return std::move(prepared->front());
 }
-
-}  // namespace
 
 Result<WeightHook> quantizedWeights(const Model& model, const Plan& plan, std::stop_token stop)
 {

@@ -2,6 +2,7 @@
 #include "core/inference/block.h"
 
 #include "core/inference/attention.h"
+#include "core/inference/integer_layer.h"
 #include "core/inference/operations.h"
 #include "core/inference/pieces.h"
 
@@ -35,8 +36,8 @@ std::vector<float> replacedInputs(const InputReplacer& replacer, const TileInput
     return replaced;
 }
 
-/// Outputs [first, first + result.columns) of the layers.
-void projectOutputs(kernels::ConstMatrix inputs, const LoadedLayers& layers, std::size_t first,
+/// Outputs [first, first + result.columns) of the layers, whose weights are floats.
+void projectFloats(kernels::ConstMatrix inputs, const LoadedLayers& layers, std::size_t first,
     kernels::MutableMatrix result, const std::stop_token& stop)
 {
     const auto fitting = kPieceProducts / std::max<std::size_t>(1, inputs.rows * layers.inputs);
@@ -47,6 +48,24 @@ void projectOutputs(kernels::ConstMatrix inputs, const LoadedLayers& layers, std
         kernels::multiplyByTransposed(
             inputs, layers.matrix().rowRange(first + begin, count), result.columnRange(begin, count));
     });
+}
+
+/// The same of layers that may compute in integers. @pre none of these lies across the ends
+void projectOutputs(kernels::ConstMatrix inputs, const LoadedLayers& layers, std::size_t first,
+    kernels::MutableMatrix result, const std::stop_token& stop)
+{
+    auto output = first;
+    const auto floatsUpTo = [&](std::size_t end) {
+        projectFloats(inputs, layers, output, result.columnRange(output - first, end - output), stop);
+    };
+    for (const auto& part : layers.integers) {
+        if (part.firstOutput < first || part.firstOutput >= first + result.columns)
+            continue;
+        floatsUpTo(part.firstOutput);
+        part.layer->run(inputs, part.firstRow, result.columnRange(part.firstOutput - first, part.outputs), stop);
+        output = part.firstOutput + part.outputs;
+    }
+    floatsUpTo(first + result.columns);
     addBias(
         layers.bias.empty() ? std::span<const float>() : std::span(layers.bias).subspan(first, result.columns), result);
 }

@@ -79,20 +79,33 @@ Result<LoadedLayers> loadLayers(
     const Model& model, std::span<const LinearLayer> layers, const Replacers& replacers, std::stop_token stop)
 {
     LoadedLayers loaded;
-    bool anyBias = false;
+    bool anyBias = false, anyFloats = false;
+    const auto replacerOf = [&](const LinearLayer& layer) {
+        const auto found = replacers.find(layer.tensor);
+        return found == replacers.end() ? nullptr : &found->second;
+    };
     for (const auto& layer : layers) {
+        const auto* replacer = replacerOf(layer);
+        if (replacer && replacer->integers())
+            loaded.integers.push_back({.firstOutput = loaded.outputs,
+                .outputs = layer.outputs,
+                .firstRow = static_cast<std::size_t>(layer.firstRow),
+                .layer = replacer->integers()});
+        else
+            anyFloats = true;
         loaded.outputs += layer.outputs;
         loaded.inputs = layer.inputs;
         anyBias |= layer.bias.has_value();
     }
-    loaded.weights.resize(loaded.outputs * loaded.inputs);
+    loaded.weights.resize(anyFloats ? loaded.outputs * loaded.inputs : 0);
     loaded.bias.resize(anyBias ? loaded.outputs : 0);
     std::size_t output = 0;
     for (const auto& layer : layers) {
-        const auto found = replacers.find(layer.tensor);
-        const auto rows = std::span(loaded.weights).subspan(output * layer.inputs, layer.outputs * layer.inputs);
-        if (auto done = loadRows(model, layer, found == replacers.end() ? nullptr : &found->second, rows, stop); !done)
-            return tl::unexpected(done.error());
+        if (const auto* replacer = replacerOf(layer); !replacer || !replacer->integers()) {
+            const auto rows = std::span(loaded.weights).subspan(output * layer.inputs, layer.outputs * layer.inputs);
+            if (auto done = loadRows(model, layer, replacer, rows, stop); !done)
+                return tl::unexpected(done.error());
+        }
         if (layer.bias) {
             const auto bias = loadVector(model, *layer.bias, stop);
             if (!bias)

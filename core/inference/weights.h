@@ -8,15 +8,47 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <span>
 #include <stop_token>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace quantloupe {
 
-/// Replaces decoded rows of one tensor, in place: whole rows from `firstRow` of matrixShape() on. Called by several
-/// threads at once, with any number of rows; a row's values must not depend on which rows come with it.
-using RowReplacer = std::function<void(std::uint64_t firstRow, std::span<float> rows)>;
+class IntegerLayer;
+
+/// What stands in for a weight matrix. Either replaces decoded rows, in place: whole rows from `firstRow` of
+/// matrixShape() on; called by several threads at once, with any number of rows; a row's values must not depend on
+/// which rows come with it. Or multiplies by itself, in integers: then the stored rows are not read.
+class RowReplacer
+{
+public:
+    using Rows = std::function<void(std::uint64_t firstRow, std::span<float> rows)>;
+
+    RowReplacer() = default;
+    template<class Function>
+    requires std::is_invocable_v<Function&, std::uint64_t, std::span<float>>
+    explicit RowReplacer(Function rows)
+        : m_rows(std::move(rows))
+    {
+    }
+    /// @pre the layer has the matrix' shape. Only for matrices of blocks (matricesOf()) whose layers begin at multiples
+    /// of IntegerLayer::outputStep.
+    explicit RowReplacer(std::shared_ptr<const IntegerLayer> integers)
+        : m_integers(std::move(integers))
+    {
+    }
+
+    explicit operator bool() const { return m_rows || m_integers; }
+    void operator()(std::uint64_t firstRow, std::span<float> rows) const { m_rows(firstRow, rows); }
+    const std::shared_ptr<const IntegerLayer>& integers() const { return m_integers; }
+
+private:
+    Rows m_rows {};
+    std::shared_ptr<const IntegerLayer> m_integers {};
+};
 
 /// What stands in for a weight matrix, asked for once each time the tensor (an index into Model::tensors) is about to
 /// be read; an empty replacer leaves it as stored. So a plan's fake-quantized weights reach the forward pass.
@@ -28,11 +60,19 @@ using Replacers = std::map<std::size_t, RowReplacer>;
 /// Asks the hook for each of these. An empty hook replaces nothing.
 Result<Replacers> askFor(const WeightHook& hook, std::span<const std::size_t> tensors);
 
+/// Outputs [firstOutput, + outputs) of layers side by side that are computed in integers.
+struct IntegerPart {
+    std::size_t firstOutput = 0, outputs = 0;
+    std::size_t firstRow = 0;  ///< of the integer layer
+    std::shared_ptr<const IntegerLayer> layer {};
+};
+
 /// Layers side by side in float32, with the biases where there are any.
 struct LoadedLayers {
-    std::vector<float> weights {};  ///< [outputs × inputs]
+    std::vector<float> weights {};  ///< [outputs × inputs]; rows of integer parts are 0, and none if all are
     std::vector<float> bias {};     ///< one per output, or empty
     std::size_t outputs = 0, inputs = 0;
+    std::vector<IntegerPart> integers {};  ///< in the order of outputs
 
     kernels::ConstMatrix matrix() const { return {weights.data(), outputs, inputs, inputs}; }
 };
