@@ -13,9 +13,9 @@ namespace quantloupe::cli {
 Result<ModelPointer> openNamedModel(const Session& session, const std::string& name)
 {
     if (name != "sample")
-        return openModel(name);
-    return resourceFolder(session.executable).and_then([](const std::filesystem::path& folder) {
-        return openModel(sampleModel(folder));
+        return openModel(name, session.stop);
+    return resourceFolder(session.executable).and_then([&](const std::filesystem::path& folder) {
+        return openModel(sampleModel(folder), session.stop);
     });
 }
 

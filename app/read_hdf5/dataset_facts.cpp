@@ -51,16 +51,31 @@ std::vector<hsize_t> chunksOf(hid_t creation, const DatasetFacts& facts, const s
     return chunks;
 }
 
-std::uint64_t firstChunk(hid_t dataset, hid_t space, std::size_t rank)
+/// Chunks at even distances in the order of their elements. What the library cannot tell is left out: reading tells.
+std::vector<StoredPiece> someChunks(hid_t dataset, const DatasetFacts& facts)
 {
-    std::vector<hsize_t> start(rank);
-    unsigned skipped = 0;
-    haddr_t address = HADDR_UNDEF;
-    hsize_t count = 0, bytes = 0;
-    if (H5Dget_num_chunks(dataset, space, &count) < 0 || count == 0
-        || H5Dget_chunk_info(dataset, space, 0, start.data(), &skipped, &address, &bytes) < 0)
-        return kHdf5Nowhere;
-    return address;
+    std::vector<hsize_t> along(facts.extents.size()), start(facts.extents.size());
+    hsize_t count = 1;
+    for (std::size_t i = 0; i < along.size(); ++i) {
+        along[i] = facts.extents[i] / facts.chunks[i] + (facts.extents[i] % facts.chunks[i] != 0 ? 1 : 0);
+        if (__builtin_mul_overflow(count, along[i], &count))
+            return {};
+    }
+    std::vector<StoredPiece> pieces;
+    const auto wanted = std::min<hsize_t>(count, kHdf5MaxStored);
+    for (hsize_t k = 0; k < wanted; ++k) {
+        // floor(k · count / wanted) without overflow
+        auto chunk = count / wanted * k + count % wanted * k / wanted;
+        for (std::size_t i = along.size(); i-- > 0; chunk /= along[i])
+            start[i] = chunk % along[i] * facts.chunks[i];
+        unsigned skipped = 0;
+        haddr_t address = HADDR_UNDEF;
+        hsize_t bytes = 0;
+        if (H5Dget_chunk_info_by_coord(dataset, start.data(), &skipped, &address, &bytes) >= 0
+            && address != HADDR_UNDEF)
+            pieces.push_back({address, bytes});
+    }
+    return pieces;
 }
 
 }  // namespace
@@ -101,8 +116,10 @@ std::optional<DatasetFacts> factsOf(hid_t dataset, const std::string& path)
         facts.offset = H5Dget_offset(dataset);
         if (facts.offset != kHdf5Nowhere && facts.type.littleEndian)
             facts.storage = Hdf5Storage::InPlace;
+        else if (facts.offset != kHdf5Nowhere)
+            facts.stored.push_back({facts.offset, H5Dget_storage_size(dataset)});
     } else if (layout == H5D_CHUNKED) {
-        facts.offset = firstChunk(dataset, space.id(), facts.extents.size());
+        facts.stored = someChunks(dataset, facts);
     }
     return facts;
 }

@@ -12,12 +12,18 @@
 
 namespace quantloupe::read_hdf5 {
 
+/// Stored bytes, from the start of the HDF5 file.
+struct StoredPiece {
+    std::uint64_t offset = 0, bytes = 0;
+};
+
 /// What it takes to read a dataset.
 struct DatasetFacts {
     ElementType type;
     std::vector<hsize_t> extents;  ///< empty for a scalar
     Hdf5Storage storage = Hdf5Storage::Packed;
     std::uint64_t offset = kHdf5Nowhere;  ///< as the records have it
+    std::vector<StoredPiece> stored;      ///< likewise
     std::vector<hsize_t> chunks;          ///< extents of a chunk; empty when there are none
 };
 

@@ -128,6 +128,9 @@ private:
             .u64(facts->extents.size());
         for (const auto extent : facts->extents)
             record.u64(extent);
+        record.u64(facts->stored.size());
+        for (const auto& piece : facts->stored)
+            record.u64(piece.offset).u64(piece.bytes);
         m_answer.send(Hdf5Record::Dataset, record.bytes());
     }
 

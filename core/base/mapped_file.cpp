@@ -12,6 +12,23 @@
 
 namespace quantloupe {
 
+namespace {
+
+std::size_t pageSize()
+{
+    static const auto size = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    return size;
+}
+
+}  // namespace
+
+void readAhead(Bytes range)
+{
+    const auto past = reinterpret_cast<std::uintptr_t>(range.data()) % pageSize();
+    if (!range.empty())
+        ::madvise(const_cast<std::byte*>(range.data() - past), range.size() + past, MADV_WILLNEED);
+}
+
 Result<std::shared_ptr<const MappedFile>> MappedFile::open(const std::filesystem::path& path)
 {
     // O_NONBLOCK: opening a FIFO must not hang before fstat() can refuse it.
@@ -91,7 +108,7 @@ MappedFile::~MappedFile()
 
 void MappedFile::release(Bytes range) const
 {
-    static const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    const auto page = pageSize();
     // Whole pages inside the range only: the rim may belong to a neighbour that is still being read. The map begins on
     // a page, so offsets into it tell.
     const auto begin = static_cast<std::size_t>(range.data() - m_bytes.data());

@@ -14,6 +14,9 @@ namespace quantloupe {
 
 using Bytes = std::span<const std::byte>;
 
+/// Asks the kernel to fetch these bytes of a map and returns at once: many small reads then wait for the disk together.
+void readAhead(Bytes range);
+
 /// A regular file mapped read-only for as long as anyone holds it. Opening reads nothing.
 ///
 /// Errors: CannotOpen (missing, not a regular file, no permission, mapping refused).

@@ -17,11 +17,22 @@ public:
 
     void decodeRows(std::uint64_t firstRow, std::uint64_t rowCount, std::span<float> out) const override
     {
-        m_weight.order.collectRows(firstRow, rowCount, out,
-            [this](std::uint64_t first, std::size_t count, float* values) { decodeRun(first, count, values); });
+        const LocatedElements codes(m_weight.codes);
+        m_weight.order.collectRows(firstRow, rowCount, out, [&](std::uint64_t first, std::size_t count, float* values) {
+            decodeElements(m_weight.codes.dtype, codes.data, first, 1, count, values);
+            scaleRun(first, count, values);
+        });
     }
 
     std::string description() const override { return m_weight.description; }
+
+    std::vector<Bytes> storedBytes() const override
+    {
+        std::vector<Bytes> parts {m_weight.codes.bytes, m_weight.scales.bytes};
+        if (m_weight.zeroPoints)
+            parts.push_back(m_weight.zeroPoints->bytes);
+        return parts;
+    }
 
 private:
     /// Neighbouring elements whose scales are one and the same (step 0) or neighbours as well (step 1).
@@ -49,10 +60,8 @@ private:
         return segment;
     }
 
-    void decodeRun(std::uint64_t first, std::size_t count, float* out) const
+    void scaleRun(std::uint64_t first, std::size_t count, float* out) const
     {
-        const auto& codes = m_weight.codes;
-        decodeElements(codes.dtype, codes.bytes.data(), first, 1, count, out);
         constexpr std::uint64_t atOnce = 256;
         std::array<float, atOnce> scales, zeroPoints;
         zeroPoints.fill(m_weight.zeroPoint);
@@ -92,10 +101,13 @@ public:
 
     void decodeRows(std::uint64_t firstRow, std::uint64_t rowCount, std::span<float> out) const override
     {
-        m_order.collectRows(firstRow, rowCount, out, [this](std::uint64_t first, std::size_t count, float* values) {
-            decodeElements(m_elements.dtype, m_elements.bytes.data(), first, 1, count, values);
+        const LocatedElements located(m_elements);
+        m_order.collectRows(firstRow, rowCount, out, [&](std::uint64_t first, std::size_t count, float* values) {
+            decodeElements(m_elements.dtype, located.data, first, 1, count, values);
         });
     }
+
+    std::vector<Bytes> storedBytes() const override { return {m_elements.bytes}; }
 
 private:
     ElementOrder m_order;

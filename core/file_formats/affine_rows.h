@@ -5,6 +5,7 @@
 
 #include "core/tensor/element_order.h"
 
+#include <cassert>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,6 +17,21 @@ struct StoredElements {
     DType dtype = DType::F32;
     Bytes bytes {};
     std::shared_ptr<const void> owner {};
+    /// Where they must be unpacked first, instead of `bytes`: that of the view, which whoever decodes it holds.
+    std::shared_ptr<const DeferredBytes> deferred {};
+};
+
+/// Where elements are while they are decoded. @pre deferred ones are held
+struct LocatedElements {
+    explicit LocatedElements(const StoredElements& elements)
+        : held(elements.deferred ? elements.deferred->held() : nullptr)
+        , data(held ? held->bytes().data() : elements.bytes.data())
+    {
+        assert(!elements.deferred || held);
+    }
+
+    HeldBytes held;
+    const std::byte* data;
 };
 
 /// Where the scale of an element lies. An element's number is (outer·extent + a)·inner + i; the number of its scale is

@@ -91,7 +91,7 @@ Result<Listing> list(const std::filesystem::path& folder)
 class FolderOpener
 {
 public:
-    FolderOpener(const std::filesystem::path& folder, Result<Model> (*openFile)(const std::filesystem::path&))
+    FolderOpener(const std::filesystem::path& folder, const FileOpener& openFile)
         : m_folder(folder)
         , m_openFile(openFile)
     {
@@ -132,12 +132,12 @@ public:
 
 private:
     const std::filesystem::path& m_folder;
-    Result<Model> (*m_openFile)(const std::filesystem::path&);
+    const FileOpener& m_openFile;
 };
 
 }  // namespace
 
-Result<Model> openFolder(const std::filesystem::path& folder, Result<Model> (*openFile)(const std::filesystem::path&))
+Result<Model> openFolder(const std::filesystem::path& folder, const FileOpener& openFile)
 {
     const auto listing = list(folder);
     if (!listing)

@@ -16,14 +16,17 @@ public:
 
     void decodeRows(std::uint64_t firstRow, std::uint64_t rowCount, std::span<float> out) const override
     {
-        m_weight.order.collectRows(firstRow, rowCount, out,
-            [this](std::uint64_t first, std::size_t count, float* values) { decodeRun(first, count, values); });
+        const LocatedElements codes(m_weight.codes);
+        m_weight.order.collectRows(firstRow, rowCount, out, [&](std::uint64_t first, std::size_t count, float* values) {
+            decodeRun(codes.data, first, count, values);
+        });
     }
 
     std::string description() const override { return m_weight.description; }
+    std::vector<Bytes> storedBytes() const override { return {m_weight.codes.bytes, m_weight.scales.bytes}; }
 
 private:
-    void decodeRun(std::uint64_t element, std::size_t count, float* out) const
+    void decodeRun(const std::byte* codes, std::uint64_t element, std::size_t count, float* out) const
     {
         const auto end = element + count;
         while (element < end) {
@@ -31,7 +34,7 @@ private:
             decodeElements(m_weight.scales.dtype, m_weight.scales.bytes.data(), element / m_weight.block, 1, 1, &scale);
             const auto blockEnd = std::min(end, element + (m_weight.block - element % m_weight.block));
             for (; element < blockEnd; ++element) {
-                const auto pair = std::to_integer<unsigned>(m_weight.codes.bytes[element / 2]);
+                const auto pair = std::to_integer<unsigned>(codes[element / 2]);
                 *out++ = m_weight.levels[element % 2 == 0 ? pair >> 4U : pair & 0xfU] * scale;
             }
         }

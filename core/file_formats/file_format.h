@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <memory>
 #include <span>
+#include <stop_token>
 #include <string_view>
 
 namespace quantloupe {
@@ -20,7 +21,8 @@ struct FileFormat {
     std::string_view extensions;   ///< space separated, lower case, without dots
     bool (*matches)(Bytes head);   ///< looks at the first 4 KiB only; must not throw
     /// Reads headers only, no tensor byte; opens what belongs to the file (shards, config.json) beside it.
-    Result<Model> (*open)(const MappedFilePointer& file);
+    /// `stop` is asked where something must be unpacked or computed first.
+    Result<Model> (*open)(const MappedFilePointer& file, const std::stop_token& stop);
 };
 
 /// Every built-in format, in probing order.
@@ -28,7 +30,7 @@ std::span<const FileFormat* const> fileFormats();
 
 /// Opens a checkpoint: a file, a shard index (*.index.json), or a directory that holds a model.
 /// Takes time in the number of tensors, not in bytes. Fills roles, config and fingerprint.
-/// Errors: CannotOpen, NotThisFormat, Truncated, Malformed, Unsupported, each with file, byte and reason.
-Result<ModelPointer> openModel(const std::filesystem::path& path);
+/// Errors: CannotOpen, NotThisFormat, Truncated, Malformed, Unsupported, Cancelled, each with file, byte and reason.
+Result<ModelPointer> openModel(const std::filesystem::path& path, const std::stop_token& stop = {});
 
 }  // namespace quantloupe

@@ -233,7 +233,7 @@ bool matches(Bytes head)
     return (head.size() >= 4 && std::memcmp(head.data(), "GGUF", 4) == 0) || !formerFormat(head).empty();
 }
 
-Result<Model> open(const MappedFilePointer& file)
+Result<Model> open(const MappedFilePointer& file, const std::stop_token& /*stop*/)
 {
     const auto where = file->path().string();
     if (const auto former = formerFormat(file->bytes()); !former.empty()) {

@@ -9,10 +9,10 @@ bool matches(Bytes head)
     return findHdf5(head).has_value();
 }
 
-Result<Model> open(const MappedFilePointer& file)
+Result<Model> open(const MappedFilePointer& file, const std::stop_token& stop)
 {
     return Hdf5File::open(file, 0, file->bytes().size(), file->path().string())
-        .and_then([&](const Hdf5FilePointer& hdf5) { return readHdf5Model(hdf5, file->path()); });
+        .and_then([&](const Hdf5FilePointer& hdf5) { return readHdf5Model(hdf5, file->path(), stop); });
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ struct Hdf5Dataset {
     Shape shape;
     std::uint64_t bytes = 0;                 ///< of all elements
     std::optional<std::uint64_t> offset {};  ///< from the start of the mapped file, where they lie there as they are
-    Bytes sample {};                         ///< otherwise some of the stored bytes, if any: to tell them from others
+    std::vector<Bytes> stored {};            ///< otherwise (some of) the bytes they are unpacked from, if any
 };
 
 /// What an HDF5 file says about itself.
@@ -43,8 +43,9 @@ public:
         const MappedFilePointer& file, std::uint64_t begin, std::uint64_t size, std::string where);
 
     /// Errors: Malformed (damaged, or the library breaks down on it), Truncated, Unsupported (links by name, data in
-    /// other files, other filters than deflate, shuffle and fletcher32), CannotOpen (the program is missing).
-    Result<Hdf5Contents> contents() const;
+    /// other files, other filters than deflate, shuffle and fletcher32), CannotOpen (the program is missing),
+    /// Cancelled.
+    Result<Hdf5Contents> contents(std::stop_token stop) const;
 
     /// Hands the elements of a dataset to `sink`, little-endian, in order. Errors: as contents(), and those of `sink`.
     Result<void> read(const std::string& dataset, const ByteSink& sink, std::stop_token stop) const;

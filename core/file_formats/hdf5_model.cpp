@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/file_formats/hdf5_model.h"
 
-#include "core/base/hash.h"
 #include "core/base/text.h"
 #include "core/file_formats/keras_variables.h"
 #include "core/file_formats/model_assembly.h"
@@ -23,11 +22,11 @@ public:
         : DeferredBytes(dataset.bytes)
         , m_file(std::move(file))
         , m_path(dataset.path)
-        , m_sample(dataset.sample)
+        , m_stored(dataset.stored)
     {
     }
 
-    std::uint64_t digest() const override { return m_sample.empty() ? 0 : checksum64(m_sample); }
+    std::vector<Bytes> storedBytes() const override { return m_stored; }
 
 protected:
     Result<void> produce(const ByteSink& sink, std::stop_token stop) const override
@@ -40,7 +39,7 @@ protected:
 private:
     Hdf5FilePointer m_file;
     std::string m_path;
-    Bytes m_sample;
+    std::vector<Bytes> m_stored;
 };
 
 ModelTensor hdf5TensorOf(const Hdf5FilePointer& file, const Hdf5Dataset& dataset, std::string name)
@@ -118,30 +117,37 @@ void addPlainDatasets(Model& model, const Hdf5FilePointer& file, const Hdf5Conte
 
 }  // namespace
 
-Result<Model> readHdf5Model(const Hdf5FilePointer& file, const std::filesystem::path& path, KerasLayer described)
+Result<Model> readHdf5Model(
+    const Hdf5FilePointer& file, const std::filesystem::path& path, const std::stop_token& stop, KerasLayer described)
 {
-    const auto contents = file->contents();
+    auto contents = file->contents(stop);
     if (!contents)
-        return tl::unexpected(contents.error());
-    if (contents->attributes.contains({"", "quantloupe_study"}))
+        return tl::unexpected(std::move(contents.error()));
+    return hdf5ModelOf(*contents, file, path, std::move(described));
+}
+
+Result<Model> hdf5ModelOf(
+    const Hdf5Contents& contents, const Hdf5FilePointer& file, const std::filesystem::path& path, KerasLayer described)
+{
+    if (contents.attributes.contains({"", "quantloupe_study"}))
         return failure(ErrorCode::NotThisFormat, file->where(), "a study of Quantloupe, not a model");
 
     Model model;
     model.format = "hdf5";
     model.files.push_back(path);
     for (const auto* key : {"keras_version", "backend"})
-        if (const auto* value = singleText(*contents, key))
+        if (const auto* value = singleText(contents, key))
             addHdf5Metadata(model, key, *value);
-    if (const auto* config = singleText(*contents, "model_config"); config && described.className.empty()) {
+    if (const auto* config = singleText(contents, "model_config"); config && described.className.empty()) {
         if (auto parsed = parseKerasConfig(*config, file->where() + ", model_config"))
             described = std::move(*parsed);
         else
             model.warnings.push_back("The model's configuration is left out: " + describe(parsed.error()) + ".");
     }
-    auto legacy = legacyKerasVariables(*contents, described, file->where());
+    auto legacy = legacyKerasVariables(contents, described, file->where());
     if (!legacy)
         return tl::unexpected(std::move(legacy.error()));
-    auto variables = *legacy ? std::move(*legacy) : keras3Variables(*contents, described);
+    auto variables = *legacy ? std::move(*legacy) : keras3Variables(contents, described);
     if (variables) {
         model.format = "keras";
         model.config.architecture = shortened(described.className, kShownHdf5Text);
@@ -149,7 +155,7 @@ Result<Model> readHdf5Model(const Hdf5FilePointer& file, const std::filesystem::
             addHdf5Metadata(model, "model name", described.name);
         addKerasTensors(model, file, *variables, path.parent_path());
     } else {
-        addPlainDatasets(model, file, *contents);
+        addPlainDatasets(model, file, contents);
     }
     if (model.tensors.empty())
         return failure(ErrorCode::NotThisFormat, file->where(), "the HDF5 file holds no arrays of numbers");

@@ -11,7 +11,8 @@
 namespace quantloupe {
 
 enum class Hdf5Record : std::uint32_t {
-    Dataset = 1,  ///< text path, u8 DType, u8 storage, u64 offset, u64 rank, u64 extents…
+    Dataset = 1,  ///< text path, u8 DType, u8 storage, u64 offset, u64 rank, u64 extents…,
+                  ///< u64 count, of as many pieces of stored bytes: u64 offset, u64 bytes
     Attribute,    ///< text path of the object, text name, u64 count, texts; no texts when it holds none
     Others,       ///< u64: datasets that hold no plain numbers
     Elements,     ///< bytes of a dataset, the next ones
@@ -25,13 +26,14 @@ constexpr std::uint64_t kHdf5Nowhere = UINT64_MAX;
 /// Where the elements of a dataset are. `offset` counts from the start of the HDF5 file.
 enum class Hdf5Storage : std::uint8_t {
     InPlace,  ///< one after the other from `offset` on, and little-endian
-    Packed,   ///< to be asked for: in chunks, compressed, big-endian, inside a header, or never written; `offset` is
-              ///< where the first stored bytes are, if anywhere
+    Packed,   ///< to be asked for: in chunks, compressed, big-endian, inside a header, or never written; the pieces are
+              ///< what they are unpacked from, or some of many chunks at even distances
 };
 
 /// Bounds that both sides keep. Source: interop notes, section 0.2.
 constexpr std::size_t kHdf5MaxObjects = 1'000'000;
 constexpr std::size_t kHdf5MaxRank = 8;
+constexpr std::size_t kHdf5MaxStored = 32;
 constexpr std::size_t kHdf5MaxDepth = 64;
 constexpr std::size_t kHdf5MaxName = 65'535;
 constexpr std::size_t kHdf5MaxText = std::size_t {64} << 20;

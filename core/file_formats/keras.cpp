@@ -19,18 +19,18 @@ bool matches(Bytes head)
 }
 
 /// The HDF5 file inside, on the map where it is stored, else unpacked.
-Result<Hdf5FilePointer> openWeights(const ZipArchive& archive, const ZipEntry& entry)
+Result<Hdf5FilePointer> openWeights(const ZipArchive& archive, const ZipEntry& entry, const std::stop_token& stop)
 {
     const auto where = archive.file()->path().string() + ", member " + inQuotes(entry.name);
     if (!entry.deflated)
         return Hdf5File::open(archive.file(), entry.offset, entry.size, where);
-    auto unpacked = archive.deferred(entry)->hold({});
+    auto unpacked = archive.deferred(entry)->hold(stop);
     if (!unpacked)
         return tl::unexpected(std::move(unpacked.error()));
     return Hdf5File::open(*unpacked, 0, (*unpacked)->bytes().size(), where);
 }
 
-Result<Model> open(const MappedFilePointer& file)
+Result<Model> open(const MappedFilePointer& file, const std::stop_token& stop)
 {
     const auto archive = ZipArchive::open(file);
     if (!archive)
@@ -51,8 +51,8 @@ Result<Model> open(const MappedFilePointer& file)
         else
             warning = "The model's configuration is left out: " + describe(parsed.error()) + ".";
     }
-    auto model = openWeights(*archive, *weights).and_then([&](const Hdf5FilePointer& hdf5) {
-        return readHdf5Model(hdf5, file->path(), std::move(described));
+    auto model = openWeights(*archive, *weights, stop).and_then([&](const Hdf5FilePointer& hdf5) {
+        return readHdf5Model(hdf5, file->path(), stop, std::move(described));
     });
     if (model && warning)
         model->warnings.push_back(std::move(*warning));

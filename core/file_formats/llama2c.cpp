@@ -101,6 +101,7 @@ public:
     }
 
     void release() const override { m_file->release(m_scales); }
+    std::vector<Bytes> storedBytes() const override { return {m_codes, m_scales}; }
     std::string description() const override { return "int8:g" + std::to_string(m_group); }
 
 private:
@@ -251,7 +252,7 @@ bool matches(Bytes head)
     return cursor.read<std::uint32_t>() == kMagic || readHeader(head).has_value();
 }
 
-Result<Model> open(const MappedFilePointer& file)
+Result<Model> open(const MappedFilePointer& file, const std::stop_token& /*stop*/)
 {
     const auto header = readHeader(file->bytes());
     if (!header) {

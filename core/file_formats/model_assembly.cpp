@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/file_formats/model_assembly.h"
 
-#include "core/base/hash.h"
 #include "core/base/text.h"
+#include "core/file_formats/model_fingerprint.h"
 #include "core/file_formats/packed_layouts/packed_layout.h"
 
 #include <algorithm>
@@ -12,9 +12,6 @@
 
 namespace quantloupe {
 namespace {
-
-constexpr std::size_t kSampleBytes = 64;
-constexpr std::size_t kMaxSamples = 2'048;
 
 Result<void> refuseTwins(const Model& model, const std::vector<std::size_t>& order)
 {
@@ -76,6 +73,17 @@ void findConvolutions(Model& model)
             + " of convolutions: looked at as matrices whose rows are output channels.");
 }
 
+/// A GGUF may hold a tokenizer alone.
+void warnOfNothing(Model& model)
+{
+    if (!model.tensors.empty())
+        return;
+    const auto only = model.config.vocabulary
+        ? ", only a vocabulary of " + std::to_string(*model.config.vocabulary) + " tokens"
+        : std::string();
+    model.warnings.push_back("The model has no tensors" + only + ": there is nothing to quantize.");
+}
+
 void warnOfBlocks(Model& model)
 {
     std::set<unsigned> blocks;
@@ -86,32 +94,6 @@ void warnOfBlocks(Model& model)
         model.warnings.push_back("The architecture has " + std::to_string(*model.config.layers)
             + " blocks, the tensors belong to " + std::to_string(blocks.size()) + ": part of the model is missing.");
     }
-}
-
-/// In the order of names, so that a checkpoint has the same fingerprint whole or in shards. The first and last bytes of
-/// the tensors tell fine-tunes of one architecture apart; they cost a page or two each, so of the tens of thousands of
-/// tensors that large mixtures of experts have, some spread over the whole must do. What must be unpacked first is told
-/// apart by its checksum.
-std::string fingerprintOf(const Model& model, const std::vector<std::size_t>& order)
-{
-    const auto step = (order.size() + kMaxSamples - 1) / kMaxSamples;
-    FingerprintHasher hasher;
-    for (std::size_t i = 0; i < order.size(); ++i) {
-        const auto& tensor = model.tensors[order[i]];
-        hasher.add(tensor.name);
-        hasher.add(nameOf(tensor.view.dtype));
-        hasher.add(std::uint64_t {tensor.view.shape.size()});
-        for (const auto extent : tensor.view.shape)
-            hasher.add(extent);
-        if (i % step != 0)
-            continue;
-        if (tensor.view.deferred)
-            hasher.add(tensor.view.deferred->digest());
-        const auto sample = std::min(kSampleBytes, tensor.view.bytes.size());
-        hasher.add(tensor.view.bytes.first(sample));
-        hasher.add(tensor.view.bytes.last(sample));
-    }
-    return hasher.hex();
 }
 
 }  // namespace
@@ -149,8 +131,7 @@ Result<void> completeModel(Model& model)
     auto order = orderByName(model.tensors);
     if (auto unique = refuseTwins(model, order); !unique)
         return unique;
-    if (auto joined = joinPackedWeights(model); !joined)
-        return joined;
+    joinPackedWeights(model);
     order = orderByName(model.tensors);
     if (auto unique = refuseTwins(model, order); !unique)  // a weight beside its packed form
         return unique;
@@ -158,6 +139,7 @@ Result<void> completeModel(Model& model)
     findConvolutions(model);
     warnOfUndecodable(model);
     warnOfBlocks(model);
+    warnOfNothing(model);
     for (const auto& file : files)
         file->expect(MappedFile::Access::Scattered);
     model.fingerprint = fingerprintOf(model, order);

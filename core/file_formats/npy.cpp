@@ -16,7 +16,7 @@ bool matches(Bytes head)
     return std::string_view(reinterpret_cast<const char*>(head.data()), head.size()).starts_with("\x93NUMPY");
 }
 
-Result<Model> open(const MappedFilePointer& file)
+Result<Model> open(const MappedFilePointer& file, const std::stop_token& /*stop*/)
 {
     const auto bytes = file->bytes();
     const auto header = readNpyHeader(

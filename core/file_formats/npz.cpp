@@ -48,7 +48,7 @@ Result<NpzMember> readMember(const ZipArchive& archive, const ZipEntry& entry)
     return NpzMember {std::move(tensor), *header};
 }
 
-Result<Model> open(const MappedFilePointer& file)
+Result<Model> open(const MappedFilePointer& file, const std::stop_token& /*stop*/)
 {
     const auto archive = ZipArchive::open(file);
     if (!archive)

@@ -55,12 +55,17 @@ Result<void> addTensors(Model& model, const WireFile& wire, const OnnxConstants&
         turned += constant.use == OnnxUse::TransposedKernel ? 1 : 0;
         model.tensors.push_back(std::move(tensor));
     }
+    if (!elements.left().empty())
+        model.warnings.push_back(
+            "Quantized weights are shown as their codes, without their scales, because those are more"
+            " than 64 MiB and stored number by number: "
+            + listed(elements.left()) + ".");
     warnOfCount(model, turned, "kernel of a transposed convolution is shown with output channels first",
         "kernels of transposed convolutions are shown with output channels first");
     return {};
 }
 
-Result<Model> open(const MappedFilePointer& file)
+Result<Model> open(const MappedFilePointer& file, const std::stop_token& /*stop*/)
 {
     const WireFile wire {file->bytes(), file->path().string()};
     auto read = readOnnxModel(wire);

@@ -86,7 +86,6 @@ public:
         if (!view.decoder)
             view.decoder = affineRows(std::move(m_weight));
         view.packedBytes = m_codes.size() + m_scales.size() + (m_zeroPoints ? m_zeroPoints->size() : 0);
-        view.deferred = nullptr;
         return view;
     }
 
@@ -99,8 +98,10 @@ private:
     /// False when one of the parts cannot be decoded.
     Result<bool> elementsOfParts()
     {
-        std::vector<std::pair<std::size_t, StoredElements*>> parts {
-            {m_index, &m_weight.codes}, {m_how.scale, &m_weight.scales}};
+        if (!traitsOf(m_codes.dtype).decodable)
+            return false;
+        m_weight.codes = m_elements.codesOf(m_index);
+        std::vector<std::pair<std::size_t, StoredElements*>> parts {{m_how.scale, &m_weight.scales}};
         if (m_how.zeroPoint)
             parts.emplace_back(*m_how.zeroPoint, &m_weight.zeroPoints.emplace());
         for (const auto& [index, elements] : parts) {
@@ -109,8 +110,10 @@ private:
             auto stored = m_elements.of(index);
             if (!stored)
                 return tl::unexpected(std::move(stored.error()));
-            if (!*stored)
+            if (!*stored) {
+                m_elements.leave(m_index);
                 return false;
+            }
             *elements = std::move(**stored);
         }
         return true;
@@ -279,7 +282,7 @@ Result<std::optional<StoredElements>> OnnxElements::of(std::size_t index)
 {
     const auto& values = m_constants[index].values;
     if (!values.deferred)
-        return StoredElements {values.dtype, values.bytes, values.owner};
+        return codesOf(index);
     if (const auto known = m_unpacked.find(index); known != m_unpacked.end())
         return known->second;
     if (values.size() > kMaxUnpacked - m_unpackedBytes)
@@ -289,7 +292,13 @@ Result<std::optional<StoredElements>> OnnxElements::of(std::size_t index)
         return tl::unexpected(std::move(unpacked.error()));
     m_unpackedBytes += values.size();
     const auto held = std::make_shared<const std::vector<std::byte>>(std::move(*unpacked));
-    return m_unpacked[index] = StoredElements {values.dtype, *held, held};
+    return m_unpacked[index] = StoredElements {values.dtype, *held, held, nullptr};
+}
+
+StoredElements OnnxElements::codesOf(std::size_t index) const
+{
+    const auto& values = m_constants[index].values;
+    return {values.dtype, values.bytes, values.owner, values.deferred};
 }
 
 Result<TensorView> dequantizedOnnxView(

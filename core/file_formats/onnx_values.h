@@ -31,6 +31,7 @@ public:
     Result<std::vector<std::byte>> unpacked() const;
     /// How many there are.
     static Result<std::uint64_t> count(const WireFile& file, Bytes message, std::uint32_t field);
+    std::vector<Bytes> storedBytes() const override { return {m_source.message}; }
 
 private:
     Result<void> produce(const ByteSink& sink, std::stop_token stop) const override;

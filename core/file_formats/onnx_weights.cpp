@@ -45,14 +45,8 @@ Result<TensorView> onnxView(const WireFile& file, OnnxElements& elements, std::s
     if (constant.quantization)
         return dequantizedOnnxView(file, elements, index, std::move(view), order);
     if (turned && traitsOf(values.dtype).decodable) {
-        auto stored = elements.of(index);
-        if (!stored)
-            return tl::unexpected(std::move(stored.error()));
-        if (*stored) {
-            view.packedBytes = values.size();
-            view.decoder = orderedRows(order, std::move(**stored));
-            view.deferred = nullptr;
-        }
+        view.packedBytes = values.size();
+        view.decoder = orderedRows(order, elements.codesOf(index));
     }
     return view;
 }

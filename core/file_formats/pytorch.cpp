@@ -153,7 +153,7 @@ bool matches(Bytes head)
     return isTorchStream(head) || firstZipMember(head).find('/') != std::string_view::npos;
 }
 
-Result<Model> open(const MappedFilePointer& file)
+Result<Model> open(const MappedFilePointer& file, const std::stop_token& /*stop*/)
 {
     return readTorchFiles({&file, 1});
 }

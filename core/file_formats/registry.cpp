@@ -34,7 +34,7 @@ bool hasExtension(const FileFormat& format, const std::filesystem::path& path)
     return false;
 }
 
-Result<Model> openFile(const std::filesystem::path& path)
+Result<Model> openFile(const std::filesystem::path& path, const std::stop_token& stop)
 {
     auto file = MappedFile::open(path);
     if (!file)
@@ -44,13 +44,13 @@ Result<Model> openFile(const std::filesystem::path& path)
     const auto head = (*file)->bytes().first(std::min(kHead, (*file)->bytes().size()));
     for (const auto* format : fileFormats())
         if (format->matches(head))
-            return format->open(*file);
+            return format->open(*file, stop);
     if (const auto kind = foreignKind(head); !kind.empty())
         return failure(ErrorCode::NotThisFormat, path.string(), "the file is " + std::string(kind), 0);
     // Broken so badly that its content is not recognised: the reader its name asks for says best what is wrong.
     for (const auto* format : fileFormats())
         if (hasExtension(*format, path))
-            if (auto model = format->open(*file); model || model.error().code != ErrorCode::NotThisFormat)
+            if (auto model = format->open(*file, stop); model || model.error().code != ErrorCode::NotThisFormat)
                 return model;
     if (const auto kind = foreignKindByName(path.filename().string()); !kind.empty())
         return failure(ErrorCode::NotThisFormat, path.string(), "the file is " + std::string(kind), 0);
@@ -72,10 +72,12 @@ std::span<const FileFormat* const> fileFormats()
     return table;
 }
 
-Result<ModelPointer> openModel(const std::filesystem::path& path)
+Result<ModelPointer> openModel(const std::filesystem::path& path, const std::stop_token& stop)
 {
     std::error_code ignored;
-    auto model = std::filesystem::is_directory(path, ignored) ? openFolder(path, openFile) : openFile(path);
+    auto model = std::filesystem::is_directory(path, ignored)
+        ? openFolder(path, [&](const std::filesystem::path& file) { return openFile(file, stop); })
+        : openFile(path, stop);
     if (!model)
         return tl::unexpected(std::move(model.error()));
     model->path = path;

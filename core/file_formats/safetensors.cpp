@@ -67,7 +67,7 @@ bool matches(Bytes head)
     return length && *length <= 100'000'000 && first == '{';
 }
 
-Result<Model> open(const MappedFilePointer& file)
+Result<Model> open(const MappedFilePointer& file, const std::stop_token& /*stop*/)
 {
     return readSafetensorsFiles({&file, 1});
 }

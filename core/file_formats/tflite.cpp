@@ -262,7 +262,7 @@ bool matches(Bytes head)
     return head.size() >= 8 && std::memcmp(head.data() + 4, "TFL3", 4) == 0;
 }
 
-Result<Model> open(const MappedFilePointer& file)
+Result<Model> open(const MappedFilePointer& file, const std::stop_token& /*stop*/)
 {
     if (!matches(file->bytes()))
         return failure(ErrorCode::NotThisFormat, file->path().string(), "'TFL3' is not at byte 4", 4);

@@ -103,6 +103,21 @@ inline void storeScales(GgmlBlock block, const SmallScales& scales, std::uint8_t
     }
 }
 
+/// The eight scales and the eight minima of Q4_K and Q5_K, a byte each, the first in the lowest.
+struct SixBitScales {
+    std::uint64_t scales, minima;
+};
+
+inline SixBitScales sixBitScales(const std::uint8_t* in)
+{
+    std::uint32_t word[3];
+    std::memcpy(word, in, sizeof word);
+    constexpr std::uint32_t kSix = 0x3f3f3f3fU, kFour = 0x0f0f0f0fU, kUpper = 0x30303030U;
+    const std::uint64_t scales = (word[2] & kFour) | (word[0] >> 2U & kUpper);
+    const std::uint64_t minima = (word[2] >> 4U & kFour) | (word[1] >> 2U & kUpper);
+    return {scales << 32U | (word[0] & kSix), minima << 32U | (word[1] & kSix)};
+}
+
 inline SmallScales loadScales(GgmlBlock block, const std::uint8_t* in)
 {
     const BlockLayout layout = layoutOf(block);
@@ -125,12 +140,9 @@ inline SmallScales loadScales(GgmlBlock block, const std::uint8_t* in)
             scales.scale[g] = static_cast<std::int8_t>((low | high << 4) - 32);
         }
     } else {
-        for (std::size_t g = 0; g < 4; ++g) {
-            scales.scale[g] = static_cast<std::int8_t>(at[g] & 63U);
-            scales.minimum[g] = static_cast<std::uint8_t>(at[g + 4] & 63U);
-            scales.scale[g + 4] = static_cast<std::int8_t>((at[g + 8] & 15U) | unsigned(at[g]) >> 6U << 4U);
-            scales.minimum[g + 4] = static_cast<std::uint8_t>(at[g + 8] >> 4U | at[g + 4] >> 6U << 4U);
-        }
+        const auto bytes = sixBitScales(at);
+        std::memcpy(scales.scale, &bytes.scales, sizeof bytes.scales);
+        std::memcpy(scales.minimum, &bytes.minima, sizeof bytes.minima);
     }
     return scales;
 }

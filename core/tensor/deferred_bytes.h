@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <stop_token>
+#include <vector>
 
 namespace quantloupe {
 
@@ -33,6 +34,9 @@ public:
     /// What tells these bytes from others of the same size without unpacking them, for fingerprints: a checksum that
     /// the source keeps. 0 where it keeps none.
     virtual std::uint64_t digest() const { return 0; }
+
+    /// Likewise, where it keeps none: the bytes in the file that these are unpacked from, or some of them.
+    virtual std::vector<Bytes> storedBytes() const { return {}; }
 
     /// Unpacks them unless someone holds them already. Thread-safe; others who ask meanwhile wait. Errors: those of the
     /// source, CannotWrite (no room for the temporary file), Malformed (more or fewer bytes than size()), Cancelled.

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "core/base/mapped_file.h"
+
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace quantloupe {
 
@@ -20,6 +23,9 @@ public:
 
     /// Tells the kernel that the bytes have been used up, as releaseBytes().
     virtual void release() const { }
+
+    /// All it decodes from, for fingerprints. Empty: the bytes of its view.
+    virtual std::vector<Bytes> storedBytes() const { return {}; }
 
     /// How the weight is stored, for people: "GPTQ int4:g128:asym". Empty: as the dtype says.
     virtual std::string description() const { return {}; }

@@ -2,10 +2,10 @@
 // One reader of the registry on a whole file, then what every caller does with a model: rows of each tensor.
 #include "core/file_formats/model_assembly.h"
 #include "tests/fuzz/memory_file.h"
+#include "tests/fuzz/read_rows.h"
 
 #include <algorithm>
 #include <cstdlib>
-#include <vector>
 
 using namespace quantloupe;
 
@@ -21,25 +21,6 @@ const FileFormat& reader()
     return **found;
 }
 
-void readRows(const TensorView& view)
-{
-    constexpr std::uint64_t kMostElements = 1U << 16U;
-    const auto [rows, columns] = matrixShape(view);
-    if (!view.decodable() || rows == 0 || columns == 0 || columns > kMostElements || view.byteSize() > (1U << 24U))
-        return;
-    const auto held = holdBytes(view, {});
-    if (!held)
-        return;
-    std::vector<float> values(columns);
-    decodeRows(view, 0, 1, values);
-    decodeRows(view, rows - 1, 1, values);
-    if (rows <= kMostElements / columns) {
-        values.resize(rows * columns);
-        decodeRows(view, 0, rows, values);
-    }
-    releaseBytes(view);
-}
-
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size)
@@ -49,7 +30,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (!file)
         std::abort();
     reader().matches((*file)->bytes().first(std::min<std::size_t>(4096, size)));
-    auto model = reader().open(*file);
+    auto model = reader().open(*file, {});
     if (!model) {
         if (model.error().reason.empty() || model.error().code == ErrorCode::Internal)
             std::abort();
@@ -57,6 +38,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     }
     if (completeModel(*model))
         for (const auto& tensor : model->tensors)
-            readRows(tensor.view);
+            tests::readRows(tensor.view);
     return 0;
 }

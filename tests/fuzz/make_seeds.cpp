@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // make_seeds FOLDER: writes small valid files for each fuzz target, FOLDER/<target>/<name>.
+#include "core/base/helper_records.h"
+#include "core/file_formats/hdf5_records.h"
 #include "core/study/record_codec.h"
+#include "tests/fuzz/packed_input.h"
 #include "tests/support/onnx_file.h"
 #include "tests/support/synthetic_study.h"
 #include "tests/support/tflite_file.h"
@@ -113,6 +116,125 @@ void pytorch()
     seed("pytorch", "stream", made.stream(4));
 }
 
+void packed()
+{
+    const std::string state = R"({"quant_type":"nf4","blocksize":64,"shape":[4,32]})";
+    const std::string nested =
+        R"({"quant_type":"nf4","blocksize":64,"shape":[4,32],"nested_blocksize":2,"nested_offset":0.5})";
+    const auto length = [](const std::string& text) { return std::vector {static_cast<std::uint8_t>(text.size())}; };
+    const auto whole = [](std::int64_t a, std::int64_t b) { return raw(a) + raw(b); };
+    seed("packed", "gptq",
+        packedInput(1,
+            {{".qweight", DType::I32, {4, 32}}, {".qzeros", DType::I32, {2, 4}}, {".scales", DType::F16, {2, 32}},
+                {".g_idx", DType::I32, {32}, std::string(64, '\0') + raw(1)}}));
+    seed("packed", "gptq3",
+        packedInput(
+            2, {{".qweight", DType::I32, {6, 32}}, {".qzeros", DType::I32, {1, 3}}, {".scales", DType::F16, {1, 32}}}));
+    seed("packed", "awq",
+        packedInput(
+            3, {{".qweight", DType::I32, {64, 2}}, {".qzeros", DType::I32, {2, 2}}, {".scales", DType::F16, {2, 16}}}));
+    seed("packed", "compressed",
+        packedInput(6,
+            {{".weight_packed", DType::I32, {4, 8}}, {".weight_scale", DType::BF16, {4, 2}},
+                {".weight_zero_point", DType::I32, {1, 2}}, {".weight_shape", DType::I64, {2}, whole(4, 64)}}));
+    seed("packed", "nf4",
+        packedInput(0,
+            {{".weight", DType::U8, {64, 1}}, {".weight.absmax", DType::F32, {2}},
+                {".weight.quant_map", DType::F32, {16}},
+                {".weight.quant_state.bitsandbytes__nf4", DType::U8, length(state), state}}));
+    seed("packed", "nested",
+        packedInput(0,
+            {{".weight", DType::U8, {64, 1}}, {".weight.absmax", DType::U8, {2}},
+                {".weight.quant_map", DType::F32, {16}}, {".weight.nested_absmax", DType::F32, {1}},
+                {".weight.nested_quant_map", DType::F32, {255}},
+                {".weight.quant_state.bitsandbytes__nf4", DType::U8, length(nested), nested}}));
+    seed("packed", "int8", packedInput(0, {{".weight", DType::I8, {8, 16}}, {".SCB", DType::F32, {8}}}));
+    seed("packed", "nvfp4",
+        packedInput(0,
+            {{".weight_packed", DType::U8, {4, 16}}, {".weight_scale", DType::F8_E4M3, {4, 2}},
+                {".weight_global_scale", DType::F32, {1}}}));
+    seed("packed", "mlx",
+        packedInput(
+            7, {{".weight", DType::U32, {4, 8}}, {".scales", DType::F16, {4, 2}}, {".biases", DType::F16, {4, 2}}}));
+    seed("packed", "mlx4", packedInput(8, {{".weight", DType::U32, {4, 8}}, {".scales", DType::U8, {4, 2}}}));
+    seed("packed", "fp8",
+        packedInput(5, {{".weight", DType::F8_E4M3, {2, 8, 16}}, {".weight_scale_inv", DType::F32, {2, 2, 2}}}));
+    seed(
+        "packed", "blocks", packedInput(0, {{"_blocks", DType::U8, {2, 4, 2, 16}}, {"_scales", DType::U8, {2, 4, 2}}}));
+    seed("packed", "bitnet", packedInput(4, {{".weight", DType::U8, {4, 16}}, {".weight_scale", DType::F32, {1}}}));
+    seed("packed", "hqq",
+        packedInput(11,
+            {{".W_q", DType::U8, {8, 16}}, {".scale", DType::F16, {16, 1}}, {".zero", DType::F16, {16, 1}},
+                {".shape", DType::I64, {2}, whole(16, 16)}, {".nbits", DType::I32, {}, raw(4)},
+                {".group_size", DType::I64, {}, raw(std::int64_t {16})}, {".axis", DType::I32, {}, raw(1)}}));
+}
+
+std::string helperRecord(Hdf5Record kind, const std::string& bytes)
+{
+    const HelperRecordHeader header {static_cast<std::uint32_t>(kind), static_cast<std::uint32_t>(bytes.size())};
+    return raw(header.kind) + raw(header.bytes) + bytes;
+}
+
+std::string hdf5Dataset(const std::string& path, bool packed, const std::vector<std::uint64_t>& extents)
+{
+    auto bytes = ggufText(path) + raw(static_cast<std::uint8_t>(DType::F32)) + raw(std::uint8_t {packed})
+        + raw(std::uint64_t {64}) + raw(std::uint64_t {extents.size()});
+    for (const auto extent : extents)
+        bytes += raw(extent);
+    bytes += raw(std::uint64_t {packed});
+    if (packed)
+        bytes += raw(std::uint64_t {64}) + raw(std::uint64_t {128});
+    return helperRecord(Hdf5Record::Dataset, bytes);
+}
+
+std::string hdf5Attribute(const std::string& object, const std::string& name, const std::vector<std::string>& texts)
+{
+    auto bytes = ggufText(object) + ggufText(name) + raw(std::uint64_t {texts.size()});
+    for (const auto& text : texts)
+        bytes += ggufText(text);
+    return helperRecord(Hdf5Record::Attribute, bytes);
+}
+
+void hdf5Answers()
+{
+    const auto end = helperRecord(Hdf5Record::End, {});
+    seed("hdf5_answer", "plain", hdf5Dataset("group/w", false, {4, 8}) + hdf5Dataset("v", true, {16}) + end);
+    seed("hdf5_answer", "legacy",
+        hdf5Attribute("", "layer_names", {"dense_1"}) + hdf5Attribute("dense_1", "weight_names", {"dense_1/kernel:0"})
+            + hdf5Attribute("", "model_config",
+                {R"({"class_name":"Sequential","config":{"name":"m","layers":[{"class_name":"Dense","config":{"name":"dense_1"}}]}})"})
+            + hdf5Dataset("dense_1/dense_1/kernel:0", false, {4, 8}) + end);
+    seed("hdf5_answer", "third",
+        hdf5Dataset("layers/conv2d/vars/0", true, {3, 3, 2, 8}) + hdf5Dataset("layers/conv2d/vars/1", false, {8})
+            + hdf5Dataset("optimizer/vars/0", false, {}) + end);
+}
+
+void configs()
+{
+    for (std::size_t i = 0; i < kPackedConfigs.size(); ++i)
+        seed("config", "packing" + std::to_string(i), kPackedConfigs[i]);
+    seed("config", "llama",
+        R"({"model_type":"llama","hidden_size":64,"num_hidden_layers":2,"num_attention_heads":8,"num_key_value_heads":4,"intermediate_size":172,"vocab_size":512,"tie_word_embeddings":true,"rope_scaling":{"rope_type":"llama3","factor":8.0}})");
+    seed("config", "nested", R"({"model_type":"gemma3","text_config":{"hidden_size":64,"sliding_window":16}})");
+    seed("config", "keras",
+        R"({"class_name":"Functional","config":{"name":"m","layers":[{"class_name":"Conv2D","name":"c","config":{"name":"c","layers":[]}}]}})");
+}
+
+void importance()
+{
+    const auto floats = raw(1.0F) + raw(2.0F);
+    seed("importance", "legacy", raw(1) + raw(3) + "w.w" + raw(4) + raw(2) + floats + raw(10) + raw(4) + "text");
+    seed("importance", "gguf",
+        GgufBuilder()
+            .text("general.type", "imatrix")
+            .key("imatrix.datasets", 9, raw(std::uint32_t {8}) + raw(std::uint64_t {1}) + ggufText("text"))
+            .u32("imatrix.chunk_count", 4)
+            .u32("imatrix.chunk_size", 512)
+            .tensor("blk.0.ffn_up.weight.in_sum2", {32, 2}, 0, 256)
+            .tensor("blk.0.ffn_up.weight.counts", {1, 2}, 0, 8)
+            .file());
+}
+
 /// Version 1.0 of the format.
 std::string npyArray(const std::string& type, const std::string& shape, const std::string& elements)
 {
@@ -178,6 +300,7 @@ int main(int count, char** arguments)
         return 2;
     }
     target = arguments[1];
-    for (const auto write : {safetensors, gguf, onnx, tflite, pytorch, numpy, llama2c, studies})
+    for (const auto write :
+        {safetensors, gguf, onnx, tflite, pytorch, packed, hdf5Answers, configs, importance, numpy, llama2c, studies})
         write();
 }

@@ -193,7 +193,7 @@ void ComparePage::compareWith(const QString& path)
         this, {tr("Compare with %1").arg(Workbench::displayName(path)), auditView},
         [model, file, threads = m_workbench->jobs()->threads()](
             std::stop_token stop, quantloupe::Progress& progress) -> quantloupe::Result<AuditPointer> {
-            const auto quantized = quantloupe::openModel(file);
+            const auto quantized = quantloupe::openModel(file, stop);
             if (!quantized)
                 return tl::unexpected(quantized.error());
             auto found = quantloupe::audit(*model, **quantized, {.threads = threads}, std::move(stop), progress);

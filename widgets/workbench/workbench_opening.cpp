@@ -92,7 +92,8 @@ void Workbench::openModel(const QString& path)
 {
     const auto absolute = QFileInfo(path).absoluteFilePath();
     const auto name = displayName(absolute);
-    auto open = [store = m_state->store, file = toPath(absolute)](std::stop_token, Progress&) -> Result<Opened> {
+    auto open = [store = m_state->store, file = toPath(absolute)](
+                    const std::stop_token& stop, Progress&) -> Result<Opened> {
         Opened opened;
         if (quantloupe::isStudyFile(file)) {
             auto study = quantloupe::Study::read(file);
@@ -102,7 +103,7 @@ void Workbench::openModel(const QString& path)
             opened.catalog = opened.study->model;
             return opened;
         }
-        auto model = quantloupe::openModel(file);
+        auto model = quantloupe::openModel(file, stop);
         if (!model)
             return tl::unexpected(model.error());
         auto study = store->open(**model);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <set>
 #include <utility>
 
 namespace quantloupe {
@@ -53,8 +54,11 @@ struct FoundWeight {
 struct Findings {
     std::vector<FoundWeight> weights;
     std::vector<bool> taken;                        ///< tensors that are parts of weights now
-    std::map<std::string, std::size_t> refused {};  ///< how many, by layout
+    std::set<std::string> names {};                 ///< of the weights
+    std::map<std::string, std::size_t> refused {};  ///< how many are not built, by layout
     std::string firstReason {};                     ///< of these
+    std::vector<std::string> misfits {};            ///< modules whose parts do not fit each other
+    std::string firstMisfit {};                     ///< what is wrong with the first
 };
 
 /// The suffix that is one of a layout's and the end of this name; empty when there is none.
@@ -69,9 +73,31 @@ std::string_view anchorOf(const PackedLayout& layout, std::string_view name)
     return {};
 }
 
+/// What becomes of a module that is packed in a known way. Errors: Malformed (its parts do not fit each other or the
+/// rest of the model), Unsupported.
+Result<std::optional<FoundWeight>> weightAt(const Model& model, const TensorIndex& index, StoredParts& parts,
+    const PackedLayout& layout, const QuantizationSettings& settings, const Findings& findings)
+{
+    auto weight = layout.recognise(parts, settings);
+    if (!weight)
+        return tl::unexpected(std::move(weight.error()));
+    if (!*weight)
+        return std::nullopt;
+    for (const auto part : parts.taken())
+        if (findings.taken[part])
+            return parts.malformed({}, "shares " + inQuotes(model.tensors[part].name) + " with another weight");
+    auto name = parts.module() + std::string((*weight)->suffix);
+    const auto same = index.find(name);
+    const auto& own = parts.taken();
+    if (findings.names.contains(name)
+        || (same != index.end() && std::find(own.begin(), own.end(), same->second) == own.end()))
+        return parts.malformed({}, "stands for " + inQuotes(name) + ", which is there by itself");
+    return FoundWeight {parts.taken().front(), std::move(name), std::move(**weight), parts.takenBytes()};
+}
+
 /// The weight whose codes a tensor holds, by the first layout that knows it.
-Result<void> findAt(const Model& model, const TensorIndex& index, std::size_t codes,
-    const QuantizationSettings& settings, Findings& findings)
+void findAt(const Model& model, const TensorIndex& index, std::size_t codes, const QuantizationSettings& settings,
+    Findings& findings)
 {
     for (const auto* layout : packedLayouts()) {
         const auto suffix = anchorOf(*layout, model.tensors[codes].name);
@@ -79,28 +105,28 @@ Result<void> findAt(const Model& model, const TensorIndex& index, std::size_t co
             continue;
         StoredParts parts(model, index, codes, suffix);
         if (!parts.codesArePlain())
-            return {};
-        auto weight = layout->recognise(parts, settings);
+            return;
+        auto weight = weightAt(model, index, parts, *layout, settings, findings);
         if (!weight && weight.error().code == ErrorCode::Unsupported) {
             if (findings.refused.empty())
                 findings.firstReason = weight.error().reason;
             ++findings.refused[std::string(layout->name)];
-            return {};
+            return;
         }
-        if (!weight)
-            return tl::unexpected(weight.error());
+        if (!weight) {
+            if (findings.misfits.empty())
+                findings.firstMisfit = weight.error().reason;
+            findings.misfits.push_back(parts.module());
+            return;
+        }
         if (!*weight)
             continue;
-        for (const auto part : parts.taken()) {
-            if (findings.taken[part])
-                return parts.malformed({}, "shares " + inQuotes(model.tensors[part].name) + " with another weight");
+        for (const auto part : parts.taken())
             findings.taken[part] = true;
-        }
-        auto name = parts.module() + std::string((*weight)->suffix);
-        findings.weights.push_back({codes, std::move(name), std::move(**weight), parts.takenBytes()});
-        return {};
+        findings.names.insert((*weight)->name);
+        findings.weights.push_back(std::move(**weight));
+        return;
     }
-    return {};
 }
 
 /// Puts the weights in the places of their codes and drops their other parts.
@@ -147,7 +173,10 @@ void tellOfPacking(Model& model, const std::string& method, const Findings& find
     if (!findings.refused.empty())
         model.warnings.push_back("Packed weights are listed as stored, not decoded: " + countsText(findings.refused)
             + ". The first " + findings.firstReason + ".");
-    else if (decoded.empty() && !method.empty())
+    if (!findings.misfits.empty())
+        model.warnings.push_back("Packed weights whose parts do not fit each other are listed as stored, not decoded: "
+            + listed(findings.misfits) + ". Of the first, " + findings.firstMisfit + ".");
+    if (decoded.empty() && findings.refused.empty() && findings.misfits.empty() && !method.empty())
         model.warnings.push_back("The weights are already quantized (" + method
             + "), but no tensors were found that are packed in a known way: all are listed as stored.");
 }
@@ -164,7 +193,7 @@ std::span<const PackedLayout* const> packedLayouts()
     return table;
 }
 
-Result<void> joinPackedWeights(Model& model)
+void joinPackedWeights(Model& model)
 {
     const auto settings = settingsBeside(model);
     TensorIndex index;
@@ -174,12 +203,10 @@ Result<void> joinPackedWeights(Model& model)
     Findings findings {.weights = {}, .taken = std::vector<bool>(model.tensors.size())};
     for (std::size_t i = 0; i < model.tensors.size(); ++i)
         if (!findings.taken[i])
-            if (auto looked = findAt(model, index, i, settings, findings); !looked)
-                return looked;
+            findAt(model, index, i, settings, findings);
     tellOfPacking(model, settings.method, findings);
     if (!findings.weights.empty())
         replaceParts(model, findings);
-    return {};
 }
 
 }  // namespace quantloupe

@@ -102,6 +102,14 @@ void PackedDecoder::release() const
         releaseBytes(part);
 }
 
+std::vector<Bytes> PackedDecoder::storedBytes() const
+{
+    std::vector<Bytes> bytes;
+    for (const auto& part : m_parts)
+        bytes.push_back(part.bytes);
+    return bytes;
+}
+
 std::shared_ptr<const RowDecoder> makeGroupedDecoder(
     std::vector<TensorView> parts, std::string description, GroupedWeights weights)
 {

@@ -21,6 +21,7 @@ public:
     {
     }
     void release() const override;
+    std::vector<Bytes> storedBytes() const override;
     std::string description() const override { return m_description; }
 
 private:

@@ -24,8 +24,8 @@ struct PackedLayout {
     std::string_view anchors;  ///< suffixes of the tensors that hold the codes, space separated
     /// Looks at a module by the tensor that holds its codes: nothing where it is stored in another way. Reads group
     /// indices and code books, no codes and no scales.
-    /// Errors: Malformed (the parts do not fit each other, one is missing), Unsupported (a variant that is not built:
-    /// the tensors stay listed as stored).
+    /// Errors, which leave the tensors listed as stored: Malformed (the parts do not fit each other, one is missing),
+    /// Unsupported (a variant that is not built).
     Result<std::optional<PackedWeight>> (*recognise)(StoredParts& parts, const QuantizationSettings& settings);
 };
 
@@ -34,8 +34,8 @@ std::span<const PackedLayout* const> packedLayouts();
 
 /// Replaces the tensors that make up a packed weight by one, which decodes to the values the codes stand for: of
 /// `B.qweight`, `B.qzeros`, `B.scales` and `B.g_idx` stays `B.weight`, in the place of the codes. Reads what
-/// config.json (or quantize_config.json) beside the model says about it. Adds a warning that tells what was found.
-/// @pre names are unique. Errors: Malformed, naming tensor and reason.
-Result<void> joinPackedWeights(Model& model);
+/// config.json (or quantize_config.json) beside the model says about it. Adds warnings that tell what was found, and
+/// name what stays as stored because its parts do not fit each other. @pre names are unique
+void joinPackedWeights(Model& model);
 
 }  // namespace quantloupe

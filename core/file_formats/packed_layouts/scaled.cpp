@@ -5,12 +5,15 @@
 #include "core/file_formats/packed_layouts/packed_decoder.h"
 #include "core/file_formats/packed_layouts/packed_layout.h"
 
+#include <algorithm>
+
 namespace quantloupe::packed_layouts {
 namespace {
 
-/// Which rows and columns share a scale.
+/// Which rows and columns share a scale. No rectangle reaches from one matrix of a stack into the next.
 struct Rectangle {
     std::uint64_t rows = 0, columns = 0;
+    std::uint64_t rowsOfMatrix = 0;
 };
 
 /// The longest block that cuts `extent` into `parts`, unless a stated one does.
@@ -39,9 +42,9 @@ const std::vector<std::uint64_t>& statedBlock(const QuantizationSettings& settin
     return settings.weights.block;
 }
 
-std::string rectangleText(const Rectangle& block, std::uint64_t rows, std::uint64_t columns)
+std::string rectangleText(const Rectangle& block, std::uint64_t columns)
 {
-    if (block.rows >= rows && block.columns >= columns)
+    if (block.rows >= block.rowsOfMatrix && block.columns >= columns && block.rows > 1)
         return ":tensor";
     if (block.rows == 1)
         return block.columns >= columns ? ":channel" : ":g" + std::to_string(block.columns);
@@ -49,35 +52,42 @@ std::string rectangleText(const Rectangle& block, std::uint64_t rows, std::uint6
 }
 
 /// Scales [⌈rows / block⌉, ⌈columns / block⌉] as those of each row's groups, matrix by matrix of a stack.
-GroupFigures blockFigures(
-    const TensorView& figures, std::uint64_t rowsOfMatrix, const Rectangle& block, std::uint64_t groups)
+GroupFigures blockFigures(const TensorView& figures, const Rectangle& block, std::uint64_t groups)
 {
-    return [dtype = figures.dtype, data = figures.bytes.data(), rowsOfMatrix, high = block.rows, groups](
-               std::uint64_t row, std::span<float> out) {
+    return [dtype = figures.dtype, data = figures.bytes.data(), rowsOfMatrix = block.rowsOfMatrix, high = block.rows,
+               groups](std::uint64_t row, std::span<float> out) {
         const auto band = row / rowsOfMatrix * ceilDivide(rowsOfMatrix, high) + row % rowsOfMatrix / high;
         decodeElements(dtype, data, band * groups, 1, groups, out.data());
     };
 }
 
-/// What the shape of the scales says: of one number, of rows, or of a grid of blocks over the last two extents.
-std::optional<Rectangle> rectangleOf(
-    const Shape& weight, const Shape& scales, std::uint64_t count, const std::vector<std::uint64_t>& stated)
+/// One number for each step along the first extents, and the same for all that lies below: of the whole, of each matrix
+/// of a stack, of rows.
+std::optional<Rectangle> sharedByWholeRows(const Shape& weight, Shape scales)
 {
-    const auto rows = weight[weight.size() - 2], columns = weight.back();
-    if (count == 1 && weight.size() == 2)
-        return Rectangle {rows, columns};
-    if (scales.size() == 1 && weight.size() == 2)
-        return scales[0] == rows ? std::optional(Rectangle {1, columns}) : std::nullopt;
-    if (scales.size() != weight.size())
+    while (!scales.empty() && scales.back() == 1)
+        scales.pop_back();
+    if (scales.size() >= weight.size() || !std::equal(scales.begin(), scales.end(), weight.begin()))
         return std::nullopt;
-    for (std::size_t i = 0; i + 2 < weight.size(); ++i)
-        if (scales[i] != weight[i])
-            return std::nullopt;
+    std::uint64_t rows = 1;
+    for (auto i = scales.size(); i + 1 < weight.size(); ++i)
+        rows *= weight[i];
+    return Rectangle {rows, weight.back(), rows};
+}
+
+/// What the shape of the scales says: of whole rows, or of a grid of blocks over the last two extents.
+std::optional<Rectangle> rectangleOf(const Shape& weight, const Shape& scales, const std::vector<std::uint64_t>& stated)
+{
+    if (const auto whole = sharedByWholeRows(weight, scales))
+        return whole;
+    const auto rows = weight[weight.size() - 2], columns = weight.back();
+    if (scales.size() != weight.size() || !std::equal(weight.begin(), weight.end() - 2, scales.begin()))
+        return std::nullopt;
     const auto high = blockLength(rows, scales[scales.size() - 2], stated, 0);
     const auto wide = blockLength(columns, scales.back(), stated, 1);
     if (!high || !wide)
         return std::nullopt;
-    return Rectangle {*high, *wide};
+    return Rectangle {*high, *wide, rows};
 }
 
 Result<std::optional<PackedWeight>> recognise(StoredParts& parts, const QuantizationSettings& settings)
@@ -96,8 +106,8 @@ Result<std::optional<PackedWeight>> recognise(StoredParts& parts, const Quantiza
     if (auto typed = parts.expectType(suffix, **scales, {DType::F32, DType::F16, DType::BF16, DType::F8_E8M0}); !typed)
         return tl::unexpected(typed.error());
     const auto& shape = codes.shape;
-    const auto rows = shape[shape.size() - 2], columns = shape.back();
-    const auto block = rectangleOf(shape, (*scales)->shape, (*scales)->elements(), statedBlock(settings));
+    const auto columns = shape.back();
+    const auto block = rectangleOf(shape, (*scales)->shape, statedBlock(settings));
     if (!block)
         return parts.malformed(
             suffix, "is " + extentsText((*scales)->shape) + ", which does not fit weights of " + extentsText(shape));
@@ -106,7 +116,7 @@ Result<std::optional<PackedWeight>> recognise(StoredParts& parts, const Quantiza
     GroupedWeights weights {
         .matrix = {codes.elements() / columns, columns}, .groups = groups, .groupLength = block->columns};
     weights.codes = plainCodes(codes);
-    weights.scales = blockFigures(**scales, rows, *block, groups);
+    weights.scales = blockFigures(**scales, *block, groups);
     const auto zeros = parts.take(".weight_zero_point");
     if (!zeros)
         return tl::unexpected(zeros.error());
@@ -115,11 +125,11 @@ Result<std::optional<PackedWeight>> recognise(StoredParts& parts, const Quantiza
             return tl::unexpected(typed.error());
         if (auto fits = parts.expectShape(".weight_zero_point", **zeros, (*scales)->shape); !fits)
             return tl::unexpected(fits.error());
-        weights.zeros = blockFigures(**zeros, rows, *block, groups);
+        weights.zeros = blockFigures(**zeros, *block, groups);
     }
     const std::string tool = settings.method.empty() ? "" : settings.method + " ";
     const auto* format = integers ? "int8" : codes.dtype == DType::F8_E4M3 ? "fp8_e4m3" : "fp8_e5m2";
-    const auto text = tool + format + rectangleText(*block, rows, columns) + (integers && *zeros ? ":asym" : "");
+    const auto text = tool + format + rectangleText(*block, columns) + (integers && *zeros ? ":asym" : "");
     return PackedWeight {.shape = shape, .decoder = makeGroupedDecoder(parts.takenViews(), text, std::move(weights))};
 }
 

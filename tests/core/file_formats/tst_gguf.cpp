@@ -380,6 +380,7 @@ private Q_SLOTS:
         const auto model = openModel(folder.write("vocabulary.gguf", llama().header()));
         QVERIFY(model);
         QVERIFY((*model)->tensors.empty());
+        QVERIFY2((*model)->warnings.back().starts_with("The model has no tensors"), (*model)->warnings.back().c_str());
     }
 };
 

@@ -26,12 +26,15 @@ std::string text(const std::string& bytes)
 }
 
 std::string dataset(const std::string& path, DType dtype, std::uint8_t storage, std::uint64_t offset,
-    const std::vector<std::uint64_t>& shape)
+    const std::vector<std::uint64_t>& shape, const std::vector<std::uint64_t>& stored = {})
 {
     auto bytes = text(path) + raw(static_cast<std::uint8_t>(dtype)) + raw(storage) + raw(offset)
         + raw(std::uint64_t {shape.size()});
     for (const auto extent : shape)
         bytes += raw(extent);
+    bytes += raw(std::uint64_t {stored.size() / 2});
+    for (const auto number : stored)
+        bytes += raw(number);
     return record(Hdf5Record::Dataset, bytes);
 }
 
@@ -98,6 +101,8 @@ private Q_SLOTS:
         row("past the end", dataset("w", DType::F32, 0, kFileSize - 3, {1}) + kEnd, "past the end");
         row("far past the end", dataset("w", DType::F32, 0, ~std::uint64_t {0}, {1}) + kEnd, "past the end");
         row("longer than the file", dataset("w", DType::F32, 0, 0, {2'000}) + kEnd, "past the end");
+        row("too many pieces", dataset("w", DType::F32, 1, 0, {1}, std::vector<std::uint64_t>(66, 0)) + kEnd,
+            "makes no sense");
         row("packed bomb", dataset("w", DType::F32, 1, 0, {1ULL << 40}) + kEnd, "unpacks to more");
         row("attribute of too many texts",
             record(Hdf5Record::Attribute, text("") + text("layer_names") + raw(1ULL << 60)) + kEnd, "makes no sense");

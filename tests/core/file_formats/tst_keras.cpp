@@ -183,7 +183,12 @@ private Q_SLOTS:
             zip.deflate("config.json", config);
             deflated ? zip.deflate("model.weights.h5", bytesOf(weights))
                      : zip.store("model.weights.h5", bytesOf(weights));
-            const auto model = openModel(m_folder->write("net.keras", zip.file()));
+            const auto path = m_folder->write("net.keras", zip.file());
+            std::stop_source stopped;
+            stopped.request_stop();
+            const auto given = openModel(path, stopped.get_token());
+            QVERIFY(!given && given.error().code == ErrorCode::Cancelled);
+            const auto model = openModel(path);
             QVERIFY2(model, model ? "" : describe(model.error()).c_str());
             QCOMPARE((*model)->tensors.size(), std::size_t(5));
             isMatrix(**model, "stem/kernel", 4, 18, [](auto row, auto column) { return column * 4 + row; });

@@ -79,6 +79,8 @@ class TestOnnxQuantized : public QObject
         QCOMPARE(tensor.bytes(), packedBytes);
         QVERIFY(tensor.quantizable());
         QCOMPARE(valuesOf(tensor.view), expected);
+        const auto held = holdBytes(tensor.view, {});
+        QVERIFY(held);
         const auto [rows, columns] = matrixShape(tensor.view);
         std::vector<float> row(columns);
         for (std::uint64_t i = 0; i < rows; ++i) {
@@ -192,6 +194,31 @@ private Q_SLOTS:
         for (const std::size_t i : {0U, 3U, 1U, 4U, 2U, 5U})
             halves.push_back(float(codes[i] - 5) * 0.5F);
         check(dynamic, halves, "MatMulInteger int8:tensor:asym", 6 + 4 + 1);
+    }
+
+    /// Codes that lie in the file as varints are put together when they are asked for, however many they are.
+    void codesNumberByNumber()
+    {
+        const auto codes = m_random.codes(6, 0, 255);
+        std::string varints;
+        for (const int code : codes)
+            varints += varint(std::uint64_t(code));
+        const auto build = [&](const std::string& numbers) {
+            OnnxBuilder builder;
+            builder.tensor(onnxTensor("b", 2, {2, 3}, bytes(5, numbers)))
+                .tensor("s", 1, {3}, std::vector<float> {1, 2, 4})
+                .tensor(onnxTensor("z", 2, {3}, bytes(9, "\x05\x06\x07")))
+                .node("QLinearMatMul", {"x", "xs", "xz", "b", "s", "z", "ys", "yz"}, "y");
+            return builder;
+        };
+        const std::vector<float> expected {float(codes[0] - 5), float(codes[3] - 5), float(codes[1] - 6) * 2,
+            float(codes[4] - 6) * 2, float(codes[2] - 7) * 4, float(codes[5] - 7) * 4};
+        check(build(varints), expected, "QOperator int8:channel:asym", 6 + 12 + 3);
+        const auto model = openModel(m_folder.path() / "m.onnx");
+        QVERIFY(model && (*model)->tensors[0].view.deferred);
+        varints.back() = char(varints.back() ^ 1);
+        const auto other = openModel(m_folder.write("n.onnx", build(varints).file()));
+        QVERIFY(other && (*other)->fingerprint != (*model)->fingerprint);
     }
 
     void matMulNBits_data()

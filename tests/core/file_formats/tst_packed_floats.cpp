@@ -88,23 +88,54 @@ private Q_SLOTS:
         QCOMPARE((*model)->tensors.size(), std::size_t(1));
     }
 
-    /// A kernel of a convolution as a stack of rows with a scale each: every weight has its row's.
-    void scaledKernel()
+    /// Weights of more than two extents: one scale for all that lies below a step along the first ones.
+    void scaledStacks_data()
     {
+        QTest::addColumn<QList<int>>("weight");
+        QTest::addColumn<QList<int>>("scales");
+        QTest::addColumn<int>("below");  ///< weights that share a scale
+        QTest::addColumn<QByteArray>("packing");
+        QTest::newRow("stack, one number") << QList {3, 4, 8} << QList<int> {} << 96 << QByteArray("fp8_e4m3:tensor");
+        QTest::newRow("stack, one number in brackets")
+            << QList {3, 4, 8} << QList {1} << 96 << QByteArray("fp8_e4m3:tensor");
+        QTest::newRow("stack, by matrix") << QList {3, 4, 8} << QList {3} << 32 << QByteArray("fp8_e4m3:tensor");
+        QTest::newRow("stack, by matrix, of full rank")
+            << QList {3, 4, 8} << QList {3, 1, 1} << 32 << QByteArray("fp8_e4m3:tensor");
+        QTest::newRow("stack, by row") << QList {3, 4, 8} << QList {3, 4} << 8 << QByteArray("fp8_e4m3:channel");
+        QTest::newRow("stack, by row, of full rank")
+            << QList {3, 4, 8} << QList {3, 4, 1} << 8 << QByteArray("fp8_e4m3:channel");
+        QTest::newRow("kernel, by row") << QList {2, 2, 2, 64} << QList {2, 2, 1, 1} << 128
+                                        << QByteArray("fp8_e4m3:tensor");
+        QTest::newRow("kernel, by output channel")
+            << QList {4, 2, 3, 3} << QList {4, 1, 1, 1} << 18 << QByteArray("fp8_e4m3:tensor");
+    }
+
+    void scaledStacks()
+    {
+        QFETCH(const QList<int>, weight);
+        QFETCH(const QList<int>, scales);
+        QFETCH(const int, below);
+        QFETCH(const QByteArray, packing);
+        const auto shapeOf = [](const QList<int>& extents) { return Shape(extents.begin(), extents.end()); };
+        const auto elements = std::size_t(*elementCount(shapeOf(weight)));
+        std::vector<float> figures;
+        for (std::size_t i = 0; i < elements / std::size_t(below); ++i)
+            figures.push_back(1.0F + float(i));
         SafetensorsBuilder file;
-        file.add("x.weight", "F8_E4M3", {2, 2, 2, 64}, std::string(512, '\x38'));  // ones
-        file.add("x.weight_scale", "F32", {2, 2, 1, 1}, numbers<float>(std::vector<float>(4, 4.0F)));
+        file.add("x.weight", "F8_E4M3", shapeOf(weight), std::string(elements, '\x38'));  // ones
+        file.add("x.weight_scale", "F32", shapeOf(scales), numbers<float>(figures));
         CheckpointFolder folder;
         const auto model = openModel(folder.write("model.safetensors", file.file()));
         QVERIFY2(model, model ? "" : describe(model.error()).c_str());
         const auto index = (*model)->find("x.weight");
         QVERIFY(index);
-        const auto& view = (*model)->tensors[*index].view;
-        const auto [rows, columns] = matrixShape(view);
+        const auto& tensor = (*model)->tensors[*index];
+        const auto [rows, columns] = matrixShape(tensor.view);
         std::vector<float> values(rows * columns);
-        decodeRows(view, 0, rows, values);
-        QVERIFY(view.decoder);
-        QCOMPARE(values, std::vector<float>(512, 4.0F));
+        decodeRows(tensor.view, 0, rows, values);
+        QCOMPARE(QByteArray::fromStdString(tensor.packing()), packing);
+        for (std::size_t i = 0; i < values.size(); ++i)
+            QCOMPARE(values[i], 1.0F + float(i / std::size_t(below)));
     }
 
     /// From the format's documentation: eight bytes, one scale, results in bfloat16.

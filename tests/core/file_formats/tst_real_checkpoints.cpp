@@ -139,6 +139,9 @@ private Q_SLOTS:
         QVERIFY2(model, model ? "" : describe(model.error()).c_str());
         QVERIFY((*model)->tensors.empty());
         QVERIFY((*model)->config.vocabulary == 32'000U);
+        QVERIFY(!(*model)->warnings.empty());
+        QCOMPARE((*model)->warnings.back(),
+            std::string("The model has no tensors, only a vocabulary of 32000 tokens: there is nothing to quantize."));
         const auto& metadata = (*model)->metadata;
         const auto tokens = std::find_if(
             metadata.begin(), metadata.end(), [](const auto& row) { return row.first == "tokenizer.ggml.tokens"; });
