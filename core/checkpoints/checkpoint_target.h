@@ -21,6 +21,7 @@ struct CheckpointRequest {
     Plan plan;  ///< resolve(recipe, catalog)
     /// F32, F16 or BF16: for values that are written as floats; absent: each tensor's own type.
     std::optional<DType> floats {};
+    bool requantize = false;  ///< tensors that the model holds quantized already may be quantized again
     std::uint64_t shardBytes = 5'000'000'000;  ///< a file of a folder ends before it grows beyond this
 };
 

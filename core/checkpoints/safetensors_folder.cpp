@@ -25,12 +25,6 @@ bool isCompanion(std::string_view name)
     return name.starts_with("tokenizer") && (name.ends_with(".json") || name.ends_with(".model"));
 }
 
-fs::path folderOf(const Model& model)
-{
-    const auto parent = model.files.empty() ? model.path.parent_path() : model.files.front().parent_path();
-    return parent.empty() ? fs::path(".") : parent;
-}
-
 /// The part of a name by which parts of a module stay together.
 std::string_view moduleOf(std::string_view name)
 {
@@ -95,6 +89,12 @@ std::string shardName(std::size_t number, std::size_t count)
 
 }  // namespace
 
+std::filesystem::path modelFolder(const Model& model)
+{
+    const auto parent = model.files.empty() ? model.path.parent_path() : model.files.front().parent_path();
+    return parent.empty() ? fs::path(".") : parent;
+}
+
 std::size_t addStored(CheckpointDraft& draft, std::string name, DType dtype, Shape shape)
 {
     const auto bytes = byteCount(elementCount(shape).value_or(0), dtype).value_or(0);
@@ -106,7 +106,7 @@ CheckpointDraft folderDraft(const CheckpointRequest& request)
 {
     CheckpointDraft draft {.model = request.model, .folder = true};
     std::error_code problem;
-    for (const auto& entry : fs::directory_iterator(folderOf(*request.model), problem)) {
+    for (const auto& entry : fs::directory_iterator(modelFolder(*request.model), problem)) {
         const auto name = entry.path().filename().string();
         // Kept in memory of no one, so a size does not matter; a vocabulary is megabytes.
         if (entry.is_regular_file(problem) && isCompanion(name))
@@ -118,7 +118,7 @@ CheckpointDraft folderDraft(const CheckpointRequest& request)
 
 Result<nlohmann::ordered_json> configBeside(const Model& model)
 {
-    const auto path = folderOf(model) / "config.json";
+    const auto path = modelFolder(model) / "config.json";
     std::error_code ignored;
     if (!fs::exists(path, ignored))
         return nlohmann::ordered_json::object();

@@ -13,6 +13,9 @@
 
 namespace quantloupe {
 
+/// Where the files beside the model are.
+std::filesystem::path modelFolder(const Model& model);
+
 /// Adds a stored tensor and returns its index.
 std::size_t addStored(CheckpointDraft& draft, std::string name, DType dtype, Shape shape);
 
