@@ -297,6 +297,15 @@ void PreparedScheme::encode(
     });
 }
 
+void PreparedScheme::pack(
+    std::uint64_t firstRow, std::span<const float> rows, std::size_t rowCount, std::span<std::byte> bytes) const
+{
+    const auto columns = quantizer.columns(), rowBytes = quantizer.packedRowBytes();
+    forEachSlice(firstRow, rowCount, [&](const Quantizer& own, std::size_t row, std::size_t count) {
+        own.pack(rows.subspan(row * columns, count * columns), count, bytes.subspan(row * rowBytes, count * rowBytes));
+    });
+}
+
 std::size_t rowsPerStep(std::size_t columns)
 {
     return std::max<std::size_t>(1, stepWeights / std::max<std::size_t>(1, columns));

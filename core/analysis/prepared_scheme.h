@@ -74,6 +74,9 @@ struct PreparedScheme {
     /// The codes of the rows that were quantized last, with the same scratch.
     void encode(std::uint64_t firstRow, std::size_t rowCount, std::span<std::uint32_t> codes,
         const QuantizerScratch& scratch) const;
+    /// The bytes of whole rows of a format without grids. @pre keepsLevels(), !quantizer.hasGrids()
+    void pack(
+        std::uint64_t firstRow, std::span<const float> rows, std::size_t rowCount, std::span<std::byte> bytes) const;
 
     /// Whether ŵ are values of the grids, on the weights' own axis.
     bool keepsLevels() const

@@ -3,6 +3,7 @@
 // exactly one regular expression, anchored at both ends, and every linear module that stays is named by `ignore`, so
 // that no matching by class decides.
 #include "core/export_targets/emission.h"
+#include "core/export_targets/quantization_config.h"
 
 #include <nlohmann/json.hpp>
 
@@ -101,16 +102,6 @@ Result<ordered_json> inputArguments(const Scheme& scheme, const std::string& whe
     return json;
 }
 
-std::string_view storageFormat(const Scheme& scheme, bool weightOnly)
-{
-    switch (scheme.format) {
-    case Format::Mxfp4: return "mxfp4-pack-quantized";
-    case Format::Nvfp4: return "nvfp4-pack-quantized";
-    case Format::Fp8E4M3: return "float-quantized";
-    default: return weightOnly ? "pack-quantized" : "int-quantized";
-    }
-}
-
 /// A module whose class compressed-tensors would quantize, so that staying as it is must be said.
 bool isLinear(const CatalogTensor& tensor)
 {
@@ -145,28 +136,6 @@ std::vector<std::string> patterns(const std::vector<std::string>& modules)
         texts.push_back(std::move(regex));
     }
     return texts;
-}
-
-/// Runtimes join q, k and v, and gate and up, into one matrix, which has one scheme.
-void warnOfSplitGroups(const Plan& plan, const ModelCatalog& model, std::vector<std::string>& warnings)
-{
-    std::map<std::string, std::pair<std::string, std::vector<std::string>>> groups;
-    std::vector<std::string> split;
-    for (const auto index : emissionOrder(model)) {
-        const auto& tensor = model.tensors[index];
-        if (tensor.parts.fusedGroup.empty())
-            continue;
-        const auto& planned = plan.tensors[index];
-        auto text = planned.scheme ? planned.scheme->toString() : std::string();
-        if (planned.activations)
-            text.append("/").append(planned.activations->toString());
-        auto [entry, added] = groups.try_emplace(tensor.parts.fusedGroup, text, std::vector<std::string> {});
-        entry->second.second.push_back(tensor.name);
-        if (!added && entry->second.first != text)
-            split.push_back(tensor.name);
-    }
-    if (!split.empty())
-        warnings.push_back("vLLM fuses these with their neighbours and refuses different schemes: " + shortList(split));
 }
 
 /// What the schemes lose on the way, one line per kind.
@@ -214,7 +183,7 @@ Result<ordered_json> cacheArguments(const Recipe& recipe)
     return inputArguments(scheme, "kv_cache");
 }
 
-Result<ExportResult> write(const Recipe& recipe, const Plan& plan, const ModelCatalog& model)
+Result<ordered_json> makeConfig(const Recipe& recipe, const Plan& plan, const ModelCatalog& model)
 {
     if (model.naming != NamingWorld::HuggingFace)
         return failure(ErrorCode::Unsupported, model.path,
@@ -247,7 +216,7 @@ Result<ExportResult> write(const Recipe& recipe, const Plan& plan, const ModelCa
                                           : Result<ordered_json>(ordered_json());
         if (!inputs)
             return tl::unexpected<Error>(inputs.error());
-        const std::string format(storageFormat(*planned.scheme, inputs->is_null()));
+        const std::string format(compressedTensorsFormat(*planned.scheme, inputs->is_null()));
         auto group = std::find_if(groups.begin(), groups.end(), [&](const Group& known) {
             return known.weights == *weights && known.activations == *inputs && known.format == format;
         });
@@ -284,11 +253,20 @@ Result<ExportResult> write(const Recipe& recipe, const Plan& plan, const ModelCa
         config["ignore"].push_back("lm_head");
     config["kv_cache_scheme"] = *cache;
     config["global_compression_ratio"] = nullptr;
+    return config;
+}
 
+Result<ExportResult> write(const Recipe& recipe, const Plan& plan, const ModelCatalog& model)
+{
+    const auto config = makeConfig(recipe, plan, model);
+    if (!config)
+        return tl::unexpected<Error>(config.error());
     ExportResult result;
-    const ordered_json document {{"quantization_config", config}};
+    const ordered_json document {{"quantization_config", *config}};
     result.files = {{"", document.dump(2) + "\n"}, planFile(recipe)};
-    warnOfSplitGroups(plan, model, result.warnings);
+    if (const auto split = splitFusedTensors(plan, model); !split.empty())
+        result.warnings.push_back(
+            "vLLM fuses these with their neighbours and refuses different schemes: " + shortList(split));
     warnOfLosses(recipe, plan, model, result.warnings);
     return result;
 }
@@ -307,3 +285,43 @@ const ExportTarget compressed_tensors {
 };
 
 }  // namespace quantloupe::export_targets
+
+namespace quantloupe {
+
+std::string_view compressedTensorsFormat(const Scheme& scheme, bool weightOnly)
+{
+    switch (scheme.format) {
+    case Format::Mxfp4: return "mxfp4-pack-quantized";
+    case Format::Nvfp4: return "nvfp4-pack-quantized";
+    case Format::Fp8E4M3: return "float-quantized";
+    default: return weightOnly ? "pack-quantized" : "int-quantized";
+    }
+}
+
+Result<nlohmann::ordered_json> compressedTensorsConfig(
+    const Recipe& recipe, const Plan& plan, const ModelCatalog& model)
+{
+    return export_targets::makeConfig(recipe, plan, model);
+}
+
+std::vector<std::string> splitFusedTensors(const Plan& plan, const ModelCatalog& model)
+{
+    std::map<std::string, std::pair<std::string, std::vector<std::string>>> groups;
+    std::vector<std::string> split;
+    for (const auto index : emissionOrder(model)) {
+        const auto& tensor = model.tensors[index];
+        if (tensor.parts.fusedGroup.empty())
+            continue;
+        const auto& planned = plan.tensors[index];
+        auto text = planned.scheme ? planned.scheme->toString() : std::string();
+        if (planned.activations)
+            text.append("/").append(planned.activations->toString());
+        auto [entry, added] = groups.try_emplace(tensor.parts.fusedGroup, text, std::vector<std::string> {});
+        entry->second.second.push_back(tensor.name);
+        if (!added && entry->second.first != text)
+            split.push_back(tensor.name);
+    }
+    return split;
+}
+
+}  // namespace quantloupe

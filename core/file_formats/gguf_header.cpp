@@ -308,6 +308,13 @@ const GgufValue* GgufHeader::find(std::string_view key) const
     return found == metadata.end() ? nullptr : &found->value;
 }
 
+std::optional<std::uint32_t> ggufTypeNumber(DType type)
+{
+    const auto* const found = std::find(kTensorTypes.begin(), kTensorTypes.end(), type);
+    return found == kTensorTypes.end() ? std::nullopt
+                                       : std::optional(static_cast<std::uint32_t>(found - kTensorTypes.begin()));
+}
+
 Result<GgufHeader> readGgufHeader(Bytes file, const std::string& where)
 {
     return HeaderReader(file, where).read();

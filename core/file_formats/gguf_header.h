@@ -4,6 +4,7 @@
 #include "core/file_formats/gguf_values.h"
 #include "core/tensor/tensor_view.h"
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,5 +38,8 @@ struct GgufHeader {
 /// Errors: Truncated, Malformed, Unsupported (other versions, byte order, unknown tensor types), each with the byte.
 /// Source: interop notes, section 3.
 Result<GgufHeader> readGgufHeader(Bytes file, const std::string& where);
+
+/// The number of a tensor type in the file; nullopt where GGUF has none.
+std::optional<std::uint32_t> ggufTypeNumber(DType type);
 
 }  // namespace quantloupe

@@ -20,9 +20,10 @@ set(analysis study algorithms inference ${study} ${algorithms})
 set(allocation recipes study ${study})
 set(projection recipes ${recipes})
 set(export_targets recipes ${recipes})
+set(checkpoints number_formats recipes file_formats export_targets ${number_formats} ${recipes} ${file_formats})
 set(report study projection allocation ${allocation} ${projection})
 set(rooms base kernels tensor model file_formats calibration schemes number_formats statistics tokenizers inference
-    algorithms recipes study analysis allocation projection export_targets report)
+    algorithms recipes study analysis allocation projection export_targets checkpoints report)
 
 set(failures "")
 file(GLOB_RECURSE sources RELATIVE ${SOURCE_DIR} ${SOURCE_DIR}/core/*.h ${SOURCE_DIR}/core/*.cpp ${SOURCE_DIR}/widgets/*.h

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include "app/cli/commands/export_checkpoint.h"
+#include "app/cli/importance_option.h"
 #include "app/cli/inputs.h"
 #include "app/cli/output.h"
 
+#include "core/checkpoints/checkpoint_target.h"
 #include "core/export_targets/export_target.h"
 #include "core/recipes/plan.h"
 
@@ -9,20 +12,10 @@ namespace quantloupe::cli {
 namespace {
 
 struct ExportOptions {
-    std::string model;
+    std::string model, target, imatrix;
     RecipeChoice recipe;
-    std::string target;
+    CheckpointWishes checkpoint;
 };
-
-Result<const ExportTarget*> findTarget(const std::string& name)
-{
-    if (const auto* target = findExportTarget(name))
-        return target;
-    std::string known;
-    for (const auto* target : exportTargets())
-        known += (known.empty() ? "" : ", ") + std::string(target->name);
-    return usageError("--to " + name, "no such target; there are " + known);
-}
 
 std::string textOf(const ExportResult& result, const std::vector<std::filesystem::path>& files)
 {
@@ -34,28 +27,24 @@ std::string textOf(const ExportResult& result, const std::vector<std::filesystem
     return text;
 }
 
-Result<void> exportRecipe(const Session& session, const ExportOptions& options)
+tl::unexpected<Error> unknownTarget(const std::string& name)
 {
-    const auto target = findTarget(options.target);
-    if (!target)
-        return tl::unexpected(target.error());
-    if (session.options.out.empty())
-        return usageError(
-            "--out", "is required: the file to write, usually ending in " + std::string((*target)->suffix));
-    const auto model = openNamedModel(session, options.model);
-    if (!model)
-        return tl::unexpected(model.error());
-    const auto catalog = catalogOf(**model);
-    const auto recipe = chooseRecipe(session, options.recipe, catalog);
-    if (!recipe)
-        return tl::unexpected(recipe.error());
-    if (!*recipe)
-        return usageError("export", "needs --recipe, --scheme or a --study that holds a recipe");
-    const auto plan = resolve(**recipe, catalog);
-    auto result = (*target)->write(**recipe, plan, catalog);
+    std::string known;
+    for (const auto* target : exportTargets())
+        known += (known.empty() ? "" : ", ") + std::string(target->name);
+    for (const auto* target : checkpointTargets())
+        known += ", " + std::string(target->name);
+    return usageError("--to " + name, "no such target; there are " + known);
+}
+
+Result<void> writeRecipe(
+    const Session& session, const ExportTarget& target, const Recipe& recipe, const ModelCatalog& catalog)
+{
+    const auto plan = resolve(recipe, catalog);
+    auto result = target.write(recipe, plan, catalog);
     if (!result)
         return tl::unexpected(result.error());
-    *result = renamed(std::move(*result), **target, catalog, session.options.out);
+    *result = renamed(std::move(*result), target, catalog, session.options.out);
     auto files = writeExport(*result, session.options.out, session.options.force);
     if (!files && files.error().code == ErrorCode::Conflict)
         return usageError("--out " + files.error().where, "the file exists; --force overwrites it");
@@ -68,7 +57,7 @@ Result<void> exportRecipe(const Session& session, const ExportOptions& options)
     for (const auto& warning : result->warnings)
         session.warn(printable(warning));
     const Json json {
-        {"target", (*target)->name},
+        {"target", target.name},
         {"files", std::move(written)},
         {"warnings", result->warnings},
         {"command", result->command.empty() ? Json(nullptr) : Json(result->command)},
@@ -76,6 +65,36 @@ Result<void> exportRecipe(const Session& session, const ExportOptions& options)
         {"bits_per_weight", number(plan.bitsPerWeight)},
     };
     return print(session, json, textOf(*result, *files));
+}
+
+Result<void> exportModel(const Session& session, const ExportOptions& options)
+{
+    const auto* target = findExportTarget(options.target);
+    const auto* checkpoint = findCheckpointTarget(options.target);
+    if (!target && !checkpoint)
+        return unknownTarget(options.target);
+    if (session.options.out.empty())
+        return usageError("--out",
+            target ? "is required: the file to write, usually ending in " + std::string(target->suffix)
+                   : "is required: the " + std::string(checkpoint->suffix.empty() ? "folder" : "file") + " to write");
+    const auto opened = openNamedModel(session, options.model);
+    if (!opened)
+        return tl::unexpected(opened.error());
+    const auto weighed = weighModel(session, options.imatrix, *opened);
+    if (!weighed)
+        return tl::unexpected(weighed.error());
+    const auto catalog = catalogOf(*weighed->model);
+    const auto recipe = chooseRecipe(session, options.recipe, catalog);
+    if (!recipe)
+        return tl::unexpected(recipe.error());
+    if (!*recipe)
+        return usageError("export", "needs --recipe, --scheme or a --study that holds a recipe");
+    for (const auto& warning : weighed->warnings)
+        session.warn(warning);
+    return target
+        ? writeRecipe(session, *target, **recipe, catalog)
+        : exportCheckpoint(session, *checkpoint, options.checkpoint,
+            {.model = weighed->model, .catalog = catalog, .recipe = **recipe, .plan = resolve(**recipe, catalog)});
 }
 
 Action setUpExport(CLI::App& command)
@@ -86,12 +105,19 @@ Action setUpExport(CLI::App& command)
     command.add_option("--to", options->target, "Target; 'quantloupe-cli targets' lists them")
         ->type_name("TARGET")
         ->required();
-    return [options](Session& session) { return exportRecipe(session, *options); };
+    addImportanceOption(command, options->imatrix);
+    addCheckpointOptions(command, options->checkpoint);
+    command.footer(
+        "A target is a recipe for another tool, or a checkpoint. Of a checkpoint everything that will differ from the\n"
+        "recipe is told first; it is written beside --out, read again, compared with the codes bit for bit, and gets\n"
+        "its name only then. --dry-run stops before anything is written.");
+    return [options](Session& session) { return exportModel(session, *options); };
 }
 
 }  // namespace
 
 extern const Command exportCommand;
-const Command exportCommand {"export", "Writes a recipe for another tool", StudyOption | OutOption, setUpExport};
+const Command exportCommand {"export", "Writes a recipe for another tool, or a quantized checkpoint",
+    StudyOption | OutOption | ThreadsOption, setUpExport};
 
 }  // namespace quantloupe::cli

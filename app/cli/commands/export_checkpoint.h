@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The part of `export` that writes checkpoints.
+#pragma once
+
+#include "app/cli/session.h"
+
+#include "core/checkpoints/checkpoint_target.h"
+
+#include <string>
+
+namespace quantloupe::cli {
+
+struct CheckpointWishes {
+    std::string floats;       ///< "fp32", "fp16", "bf16"; empty: each tensor's own
+    std::string shardSize;    ///< "5GB"; empty: the default
+    bool requantize = false;  ///< tensors that are quantized already may be quantized again
+    bool dryRun = false;
+};
+
+void addCheckpointOptions(CLI::App& command, CheckpointWishes& wishes);
+
+/// Tells what will differ, writes, and tells what was written.
+Result<void> exportCheckpoint(
+    const Session& session, const CheckpointTarget& target, const CheckpointWishes& wishes, CheckpointRequest request);
+
+}  // namespace quantloupe::cli

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/analysis/weight_quantization.h"
+
+#include "core/analysis/measure.h"
+#include "core/number_formats/packed_matrix.h"
+
+#include <tbb/enumerable_thread_specific.h>
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+namespace quantloupe {
+namespace {
+
+/// What one thread works with.
+struct TileScratch {
+    QuantizerScratch quantizer {};
+    std::vector<float> decoded {};
+};
+
+class PreparedTensor final : public QuantizedTensor
+{
+public:
+    PreparedTensor(const ModelTensor& tensor, HeldBytes held, PreparedScheme scheme)
+        : m_tensor(&tensor)
+        , m_held(std::move(held))
+        , m_scheme(std::move(scheme))
+    {
+    }
+
+    const Quantizer& quantizer() const override { return m_scheme.quantizer; }
+    bool hasCodes() const override { return m_scheme.keepsLevels(); }
+
+    void quantize(std::uint64_t firstRow, std::size_t rowCount, QuantizedRows& rows) const override
+    {
+        auto& scratch = m_scratches.local();
+        const auto source = rowsOf(m_tensor->view, firstRow, rowCount, scratch.decoded);
+        rows.firstRow = firstRow;
+        rows.rowCount = rowCount;
+        rows.columns = quantizer().columns();
+        rows.codes.clear();
+        rows.grids.clear();
+        rows.packed.clear();
+        rows.values.resize(source.size());
+        if (hasCodes() && !quantizer().hasGrids()) {
+            rows.packed.resize(rowCount * quantizer().packedRowBytes());
+            m_scheme.pack(firstRow, source, rowCount, rows.packed);
+            quantizer().unpack(rows.packed, rowCount, rows.values);
+            return;
+        }
+        m_scheme.quantize(firstRow, source, rowCount, scratch.quantizer);
+        if (!hasCodes()) {
+            rows.values = scratch.quantizer.quantized;
+            return;
+        }
+        const auto& scheme = quantizer().scheme();
+        // Scales that are quantized together have been already.
+        rows.grids = scheme.scales == ScaleStorage::Double8 ? scratch.quantizer.grids
+                                                            : storedGrids(scheme, scratch.quantizer.grids);
+        rows.codes.resize(source.size());
+        quantizer().encode(source, rowCount, rows.grids, rows.codes, scratch.quantizer.rowInBand);
+        quantizer().decode(rows.codes, rowCount, rows.grids, rows.values, scratch.quantizer.rowInBand);
+    }
+
+private:
+    const ModelTensor* m_tensor;
+    HeldBytes m_held;
+    PreparedScheme m_scheme;
+    mutable tbb::enumerable_thread_specific<TileScratch> m_scratches {};
+};
+
+}  // namespace
+
+WeightQuantization weightQuantization(const Model& model)
+{
+    return [&model](std::size_t index, const Scheme& scheme,
+               const std::stop_token& stop) -> Result<std::shared_ptr<const QuantizedTensor>> {
+        const auto& tensor = model.tensors[index];
+        auto held = holdReadable(tensor, stop);
+        if (!held)
+            return tl::unexpected(held.error());
+        Progress unseen;
+        ProgressShare share(unseen, 0);
+        const auto weights = measureWeights(tensor, stop, share);
+        if (!weights)
+            return tl::unexpected(weights.error());
+        auto prepared = prepareSchemes(tensor, *weights, std::span(&scheme, 1), &model, stop, share);
+        if (!prepared)
+            return tl::unexpected(prepared.error());
+        return std::make_shared<const PreparedTensor>(tensor, std::move(*held), std::move(prepared->front()));
+    };
+}
+
+}  // namespace quantloupe

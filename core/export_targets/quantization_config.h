@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Quantization settings that a recipe file and a checkpoint have in common.
+#pragma once
+
+#include "core/recipes/plan.h"
+
+#include <nlohmann/json.hpp>
+
+#include <string>
+#include <vector>
+
+namespace quantloupe {
+
+/// How compressed-tensors stores weights of this scheme: "pack-quantized", "int-quantized", "float-quantized", …
+std::string_view compressedTensorsFormat(const Scheme& scheme, bool weightOnly);
+
+/// The `quantization_config` of compressed-tensors. Errors: Unsupported naming the tensor and scheme.
+Result<nlohmann::ordered_json> compressedTensorsConfig(
+    const Recipe& recipe, const Plan& plan, const ModelCatalog& model);
+
+/// Tensors that runtimes join with neighbours of another scheme (q, k and v; gate and up).
+std::vector<std::string> splitFusedTensors(const Plan& plan, const ModelCatalog& model);
+
+}  // namespace quantloupe
