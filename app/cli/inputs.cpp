@@ -5,6 +5,7 @@
 #include "core/base/mapped_file.h"
 #include "core/base/resources.h"
 #include "core/file_formats/file_format.h"
+#include "core/study/known_inputs.h"
 
 #include <algorithm>
 
@@ -34,7 +35,31 @@ Result<std::unique_ptr<Study>> openStudy(const Session& session, const Model& mo
     return study;
 }
 
-Result<std::vector<Scheme>> parseSchemes(const std::vector<std::string>& texts)
+Result<ModelPointer> withCalibration(const Session& session, const ModelPointer& model)
+{
+    const auto& path = session.options.study;
+    std::error_code ignored;
+    if (path.empty() || !std::filesystem::exists(path, ignored))
+        return model;
+    const auto study = Study::read(path);
+    if (!study)
+        return tl::unexpected(study.error());
+    if ((*study)->model.fingerprint != model->fingerprint)
+        return failure(ErrorCode::Conflict, path.string(), "belongs to another model");
+    return std::make_shared<const Model>(withKnownInputs(*model, *study, path));
+}
+
+Result<void> requireCalibration(const Model& model, const std::vector<Scheme>& schemes)
+{
+    for (const auto& scheme : schemes)
+        if (auto built = requireBuilt(scheme, calibrationOf(model)); !built)
+            return usageError("--scheme " + scheme.toString(),
+                built.error().reason
+                    + (needsInputs(scheme) ? "; run 'calibrate' into a --study, and name it here" : ""));
+    return {};
+}
+
+Result<std::vector<Scheme>> parseSchemes(const std::vector<std::string>& texts, Calibration calibration)
 {
     std::vector<Scheme> schemes;
     for (const auto& text : texts) {
@@ -45,7 +70,7 @@ Result<std::vector<Scheme>> parseSchemes(const std::vector<std::string>& texts)
             return usageError("--scheme " + text,
                 "'/" + plan->activations->toString()
                     + "' is for activations, and here weights alone are measured: evaluate takes both");
-        if (auto built = requireBuilt(plan->weights); !built)
+        if (auto built = requireBuilt(plan->weights, calibration); !built)
             return usageError("--scheme " + text, built.error().reason);
         if (std::find(schemes.begin(), schemes.end(), plan->weights) == schemes.end())
             schemes.push_back(plan->weights);
@@ -89,7 +114,7 @@ Result<std::optional<Recipe>> chooseRecipe(
         const auto plan = LayerPlan::parse(choice.scheme);
         if (!plan)
             return usageError("--scheme " + choice.scheme, plan.error().reason);
-        if (auto built = requireBuilt(plan->weights); !built)
+        if (auto built = requireBuilt(plan->weights, Calibration::Given); !built)
             return usageError("--scheme " + choice.scheme, built.error().reason);
         recipe = Recipe::uniform(plan->weights, model);
         recipe->activations = plan->activations;

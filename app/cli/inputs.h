@@ -4,6 +4,7 @@
 
 #include "app/cli/session.h"
 
+#include "core/algorithms/combinations.h"
 #include "core/model/model.h"
 #include "core/projection/projection.h"
 #include "core/recipes/recipe.h"
@@ -22,8 +23,15 @@ Result<ModelPointer> openNamedModel(const Session& session, const std::string& n
 /// --study, opened for `model`; null when there is none.
 Result<std::unique_ptr<Study>> openStudy(const Session& session, const Model& model);
 
+/// The model with what the calibration in --study knows of its layers' inputs; as it is where there is none.
+/// Errors: those of reading the study, Conflict (another model's).
+Result<ModelPointer> withCalibration(const Session& session, const ModelPointer& model);
+
 /// Each --scheme once, in the order given. Errors: InvalidArgument for what cannot be read or is not built, by name.
-Result<std::vector<Scheme>> parseSchemes(const std::vector<std::string>& texts);
+Result<std::vector<Scheme>> parseSchemes(const std::vector<std::string>& texts, Calibration calibration);
+
+/// Whether a model that is so far known can be quantized by these. Errors: usage, naming --scheme.
+Result<void> requireCalibration(const Model& model, const std::vector<Scheme>& schemes);
 
 /// The recipe that a command works with: a file, a uniform scheme, or what the study holds.
 struct RecipeChoice {

@@ -19,9 +19,10 @@ double undecidedBytes(const Frontier& frontier)
 
 tl::unexpected<Error> impossible(const Frontier& frontier, const AllocationLimit& limit)
 {
-    const auto& least = limit.kind == AllocationLimit::Kind::Bytes ? frontier.points.front() : frontier.points.back();
+    const auto& least =
+        limit.kind == AllocationLimit::Kind::TotalBytes ? frontier.points.front() : frontier.points.back();
     return failure(ErrorCode::InvalidArgument, "budget",
-        limit.kind == AllocationLimit::Kind::Bytes
+        limit.kind == AllocationLimit::Kind::TotalBytes
             ? "the smallest the measured schemes make of the model is " + std::to_string(least.bytes) + " bytes"
             : "the least " + std::string(nameOf(frontier.metric)) + " of the measured schemes is "
                 + std::to_string(least.error));
@@ -31,7 +32,7 @@ tl::unexpected<Error> impossible(const Frontier& frontier, const AllocationLimit
 
 Result<Allocation> allocateWithin(const Frontier& frontier, const StudySnapshot& study, const AllocationLimit& limit)
 {
-    const bool byBytes = limit.kind == AllocationLimit::Kind::Bytes;
+    const bool byBytes = limit.kind == AllocationLimit::Kind::TotalBytes;
     const double undecided = undecidedBytes(frontier);
     std::vector<std::vector<KnapsackOption>> classes;
     for (const auto& group : frontier.groups) {

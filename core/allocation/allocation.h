@@ -65,10 +65,10 @@ struct Frontier {
 /// What an allocation keeps to.
 struct AllocationLimit {
     enum class Kind : std::uint8_t {
-        Bytes,  ///< of the whole model: least error within them
-        Error,  ///< summed metric: fewest bytes within it
+        TotalBytes,  ///< of the whole model: least error within them
+        TotalError,  ///< summed metric: fewest bytes within it
     };
-    Kind kind = Kind::Bytes;
+    Kind kind = Kind::TotalBytes;
     double value = 0.0;
 };
 

@@ -166,12 +166,15 @@ private:
         const LayerObserver before = [&](const LayerValues& values) { gatherer.observeInputs(values); };
         const LayerObserver after = [&](const LayerValues& values) { gatherer.observeOutputs(values); };
         const Replacers none;
+        const InputReplacers noInputs;
+        const CacheReplacer noCache;
         for (const auto& batch : m_batches) {
             auto states = statesOf(batch);
             gatherer.expect(states);
             const auto [forward, folding] = shareOf(batch, held->storedBytes()).split(forwardShare(inputs));
             const RotaryTables tables(m_decoder, states.sequences);
-            if (auto done = runBlock({m_decoder, tables, none, before, m_stop, &after}, block, states, forward); !done)
+            const BlockRun run {m_decoder, tables, none, before, m_stop, noInputs, noCache, &after};
+            if (auto done = runBlock(run, block, states, forward); !done)
                 return done;
             if (auto done = append(states.values); !done)
                 return done;

@@ -31,10 +31,10 @@ Result<AllocationLimit> parseBudget(const std::string& text, const ModelCatalog&
     if (error == std::errc() && number > 0.0 && std::isfinite(number)) {
         if (unit == "bpw")
             return AllocationLimit {
-                AllocationLimit::Kind::Bytes, number * static_cast<double>(model.parameters()) / 8.0};
+                AllocationLimit::Kind::TotalBytes, number * static_cast<double>(model.parameters()) / 8.0};
         for (const auto& [name, factor] : units)
             if (unit == name)
-                return AllocationLimit {AllocationLimit::Kind::Bytes, number * factor};
+                return AllocationLimit {AllocationLimit::Kind::TotalBytes, number * factor};
     }
     return usageError("--budget " + text, "write bits per weight (4.5bpw) or a size (6GiB, 180MB, 1000000)");
 }
@@ -44,7 +44,7 @@ Result<AllocationLimit> limitOf(const AllocateOptions& options, const ModelCatal
     if (options.limitsKl == !options.budget.empty())
         return usageError("--budget", "give a budget (4.5bpw, 6GiB) or --max-kl, one of them");
     if (options.limitsKl)
-        return AllocationLimit {AllocationLimit::Kind::Error, options.maxKl};
+        return AllocationLimit {AllocationLimit::Kind::TotalError, options.maxKl};
     return parseBudget(options.budget, model);
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "app/cli/analysis_details.h"
+#include "app/cli/analysis_work.h"
 #include "app/cli/importance_option.h"
 #include "app/cli/inputs.h"
 #include "app/cli/output.h"
@@ -24,40 +25,6 @@ struct AnalyzeOptions {
     std::string imatrix;
     bool details = false;
 };
-
-/// What is asked for, and what of it a study does not hold yet.
-struct Assignment {
-    std::vector<std::size_t> tensors;  ///< in file order
-    std::vector<std::string> schemes;  ///< canonical, in the order given
-    std::vector<WorkUnit> work;
-    std::uint64_t already = 0;  ///< results found in the study
-};
-
-Assignment assign(
-    const Session& session, const Model& model, const std::vector<Scheme>& schemes, const StudySnapshot& known)
-{
-    Assignment assignment;
-    for (const auto& scheme : schemes)
-        assignment.schemes.push_back(scheme.toString());
-    for (const auto i : model.quantizableTensors()) {
-        const auto& name = model.tensors[i].name;
-        if (!session.wants(name))
-            continue;
-        assignment.tensors.push_back(i);
-        WorkUnit unit {i, {}};
-        for (std::size_t s = 0; s < schemes.size(); ++s) {
-            const auto* measured = known.find(name, assignment.schemes[s]);
-            if (measured && measured->importance == importanceUsed(model.tensors[i], schemes[s])
-                && measured->calibration == calibrationUsed(model.tensors[i]))
-                ++assignment.already;
-            else
-                unit.schemes.push_back(schemes[s]);
-        }
-        if (!unit.schemes.empty())
-            assignment.work.push_back(std::move(unit));
-    }
-    return assignment;
-}
 
 /// A sentence per stored type that cannot be decoded: such matrices count as stored in every total.
 std::vector<std::string> leftOut(const Session& session, const Model& model)
@@ -91,6 +58,7 @@ Json resultOf(const std::string& tensor, const std::string& scheme, const Scheme
         {"output_error", number(measurement.outputError.relative())},
         {"nonfinite", error.nonFinite},
         {"imatrix", measurement.importance != 0},
+        {"calibrated", measurement.calibration != 0},
     };
 }
 
@@ -200,28 +168,10 @@ Findings findingsOf(
     return findings;
 }
 
-/// Works through what is missing; each finished tensor is durable in the study before the next begins.
-Result<void> measure(
-    const Session& session, const Model& model, const Assignment& assignment, Study* study, StudySnapshot& found)
-{
-    Progress progress;
-    const ProgressPrinter printer(progress, session.options.quiet);
-    return analyze(model, assignment.work, session.threads(), session.stop, progress,
-        [&](const TensorMeasurement& measurement) -> Result<void> {
-            if (study) {
-                if (auto kept = study->append(measurement); !kept)
-                    return kept;
-            } else {
-                found.add(measurement);
-            }
-            return {};
-        });
-}
-
 Result<void> analyzeModel(const Session& session, const AnalyzeOptions& options)
 {
     const auto start = std::chrono::steady_clock::now();
-    const auto schemes = parseSchemes(options.schemes);
+    const auto schemes = parseSchemes(options.schemes, Calibration::Given);
     if (!schemes)
         return tl::unexpected(schemes.error());
     if (auto writable = requireWritable(session, {".json", ".csv"}); !writable)
@@ -229,7 +179,12 @@ Result<void> analyzeModel(const Session& session, const AnalyzeOptions& options)
     const auto opened = openNamedModel(session, options.model);
     if (!opened)
         return tl::unexpected(opened.error());
-    const auto weighed = weighModel(session, options.imatrix, *opened);
+    const auto known = withCalibration(session, *opened);
+    if (!known)
+        return tl::unexpected(known.error());
+    if (auto enough = requireCalibration(**known, *schemes); !enough)
+        return enough;
+    const auto weighed = weighModel(session, options.imatrix, *known);
     if (!weighed)
         return tl::unexpected(weighed.error());
     const auto& model = *weighed->model;

@@ -70,7 +70,7 @@ Result<void> bench(const Session& session, BenchOptions options)
 {
     if (auto writable = requireWritable(session, {".json", ".csv"}); !writable)
         return writable;
-    auto schemes = parseSchemes(options.schemes);
+    auto schemes = parseSchemes(options.schemes, Calibration::Absent);
     if (!schemes)
         return tl::unexpected(schemes.error());
     options.benchmark.schemes = std::move(*schemes);

@@ -233,7 +233,10 @@ Result<void> evaluateText(const Session& session, const EvaluateOptions& options
     const auto start = std::chrono::steady_clock::now();
     if (auto writable = requireWritable(session, {".json", ".csv"}); !writable)
         return writable;
-    const auto model = openNamedModel(session, options.model);
+    const auto opened = openNamedModel(session, options.model);
+    if (!opened)
+        return tl::unexpected(opened.error());
+    const auto model = withCalibration(session, *opened);
     if (!model)
         return tl::unexpected(model.error());
     const auto quantized = quantizeBy(session, options, **model);

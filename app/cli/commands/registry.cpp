@@ -8,10 +8,11 @@ namespace quantloupe::cli {
     ENTRY(inspect)                                                                                                     \
     ENTRY(stats)                                                                                                       \
     ENTRY(analyze)                                                                                                     \
-    ENTRY(allocate)                                                                                                    \
     ENTRY(audit)                                                                                                       \
     ENTRY(calibrate)                                                                                                   \
     ENTRY(evaluate)                                                                                                    \
+    ENTRY(sensitivity)                                                                                                 \
+    ENTRY(allocate)                                                                                                    \
     ENTRY(project)                                                                                                     \
     ENTRY(devices)                                                                                                     \
     ENTRY(export)                                                                                                      \

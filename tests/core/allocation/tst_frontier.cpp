@@ -195,6 +195,7 @@ private Q_SLOTS:
         for (const auto& [text, error] : {std::pair {"int8", 1.0}, {"int4:g32", 10.0}}) {
             SchemeMeasurement result;
             result.scheme = tests::scheme(text);
+            result.error.count = 1;
             result.error.signalEnergy = 100.0;
             result.error.errorEnergy = error;
             measurement.schemes.push_back(result);
@@ -247,7 +248,7 @@ private Q_SLOTS:
             const auto& least = found->points.front();
             const auto span = found->points.back().bytes - least.bytes;
             const auto limit = least.bytes + random() % span;
-            const auto best = allocateWithin(*found, study, {AllocationLimit::Kind::Bytes, double(limit)});
+            const auto best = allocateWithin(*found, study, {AllocationLimit::Kind::TotalBytes, double(limit)});
             QVERIFY(best && best->optimal);
             QVERIFY(best->point.bytes <= limit);
             const auto undecided = least.bytes - decidedBytes(*found, std::vector<std::uint32_t>(found->groups.size()));
@@ -256,10 +257,10 @@ private Q_SLOTS:
             const auto recipe = recipeOf(found->groups, best->choice, study, Recipe::uniform({}, study.model));
             QCOMPARE(resolve(recipe, study.model).bytes, best->point.bytes);
             // The fewest bytes of no more error are no more bytes.
-            const auto fewest = allocateWithin(*found, study, {AllocationLimit::Kind::Error, best->point.error});
+            const auto fewest = allocateWithin(*found, study, {AllocationLimit::Kind::TotalError, best->point.error});
             QVERIFY(fewest && fewest->point.bytes <= best->point.bytes);
             QVERIFY(fewest->point.error <= best->point.error);
-            const AllocationLimit tooLittle {AllocationLimit::Kind::Bytes, double(least.bytes - 1)};
+            const AllocationLimit tooLittle {AllocationLimit::Kind::TotalBytes, double(least.bytes - 1)};
             QCOMPARE(allocateWithin(*found, study, tooLittle).error().code, ErrorCode::InvalidArgument);
         }
     }

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "app/cli/analysis_work.h"
+
+#include "app/cli/progress_printer.h"
+
+namespace quantloupe::cli {
+namespace {
+
+/// Divergences stay where the codes did: what calibration knows changes those of schemes alone that go by it.
+void keepDivergences(TensorMeasurement& measurement, const StudySnapshot& before)
+{
+    for (auto& scheme : measurement.schemes) {
+        const auto* old = before.find(measurement.tensor, scheme.scheme.toString());
+        if (old && !needsInputs(scheme.scheme) && old->importance == scheme.importance)
+            scheme.divergence = old->divergence;
+    }
+}
+
+}  // namespace
+
+Assignment assign(
+    const Session& session, const Model& model, const std::vector<Scheme>& schemes, const StudySnapshot& known)
+{
+    Assignment assignment;
+    for (const auto& scheme : schemes)
+        assignment.schemes.push_back(scheme.toString());
+    for (const auto i : model.quantizableTensors()) {
+        const auto& name = model.tensors[i].name;
+        if (!session.wants(name))
+            continue;
+        assignment.tensors.push_back(i);
+        WorkUnit unit {i, {}};
+        for (std::size_t s = 0; s < schemes.size(); ++s) {
+            const auto* measured = known.find(name, assignment.schemes[s]);
+            if (measured && measured->importance == importanceUsed(model.tensors[i], schemes[s])
+                && measured->calibration == calibrationUsed(model.tensors[i]))
+                ++assignment.already;
+            else
+                unit.schemes.push_back(schemes[s]);
+        }
+        if (!unit.schemes.empty())
+            assignment.work.push_back(std::move(unit));
+    }
+    return assignment;
+}
+
+Result<void> measure(
+    const Session& session, const Model& model, const Assignment& assignment, Study* study, StudySnapshot& found)
+{
+    Progress progress;
+    const ProgressPrinter printer(progress, session.options.quiet);
+    const auto before = study ? study->snapshot() : StudyPointer();
+    return analyze(model, assignment.work, session.threads(), session.stop, progress,
+        [&](TensorMeasurement measurement) -> Result<void> {
+            if (!study) {
+                found.add(measurement);
+                return {};
+            }
+            keepDivergences(measurement, *before);
+            return study->append(measurement);
+        });
+}
+
+}  // namespace quantloupe::cli
