@@ -71,8 +71,10 @@ Result<Accumulator> reduceTiles(const ModelTensor& tensor, std::stop_token stop,
 
     const auto visitStrip = [&](Accumulator& accumulator, std::uint64_t strip) {
         auto& buffer = buffers.local();
-        const auto end = std::min(tiling.shape.rows, (strip + 1) * tiling.rowsPerStrip);
-        for (auto row = strip * tiling.rowsPerStrip; row < end && !stop.stop_requested(); row += tiling.rowsPerTile) {
+        const auto begin = strip * tiling.rowsPerStrip;
+        const auto end = std::min(tiling.shape.rows, begin + tiling.rowsPerStrip);
+        readRowsAhead(tensor.view, end, tiling.rowsPerStrip);
+        for (auto row = begin; row < end && !stop.stop_requested(); row += tiling.rowsPerTile) {
             const auto count = std::min(tiling.rowsPerTile, end - row);
             visit(accumulator,
                 RowTile {.firstRow = row,
@@ -80,6 +82,7 @@ Result<Accumulator> reduceTiles(const ModelTensor& tensor, std::stop_token stop,
                     .weights = rowsOf(tensor.view, row, count, buffer)});
             progress.advance(row, row + count, tiling.shape.rows);
         }
+        releaseRows(tensor.view, begin, end - begin);
     };
     /// The imperative form of tbb::parallel_deterministic_reduce: the functional one copies accumulators.
     struct Body {

@@ -241,6 +241,7 @@ Result<void> fitAllGrids(
                     std::span(*grids).subspan(static_cast<std::size_t>(first / bandRows) * quantizer.unitsPerRow(),
                         quantizer.gridCount(count)));
                 share.advance(first, first + count, shape.rows);
+                releaseRows(tensor.view, first, count);
             },
             context);
     }

@@ -108,6 +108,8 @@ MappedFile::~MappedFile()
 
 void MappedFile::release(Bytes range) const
 {
+    if (range.empty())
+        return;
     const auto page = pageSize();
     // Whole pages inside the range only: the rim may belong to a neighbour that is still being read. The map begins on
     // a page, so offsets into it tell.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/file_formats/checkpoint_folder.h"
 
+#include "core/base/text.h"
+#include "core/file_formats/model_assembly.h"
 #include "core/file_formats/pytorch.h"
 #include "core/file_formats/safetensors.h"
 
@@ -28,6 +30,7 @@ struct Listing {
     ShardedFiles safetensors {"model.safetensors.index.json", "model.safetensors", readSafetensorsFiles};
     ShardedFiles torch {"pytorch_model.bin.index.json", "pytorch_model.bin", readTorchFiles};
     Names gguf {};
+    std::string foreign {};  ///< one of what people take for a model
     Names others {};
 };
 
@@ -57,7 +60,7 @@ bool isLaterShard(std::string_view name)
 Result<Listing> list(const std::filesystem::path& folder)
 {
     Listing listing;
-    auto& [safetensors, torch, gguf, others] = listing;
+    auto& [safetensors, torch, gguf, foreign, others] = listing;
     std::error_code error;
     for (std::filesystem::directory_iterator i(folder, error), end; !error && i != end; i.increment(error)) {
         auto name = i->path().filename().string();
@@ -69,6 +72,8 @@ Result<Listing> list(const std::filesystem::path& folder)
             gguf.push_back(name);
         else if (endsWithOneOf(name, {".npz", ".onnx", ".tflite", ".keras", ".h5", ".hdf5"}))
             others.push_back(name);
+        else if (!foreignKindByName(name).empty())
+            foreign = name;
         if (name.ends_with(".safetensors")) {
             if (name.starts_with("model"))
                 safetensors.shards.push_back(name);
@@ -151,7 +156,11 @@ Result<Model> openFolder(const std::filesystem::path& folder, const FileOpener& 
         return std::move(*model);
     if (auto model = opener.openOnly(listing->others))
         return std::move(*model);
-    return failure(ErrorCode::NotThisFormat, folder.string(), "the folder holds no file of a model that can be read");
+    const auto foreign = listing->foreign.empty()
+        ? std::string()
+        : ": " + inQuotes(listing->foreign) + " is " + std::string(foreignKindByName(listing->foreign));
+    return failure(
+        ErrorCode::NotThisFormat, folder.string(), "the folder holds no file of a model that can be read" + foreign);
 }
 
 }  // namespace quantloupe

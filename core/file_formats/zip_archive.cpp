@@ -44,12 +44,14 @@ Result<void> inflateMember(const MappedFile& file, const ZipEntry& entry, const 
         return failure(ErrorCode::Internal, whereIs(file, entry), "zlib cannot be started");
     auto& stream = inflater.stream;
     auto packed = file.bytes().subspan(entry.offset, entry.packedSize);
+    Bytes piece;
     std::vector<std::byte> out(kPieceOut);
     for (int state = Z_OK; state != Z_STREAM_END;) {
         if (stream.avail_in == 0) {
             if (packed.empty())
                 return broken("its packed bytes end too soon");
-            const auto piece = packed.first(std::min(kPieceIn, packed.size()));
+            file.release(piece);
+            piece = packed.first(std::min(kPieceIn, packed.size()));
             packed = packed.subspan(piece.size());
             // zlib reads through a pointer to what is not const, and writes nothing there.
             stream.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(piece.data()));
@@ -60,9 +62,9 @@ Result<void> inflateMember(const MappedFile& file, const ZipEntry& entry, const 
         state = inflate(&stream, Z_NO_FLUSH);
         if (state != Z_OK && state != Z_STREAM_END && state != Z_BUF_ERROR)
             return broken("its packed bytes are damaged");
-        const Bytes piece = Bytes(out).first(out.size() - stream.avail_out);
-        if (!piece.empty())
-            if (auto taken = sink(piece); !taken)
+        const Bytes unpacked = Bytes(out).first(out.size() - stream.avail_out);
+        if (!unpacked.empty())
+            if (auto taken = sink(unpacked); !taken)
                 return taken;
     }
     if (stream.avail_in != 0 || !packed.empty())

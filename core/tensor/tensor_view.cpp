@@ -1,9 +1,31 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/tensor/tensor_view.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace quantloupe {
+namespace {
+
+/// What rows of a view are stored in, and the map it is part of.
+struct StoredRows {
+    HeldBytes map {};
+    Bytes bytes {};
+};
+
+StoredRows storedRows(const TensorView& view, std::uint64_t firstRow, std::uint64_t rowCount)
+{
+    const auto rows = matrixShape(view).rows;
+    auto map = view.deferred ? view.deferred->held() : view.owner;
+    if (view.decoder || view.transposed || !map || firstRow >= rows)
+        return {};
+    const auto bytes = view.deferred ? map->bytes() : view.bytes;
+    const auto perRow = bytes.size() / rows;
+    const auto count = std::min(rowCount, rows - firstRow);
+    return {std::move(map), bytes.subspan(firstRow * perRow, count * perRow)};
+}
+
+}  // namespace
 
 std::optional<std::uint64_t> elementCount(const Shape& shape)
 {
@@ -53,6 +75,17 @@ void releaseBytes(const TensorView& view)
         held->release(held->bytes());
     else if (view.owner && !view.bytes.empty())
         view.owner->release(view.bytes);
+}
+
+void releaseRows(const TensorView& view, std::uint64_t firstRow, std::uint64_t rowCount)
+{
+    if (const auto stored = storedRows(view, firstRow, rowCount); !stored.bytes.empty())
+        stored.map->release(stored.bytes);
+}
+
+void readRowsAhead(const TensorView& view, std::uint64_t firstRow, std::uint64_t rowCount)
+{
+    readAhead(storedRows(view, firstRow, rowCount).bytes);
 }
 
 }  // namespace quantloupe

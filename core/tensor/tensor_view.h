@@ -59,6 +59,10 @@ Result<HeldBytes> holdBytes(const TensorView& view, std::stop_token stop);
 /// Tells the kernel that the bytes of a view have been used up: resident memory does not grow with the model.
 void releaseBytes(const TensorView& view);
 
+/// The same of some rows only, and that some rows are needed next. Nothing where rows do not lie one after the other.
+void releaseRows(const TensorView& view, std::uint64_t firstRow, std::uint64_t rowCount);
+void readRowsAhead(const TensorView& view, std::uint64_t firstRow, std::uint64_t rowCount);
+
 /// A tensor as the matrix that quantization sees: rows are output channels, columns the input dimension.
 /// Rank 2: the shape (swapped when transposed). Higher rank: leading extents fold into rows (expert stacks), or, of a
 /// convolution, all but that of the output channels into columns.

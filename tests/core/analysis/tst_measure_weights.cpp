@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/analysis/analyze.h"
 #include "tests/core/analysis/synthetic_tensor.h"
+#include "tests/support/bounded_open.h"
+#include "tests/support/checkpoint_files.h"
 
 #include <QTest>
 
@@ -169,6 +171,25 @@ private Q_SLOTS:
         progress.doneBytes = 5;
         QVERIFY(measureWeights(synthetic.tensor(), {}, progress).has_value());
         QCOMPARE(progress.doneBytes.load(), 5 + synthetic.tensor().bytes());
+    }
+
+    /// Resident memory does not grow with the tensor: rows are given back as they are finished.
+    void finishedRowsAreReleased()
+    {
+        constexpr std::uint64_t kBytes = std::uint64_t {256} << 20U;
+        const tests::CheckpointFolder folder;
+        const auto path = folder.write("a.safetensors",
+            tests::safetensorsFile(R"({"w":{"dtype":"BF16","shape":[16384,8192],"data_offsets":[0,268435456]}})", 0));
+        std::filesystem::resize_file(path, std::filesystem::file_size(path) + kBytes);
+        const auto model = openModel(path);
+        QVERIFY2(model, model ? "" : describe(model.error()).c_str());
+        std::ofstream("/proc/self/clear_refs") << "5";  // the peak begins anew
+        const auto before = tests::bounded::status("VmRSS");
+        Progress progress;
+        const auto weights = measureWeights((*model)->tensors[0], {}, progress);
+        QVERIFY(weights.has_value());
+        const auto peak = tests::bounded::status("VmHWM");
+        QVERIFY2(peak < before + kBytes / 4 * tests::kAllowance, std::to_string((peak - before) >> 20U).c_str());
     }
 
     void stopsWhenAsked()

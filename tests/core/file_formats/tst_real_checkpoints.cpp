@@ -179,6 +179,7 @@ private Q_SLOTS:
         QTest::newRow("llm/stories260K/tok512.bin") << int(ErrorCode::NotThisFormat) << QByteArray("none of");
         QTest::newRow("other/for-tests-ggml-parakeet-tdt.bin")
             << int(ErrorCode::Unsupported) << QByteArray("before GGUF");
+        QTest::newRow("other/kws_savedmodel_variables") << int(ErrorCode::NotThisFormat) << QByteArray("TensorFlow");
         QTest::newRow("other/kws_savedmodel_variables/variables.index")
             << int(ErrorCode::NotThisFormat) << QByteArray("TensorFlow");
         QTest::newRow("other/kws_savedmodel_variables/variables.data-00000-of-00001")
