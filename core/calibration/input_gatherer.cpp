@@ -166,12 +166,15 @@ Result<void> InputGatherer::fold(const std::stop_token& stop, const ProgressShar
     return stop.stop_requested() ? Result<void>(stopped("calibration")) : Result<void>();
 }
 
-std::uint64_t InputGatherer::momentBytes(const std::vector<SharedInput>& inputs)
+std::uint64_t InputGatherer::fixedBytes(const std::vector<SharedInput>& inputs, const GatheringOptions& options)
 {
-    std::uint64_t numbers = 0;
-    for (const auto& input : inputs)
-        numbers += MomentLayout::sizeFor(input.columns());
-    return numbers * sizeof(double);
+    std::uint64_t bytes = 0;
+    for (const auto& input : inputs) {
+        if (options.moments)
+            bytes += MomentLayout::sizeFor(input.columns()) * sizeof(double);
+        bytes += 2 * std::uint64_t {options.sampleTokens} * input.columns() * sizeof(float);
+    }
+    return bytes;
 }
 
 std::uint64_t InputGatherer::bytesPerToken(const std::vector<SharedInput>& inputs)

@@ -45,8 +45,8 @@ public:
     /// Of all batches.
     std::vector<GatheredInput> take() { return std::move(m_gathered); }
 
-    /// Bytes that the moments of these inputs take, and what each token of a batch takes beside them.
-    static std::uint64_t momentBytes(const std::vector<SharedInput>& inputs);
+    /// Bytes that the moments and samples of these inputs take, and what each token of a batch takes beside them.
+    static std::uint64_t fixedBytes(const std::vector<SharedInput>& inputs, const GatheringOptions& options);
     static std::uint64_t bytesPerToken(const std::vector<SharedInput>& inputs);
 
 private:
