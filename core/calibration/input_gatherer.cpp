@@ -99,8 +99,8 @@ void InputGatherer::foldFigures(std::size_t input)
     auto& [figures, moments, sample] = m_gathered[input];
     for (std::size_t i = 0; i < m_tiles.size(); ++i) {
         const auto firstToken = m_firstToken + m_tiles[i].firstRow;
-        if (!m_passedHalf[input] && firstToken >= m_options.halfway) {
-            m_passedHalf[input] = true;
+        if (m_passedHalf[input] == 0 && firstToken >= m_options.halfway) {
+            m_passedHalf[input] = 1;
             if (figures.inputs.tokens > 0)
                 figures.earlier = {figures.inputs.tokens, figures.inputs.squares, figures.inputs.absMax()};
         }

@@ -69,7 +69,7 @@ private:
     GatheringOptions m_options;
     std::map<std::pair<std::size_t, std::uint64_t>, Place> m_places;  ///< by tensor and first row
     std::vector<GatheredInput> m_gathered;
-    std::vector<bool> m_passedHalf;
+    std::vector<std::uint8_t> m_passedHalf;  ///< of each input, written by the thread that folds it
     std::size_t m_firstToken = 0;
     std::vector<TokenTile> m_tiles;
     std::vector<std::vector<Slot>> m_slots;  ///< by input, then by tile
