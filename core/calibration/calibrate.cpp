@@ -36,11 +36,11 @@ std::uint64_t bytesPerBatchToken(const Decoder& decoder)
     return sizeof(float) * (streams * decoder.hidden + attention) + 16 * decoder.expertsPerToken + gathered;
 }
 
-std::uint64_t largestMoments(const Decoder& decoder)
+std::uint64_t largestFixedBytes(const Decoder& decoder, const GatheringOptions& options)
 {
-    std::uint64_t largest = InputGatherer::momentBytes(headInput(decoder));
+    std::uint64_t largest = InputGatherer::fixedBytes(headInput(decoder), options);
     for (std::size_t block = 0; block < decoder.blocks.size(); ++block)
-        largest = std::max(largest, InputGatherer::momentBytes(sharedInputsOf(decoder, block)));
+        largest = std::max(largest, InputGatherer::fixedBytes(sharedInputsOf(decoder, block), options));
     return largest;
 }
 
@@ -276,7 +276,7 @@ Result<void> calibrate(const Decoder& decoder, const WindowedText& text, const G
         return readable;
     if (text.windows.empty())
         return failure(ErrorCode::InvalidArgument, "text", "there is no window to read");
-    std::uint64_t fixed = workingBytes(decoder) + (options.moments ? largestMoments(decoder) : 0);
+    std::uint64_t fixed = workingBytes(decoder) + largestFixedBytes(decoder, options);
     if (stream.isInMemory())
         fixed += 2 * tokensOf(text) * decoder.hidden * sizeof(float);
     auto batches = cutIntoBatches(decoder, text, fixed, limits.memory);

@@ -99,8 +99,8 @@ void InputGatherer::foldFigures(std::size_t input)
     auto& [figures, moments, sample] = m_gathered[input];
     for (std::size_t i = 0; i < m_tiles.size(); ++i) {
         const auto firstToken = m_firstToken + m_tiles[i].firstRow;
-        if (!m_passedHalf[input] && firstToken >= m_options.halfway) {
-            m_passedHalf[input] = true;
+        if (m_passedHalf[input] == 0 && firstToken >= m_options.halfway) {
+            m_passedHalf[input] = 1;
             if (figures.inputs.tokens > 0)
                 figures.earlier = {figures.inputs.tokens, figures.inputs.squares, figures.inputs.absMax()};
         }
@@ -166,12 +166,15 @@ Result<void> InputGatherer::fold(const std::stop_token& stop, const ProgressShar
     return stop.stop_requested() ? Result<void>(stopped("calibration")) : Result<void>();
 }
 
-std::uint64_t InputGatherer::momentBytes(const std::vector<SharedInput>& inputs)
+std::uint64_t InputGatherer::fixedBytes(const std::vector<SharedInput>& inputs, const GatheringOptions& options)
 {
-    std::uint64_t numbers = 0;
-    for (const auto& input : inputs)
-        numbers += MomentLayout::sizeFor(input.columns());
-    return numbers * sizeof(double);
+    std::uint64_t bytes = 0;
+    for (const auto& input : inputs) {
+        if (options.moments)
+            bytes += MomentLayout::sizeFor(input.columns()) * sizeof(double);
+        bytes += 2 * std::uint64_t {options.sampleTokens} * input.columns() * sizeof(float);
+    }
+    return bytes;
 }
 
 std::uint64_t InputGatherer::bytesPerToken(const std::vector<SharedInput>& inputs)

@@ -45,8 +45,8 @@ public:
     /// Of all batches.
     std::vector<GatheredInput> take() { return std::move(m_gathered); }
 
-    /// Bytes that the moments of these inputs take, and what each token of a batch takes beside them.
-    static std::uint64_t momentBytes(const std::vector<SharedInput>& inputs);
+    /// Bytes that the moments and samples of these inputs take, and what each token of a batch takes beside them.
+    static std::uint64_t fixedBytes(const std::vector<SharedInput>& inputs, const GatheringOptions& options);
     static std::uint64_t bytesPerToken(const std::vector<SharedInput>& inputs);
 
 private:
@@ -69,7 +69,7 @@ private:
     GatheringOptions m_options;
     std::map<std::pair<std::size_t, std::uint64_t>, Place> m_places;  ///< by tensor and first row
     std::vector<GatheredInput> m_gathered;
-    std::vector<bool> m_passedHalf;
+    std::vector<std::uint8_t> m_passedHalf;  ///< of each input, written by the thread that folds it
     std::size_t m_firstToken = 0;
     std::vector<TokenTile> m_tiles;
     std::vector<std::vector<Slot>> m_slots;  ///< by input, then by tile

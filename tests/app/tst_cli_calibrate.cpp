@@ -52,35 +52,34 @@ private Q_SLOTS:
         m_model = corpusFile("llm/stories260K/gguf/stories260K-f32.gguf");
         m_text = at("text.txt");
         const auto all = readFile(corpusFile("text/tinystories_val_A.txt"));
-        QVERIFY(writeFile(m_text, all.left(60'000)));
-        QVERIFY(writeFile(at("more.txt"), all.mid(60'000, 20'000)));
+        QVERIFY(writeFile(m_text, all.left(20'000)));
+        QVERIFY(writeFile(at("more.txt"), all.mid(60'000, 12'000)));
         QVERIFY(writeFile(at("empty.txt"), {}));
         QVERIFY(writeFile(at("short.txt"), "a"));
     }
 
     void agreesWithLlamaCpp()
     {
+        // llama.cpp's program read 60 chunks of 512 tokens; its model had feed-forward layers padded by 20 channels.
         const auto run = calibrate({m_model, "--text", corpusFile("text/calib_tinystories.txt"), "--imatrix",
-            at("own.gguf"), "--context", "512", "--quiet"});
+            at("own.gguf"), "--tokens", "30720", "--quiet"});
         QVERIFY2(run.status == 0, run.errors);
         const auto own = readImportanceMatrix(at("own.gguf").toStdString());
-        const auto theirs = readImportanceMatrix(corpus() / "llm" / "stories260K" / "imatrix-direct.dat");
+        const auto theirs = readImportanceMatrix(corpus() / "llm" / "stories260K" / "imatrix-ff192.dat");
         QVERIFY(own && theirs);
-        QCOMPARE(own->entries.size(), theirs->entries.size());
         QCOMPARE(own->datasets, std::vector<std::string> {"calib_tinystories.txt"});
+        QCOMPARE(own->chunks, theirs->chunks);
+        QCOMPARE(own->entries.size(), theirs->entries.size());
         std::map<std::string, std::vector<float>> expected;
         for (const auto& entry : theirs->entries)
             expected[entry.name] = entry.means();
-        double worst = 0.0;
         for (const auto& entry : own->entries) {
             const auto means = entry.means();
             const auto& other = expected.at(entry.name);
-            QCOMPARE(means.size(), other.size());
+            QCOMPARE(other.size() - means.size(), std::size_t(entry.name.find("down") == std::string::npos ? 0 : 20));
             for (std::size_t i = 0; i < means.size(); ++i)
-                worst = std::max(worst, std::abs(double(means[i]) / double(other[i]) - 1.0));
+                QVERIFY2(std::abs(double(means[i]) / double(other[i]) - 1.0) < 2e-4, entry.name.c_str());
         }
-        qInfo("largest relative difference %g", worst);
-        QVERIFY(worst < 1e-3);
     }
 
     void killedRunsEndInTheSame()
@@ -92,7 +91,7 @@ private Q_SLOTS:
         QCOMPARE(expected.size(), std::size_t(21));  // four inputs in each of five blocks, and the output head's
         std::size_t kills = 0;
         CliRun last;
-        for (int wait = 20; last.status != 0; wait += 40) {
+        for (int wait = 50; last.status != 0; wait += 100) {
             QProcess process;
             process.start(QStringLiteral(QUANTLOUPE_CLI),
                 QStringList {"calibrate"} + common + QStringList {"--json", "--study", at("killed.h5")});
@@ -114,8 +113,8 @@ private Q_SLOTS:
 
     void stopsOnRequestAndGoesOn()
     {
-        const QStringList common {
-            m_model, "--text", corpusFile("text/tinystories_val_A.txt"), "--study", at("stopped.h5")};
+        QVERIFY(writeFile(at("long.txt"), readFile(corpusFile("text/tinystories_val_A.txt")).left(40'000)));
+        const QStringList common {m_model, "--text", at("long.txt"), "--study", at("stopped.h5")};
         QProcess process;
         process.start(
             QStringLiteral(QUANTLOUPE_CLI), QStringList {"calibrate"} + common + QStringList {"--threads", "1"});
@@ -131,7 +130,7 @@ private Q_SLOTS:
         QVERIFY(process.readAllStandardError().contains("goes on from there"));
         const auto other = calibrate({m_model, "--text", m_text, "--study", at("stopped.h5"), "--quiet"});
         QCOMPARE(other.status, 3);
-        QVERIFY2(other.errors.contains("tinystories_val_A.txt"), other.errors);
+        QVERIFY2(other.errors.contains("long.txt"), other.errors);
         const auto analysis =
             runCli({"analyze", m_model, "--scheme", "q4_0", "--imatrix", at("stopped.h5"), "--quiet"});
         QCOMPARE(analysis.status, 2);
@@ -146,7 +145,7 @@ private Q_SLOTS:
         const auto first = calibrate(QStringList {m_model, "--text", m_text} + study).json();
         QCOMPARE(first["run"].toString(), QString("first"));
         const auto tokens = first["tokens"].toInt();
-        QVERIFY(tokens > 10'000 && tokens % 512 == 0);
+        QVERIFY(tokens > 5'000 && tokens % 512 == 0);
         const auto again = runCli({"calibrate", m_model, "--text", m_text, "--study", at("texts.h5"), "--json"});
         QVERIFY(again.errors.contains("learnt from this text before"));
         QCOMPARE(again.json()["run"].toString(), QString("already_there"));
@@ -160,7 +159,7 @@ private Q_SLOTS:
             const auto input = value.toObject();
             QCOMPARE(input["tokens"].toInt(), tokens + 2560);
             QCOMPARE(input["earlier_tokens"].toInt(), tokens);
-            QVERIFY(input["squares_moved"].toDouble() > 0.0 && input["squares_moved"].toDouble() < 0.2);
+            QVERIFY(input["squares_moved"].toDouble() > 0.0 && input["squares_moved"].toDouble() < 0.5);
         }
         const auto fresh =
             calibrate(QStringList {m_model, "--text", at("more.txt"), "--tokens", "3000", "--fresh"} + study).json();

@@ -34,7 +34,7 @@ GatheredInput gathered(
     for (auto& value : rows)
         value = normal(random);
     const kernels::ConstMatrix matrix {rows.data(), tokens, kColumns, kColumns};
-    InputFigures figures {.inputs = ChannelSums::ofInputs(kColumns)};
+    InputFigures figures {.layers = {}, .inputs = ChannelSums::ofInputs(kColumns)};
     figures.inputs.add(matrix);
     for (auto& name : names) {
         figures.layers.push_back({std::move(name), ChannelSums::ofOutputs(2)});
