@@ -294,27 +294,6 @@ std::vector<TokenTile> tilesOf(const HiddenStates& states, std::size_t first, st
     return tiles;
 }
 
-void observeInputs(
-    const BlockRun& run, std::span<const LinearLayer> layers, std::size_t firstToken, kernels::ConstMatrix inputs)
-{
-    if (run.observer)
-        for (const auto& layer : layers)
-            run.observer({.layer = layer, .firstToken = firstToken, .values = inputs});
-}
-
-void observeOutputs(
-    const BlockRun& run, std::span<const LinearLayer> layers, std::size_t firstToken, kernels::ConstMatrix outputs)
-{
-    if (!run.outputObserver || run.stop.stop_requested())  // what a stopped product leaves is no output
-        return;
-    std::size_t column = 0;
-    for (const auto& layer : layers) {
-        (*run.outputObserver)(
-            {.layer = layer, .firstToken = firstToken, .values = outputs.columnRange(column, layer.outputs)});
-        column += layer.outputs;
-    }
-}
-
 void project(
     kernels::ConstMatrix inputs, const LoadedLayers& layers, kernels::MutableMatrix result, const std::stop_token& stop)
 {
@@ -337,13 +316,11 @@ void multiplyInputs(const BlockRun& run, std::span<const LinearLayer> layers, co
             replaced = replacedInputs(*replacer, inputs);
             values = {replaced.data(), values.rows, values.columns, values.columns};
         }
-        const auto alike = layers.subspan(first, last - first);
-        const auto own = result.columnRange(output, outputs);
-        observeInputs(run, alike, inputs.firstToken, values);
-        projectOutputs(values, loaded, output, own, run.stop);
-        observeOutputs(run, alike, inputs.firstToken, own);
+        for (; first < last; ++first)
+            if (run.observer)
+                run.observer({.layer = layers[first], .firstToken = inputs.firstToken, .values = values});
+        projectOutputs(values, loaded, output, result.columnRange(output, outputs), run.stop);
         output += outputs;
-        first = last;
     }
 }
 
@@ -389,11 +366,6 @@ Result<void> runBlock(const BlockRun& run, std::size_t block, HiddenStates& stat
         return done;
     if (auto done = runFeedForward(run, parts.feedForward, states, second); !done)
         return done;
-    return requireFinite(run, block, states);
-}
-
-Result<void> requireFinite(const BlockRun& run, std::size_t block, const HiddenStates& states)
-{
     std::atomic<bool> finite = true;
     const auto tiles = tilesOf(states);
     forEachPiece(tiles.size(), run.stop, [&](std::size_t i) {

@@ -34,7 +34,6 @@ struct BlockRun {
     const Replacers& replacers;
     const LayerObserver& observer;
     std::stop_token stop;
-    const LayerObserver* outputObserver = nullptr;  ///< sees what linear layers give, before anything is done to it
     const InputReplacers& inputs = noInputReplacers;
     const CacheReplacer& cache = noCacheReplacer;
 };
@@ -49,15 +48,6 @@ Result<void> runFeedForward(
     const BlockRun& run, const FeedForwardPart& part, HiddenStates& states, const ProgressShare& progress);
 Result<void> runBlock(const BlockRun& run, std::size_t block, HiddenStates& states, const ProgressShare& progress);
 
-/// Errors: Malformed (activations that overflow, naming the block).
-Result<void> requireFinite(const BlockRun& run, std::size_t block, const HiddenStates& states);
-
-/// Tells the observers, where there are any, what goes into each of some layers or comes out of them side by side.
-void observeInputs(
-    const BlockRun& run, std::span<const LinearLayer> layers, std::size_t firstToken, kernels::ConstMatrix inputs);
-void observeOutputs(
-    const BlockRun& run, std::span<const LinearLayer> layers, std::size_t firstToken, kernels::ConstMatrix outputs);
-
 /// result = inputs · weightsᵀ + bias, in pieces of outputs that take a few milliseconds each.
 void project(kernels::ConstMatrix inputs, const LoadedLayers& layers, kernels::MutableMatrix result,
     const std::stop_token& stop);
@@ -69,7 +59,7 @@ struct TileInputs {
     kernels::FiniteRange range {};  ///< of the whole call, where a replacer needs it
 };
 
-/// The same as the run has it: each layer is given its replaced inputs, and the observers see what goes in and out.
+/// The same as the run has it: each layer is given its replaced inputs, which the observer sees.
 /// @pre `loaded` are the weights of `layers`
 void multiplyInputs(const BlockRun& run, std::span<const LinearLayer> layers, const LoadedLayers& loaded,
     const TileInputs& inputs, kernels::MutableMatrix result);

@@ -145,8 +145,8 @@ private:
         if (auto done = runBlock({m_decoder, rotaryTables, none, nobody, m_stop}, block, base, share); !done)
             return done;
         if (other) {
-            const BlockRun run {m_decoder, rotaryTables, replaced->weights, m_hooks.beforeLayer, m_stop,
-                m_hooks.afterLayer ? &m_hooks.afterLayer : nullptr, replaced->inputs, m_cache};
+            const BlockRun run {
+                m_decoder, rotaryTables, replaced->weights, m_hooks.beforeLayer, m_stop, replaced->inputs, m_cache};
             if (auto done = runBlock(run, block, *other, share); !done)
                 return done;
         } else if (m_hooks.changes()) {

@@ -242,8 +242,8 @@ Result<std::vector<float>> computeLogits(
         const auto replaced = askFor(hooks, held->tensors());
         if (!replaced)
             return tl::unexpected(replaced.error());
-        const BlockRun run {decoder, rotaryTables, replaced->weights, hooks.beforeLayer, stop,
-            hooks.afterLayer ? &hooks.afterLayer : nullptr, replaced->inputs, *cache};
+        const BlockRun run {
+            decoder, rotaryTables, replaced->weights, hooks.beforeLayer, stop, replaced->inputs, *cache};
         if (auto done = runBlock(run, block, *states, ProgressShare(ignored, 0)); !done)
             return tl::unexpected(done.error());
     }
@@ -259,10 +259,7 @@ Result<std::vector<float>> computeLogits(
     if (hooks.beforeLayer)
         hooks.beforeLayer({.layer = decoder.head, .firstToken = 0, .values = inputs});
     std::vector<float> logits(length * decoder.vocabulary);
-    const kernels::MutableMatrix outputs {logits.data(), length, decoder.vocabulary, decoder.vocabulary};
-    project(inputs, *head, outputs, stop);
-    if (hooks.afterLayer && !stop.stop_requested())
-        hooks.afterLayer({.layer = decoder.head, .firstToken = 0, .values = outputs});
+    project(inputs, *head, {logits.data(), length, decoder.vocabulary, decoder.vocabulary}, stop);
     if (decoder.outputCap > 0.0F)
         softCap(logits, decoder.outputCap);
     if (stop.stop_requested())

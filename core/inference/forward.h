@@ -47,7 +47,7 @@ private:
 /// How a forward pass is watched and changed.
 struct ForwardHooks {
     WeightHook weights {};
-    LayerObserver beforeLayer {}, afterLayer {};  ///< of inputs as they are multiplied: replaced, where they are
+    LayerObserver beforeLayer {};  ///< sees inputs as they are multiplied: replaced, where they are
     InputHook inputs {};
     CacheHook cache {};
 
