@@ -90,6 +90,65 @@ private Q_SLOTS:
         QCOMPARE(same, other);
     }
 
+    void activationsAndCaches()
+    {
+        const auto run = [&](const QStringList& arguments) {
+            return runCli(QStringList {"evaluate", m_model, "--text", m_text, "--json", "--quiet"} + arguments).json();
+        };
+        const auto divergence = [](const QJsonObject& json) { return json["kl_mean"].toDouble(-1.0); };
+        const auto weights = run({"--scheme", "int8"});
+        const auto both = run({"--scheme", "int8:channel/int4:token", "--kv-cache", "int4:g4"});
+        QVERIFY(divergence(weights) > 0.0 && divergence(both) > 10.0 * divergence(weights));
+        const auto quantized = both["quantized"].toObject();
+        const auto activations = quantized["activations"].toArray();
+        QCOMPARE(activations.size(), 1);
+        QCOMPARE(activations[0].toObject()["scheme"].toString(), "int4:token");
+        QCOMPARE(activations[0].toObject()["tensors"].toInt(), 35);
+        QCOMPARE(quantized["weights"].toArray()[0].toObject()["scheme"].toString(), "int8");
+        QCOMPARE(quantized["kv_cache"].toString(), "int4:g4");
+        QCOMPARE(both["bits_per_weight"], weights["bits_per_weight"]);
+        QCOMPARE(run({})["quantized"], QJsonValue());
+
+        // The recipe says the same; an option beats it.
+        QVERIFY(writeFile(at("both.recipe.json"),
+            R"({"quantloupe_recipe": 1, "default": "int8", "keep": ["*norm*", "token_embd*"], "rules": [],
+                "activations": "int4:token", "kv_cache": "int4:g4"})"));
+        QCOMPARE(divergence(run({"--recipe", at("both.recipe.json")})), divergence(both));
+        const auto finer = run({"--recipe", at("both.recipe.json"), "--kv-cache", "int8"});
+        QVERIFY(divergence(finer) < divergence(both));
+        const auto cache = run({"--kv-cache", "int4:g4"});
+        QVERIFY(divergence(cache) > 0.0 && divergence(cache) < divergence(both));
+        QVERIFY(cache["quantized"].toObject()["weights"].toArray().isEmpty());
+        // One scale for more tokens is coarser.
+        const auto alone = run({"--scheme", "int8/int8:tensor"});
+        const auto together = run({"--scheme", "int8/int8:tensor", "--batch", "15"});
+        QVERIFY(divergence(together) > divergence(alone));
+    }
+
+    void errorByDepth()
+    {
+        const QStringList start {"evaluate", m_model, "--text", m_text, "--scheme", "int4/int8:token", "--quiet"};
+        const auto all = runCli(start + QStringList {"--json"}).json()["depth"].toArray();
+        QCOMPARE(all.size(), 6);
+        QVERIFY(all[0].toObject()["block"].isNull() && all[0].toObject()["sqnr_db"].isNull());
+        for (qsizetype i = 1; i < all.size(); ++i) {
+            QCOMPARE(all[i].toObject()["block"].toInt(-1), int(i) - 1);
+            QVERIFY(all[i].toObject()["sqnr_db"].toDouble() > 1.0 && all[i].toObject()["sqnr_db"].toDouble() < 40.0);
+        }
+        const auto one = runCli(start + QStringList {"--json", "--inject", "blk.2.ffn_down.weight"}).json();
+        QCOMPARE(one["quantized"].toObject()["injected"].toArray(), QJsonArray {"blk.2.ffn_down.weight"});
+        QVERIFY(one["bits_per_weight"].isNull());
+        const auto depth = one["depth"].toArray();
+        for (qsizetype i = 0; i < depth.size(); ++i)
+            QCOMPARE(depth[i].toObject()["sqnr_db"].isNull(), i < 3);  // nothing before block 2 is touched
+        QVERIFY(depth[5].toObject()["sqnr_db"].toDouble() > all[5].toObject()["sqnr_db"].toDouble());
+        const auto table = runCli(start + QStringList {"--depth", "--inject", "blk.2.*"});
+        QVERIFY2(table.output.contains("residual stream behind") && table.output.contains("no error")
+                && table.output.contains("block 4"),
+            table.output);
+        QVERIFY(!runCli(start).output.contains("residual stream"));
+    }
+
     void recipesAndStrides()
     {
         QVERIFY(writeFile(at("down.recipe.json"),
@@ -149,6 +208,13 @@ private Q_SLOTS:
         row("stride", {m_model, "--text", m_text, "--context", "64", "--stride", "65"}, 2, "--stride");
         row("memory", {m_model, "--text", m_text, "--memory", "10KB"}, 2, "--memory");
         row("unknown scheme", {m_model, "--text", m_text, "--scheme", "int9"}, 2, "int9");
+        row("activations", {m_model, "--text", m_text, "--scheme", "int8/int8"}, 2, "int8:token");
+        row("cache", {m_model, "--text", m_text, "--kv-cache", "int8:tensor"}, 2, "--kv-cache int8:tensor");
+        row("unknown cache", {m_model, "--text", m_text, "--kv-cache", "int9"}, 2, "--kv-cache int9");
+        row("heads", {m_model, "--text", m_text, "--kv-cache", "q8_0"}, 3, "heads of 8");
+        row("inject nothing", {m_model, "--text", m_text, "--inject", "*"}, 2, "--scheme");
+        row("inject nobody", {m_model, "--text", m_text, "--scheme", "int8", "--inject", "x*"}, 2, "--inject x*");
+        row("batch", {m_model, "--text", m_text, "--batch", "0"}, 2, "--batch");
         row("scheme and recipe", {m_model, "--text", m_text, "--scheme", "int8", "--recipe", "r.json"}, 2, "--recipe");
         row("sample has no tokenizer", {"sample", "--text", m_text}, 3, "");
     }
