@@ -85,6 +85,7 @@ struct StoredPlace {
 struct CheckpointDraft {
     ModelPointer model;
     bool folder = false;
+    bool readable = true;  ///< our own reader reads it again
     std::vector<DraftTensor> tensors {};
     std::vector<StoredTensor> stored {};
     std::vector<StoredPlace> places {};  ///< of each stored tensor

@@ -223,6 +223,10 @@ Result<void> addGgufTokenizer(GgufFields& fields, const Model& model, std::vecto
     if (!byteLevel)
         fields.set(ggufReals("tokenizer.ggml.scores", scoresOf(*tokens, merges)));
     fields.set(ggufWholes("tokenizer.ggml.token_type", tokens->kinds));
+    if (const auto unknown = std::find(tokens->kinds.begin(), tokens->kinds.end(), Unknown);
+        unknown != tokens->kinds.end())
+        fields.set(
+            ggufWhole("tokenizer.ggml.unknown_token_id", static_cast<std::uint64_t>(unknown - tokens->kinds.begin())));
     if (byteLevel)
         fields.set(ggufTexts("tokenizer.ggml.merges", merges));
     addSpecialTokens(fields, *config, *settings);

@@ -143,6 +143,8 @@ public:
 
     Result<void> verify(const fs::path& path)
     {
+        if (!m_draft.readable)
+            return {};
         const auto again = openModel(path);
         if (!again)
             return failure(
@@ -193,7 +195,7 @@ Result<WrittenCheckpoint> writeCheckpoint(const CheckpointDraft& draft, const We
             done.error().where.replace(0, temporary.string().size(), target.string());
         return tl::unexpected(done.error());
     }
-    WrittenCheckpoint written {.bytes = draft.bytes(), .verifiedTensors = draft.tensors.size()};
+    WrittenCheckpoint written {.bytes = draft.bytes(), .verifiedTensors = draft.readable ? draft.tensors.size() : 0};
     for (const auto& file : draft.files)
         written.files.push_back(file.name.empty() ? target : target / file.name);
     for (const auto& copied : draft.copies)

@@ -102,28 +102,6 @@ Result<ordered_json> inputArguments(const Scheme& scheme, const std::string& whe
     return json;
 }
 
-/// A module whose class compressed-tensors would quantize, so that staying as it is must be said.
-bool isLinear(const CatalogTensor& tensor)
-{
-    switch (tensor.parts.role) {
-    case TensorRole::Embedding:
-    case TensorRole::Position:
-    case TensorRole::Norm:
-    case TensorRole::Bias: return false;
-    default: return tensor.shape.size() == 2;
-    }
-}
-
-Result<std::string> moduleOf(const CatalogTensor& tensor)
-{
-    static constexpr std::string_view kSuffix = ".weight";
-    if (!tensor.name.ends_with(kSuffix))
-        return failure(ErrorCode::Unsupported, tensor.name, "is not the weight of a module");
-    if (!isPlainName(tensor.name))
-        return failure(ErrorCode::Unsupported, tensor.name, "the name holds characters that patterns cannot take");
-    return tensor.name.substr(0, tensor.name.size() - kSuffix.size());
-}
-
 std::vector<std::string> patterns(const std::vector<std::string>& modules)
 {
     std::vector<std::string> texts;
@@ -198,7 +176,7 @@ Result<ordered_json> makeConfig(const Recipe& recipe, const Plan& plan, const Mo
             && (planned.scheme->format == Format::Fp16 || planned.scheme->format == Format::Bf16
                 || planned.scheme->format == Format::Fp32);
         if (!planned.scheme || floating) {
-            if (isLinear(tensor))
+            if (isLinearModule(tensor))
                 if (auto module = moduleOf(tensor))
                     ignored.push_back(std::move(*module));
             continue;
@@ -273,6 +251,7 @@ Result<ExportResult> write(const Recipe& recipe, const Plan& plan, const ModelCa
 
 }  // namespace
 
+// The reader is in compressed_tensors_reading.cpp.
 extern const ExportTarget compressed_tensors;
 const ExportTarget compressed_tensors {
     .name = "compressed-tensors",
@@ -282,6 +261,7 @@ const ExportTarget compressed_tensors {
         "bits, FP8 and the four-bit block formats; only valid together with tensors stored that way.",
     .suffix = ".quantization_config.json",
     .write = &write,
+    .read = &readCompressedTensors,
 };
 
 }  // namespace quantloupe::export_targets

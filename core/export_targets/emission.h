@@ -4,6 +4,9 @@
 
 #include "core/export_targets/export_target.h"
 
+#include <initializer_list>
+#include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +23,51 @@ std::string escapeRegex(std::string_view text);
 /// Regular expressions, without anchors, that match exactly the given names and no other, in order of appearance.
 /// Names that differ only in their first two numbers share one: `blk\.(0|1|5)\.ffn_down\.weight`.
 std::vector<std::string> exactRegexes(const std::vector<std::string>& names);
+
+/// One module with a weight, by its Hugging Face path.
+struct ModulePlan {
+    std::string module;  ///< "model.layers.0.mlp.up_proj"
+    const CatalogTensor* tensor = nullptr;
+    const PlannedTensor* planned = nullptr;
+    bool linear = false;  ///< of a class that tools quantize unless they are told not to
+
+    const std::optional<Scheme>& scheme() const { return planned->scheme; }
+};
+
+/// All weights of modules, in emission order; names of GGUF are translated. What is no weight of a module is left out,
+/// unless it is to be quantized. Errors: Unsupported naming the tensor (no module, no Hugging Face name, characters
+/// that patterns cannot take).
+Result<std::vector<ModulePlan>> modulePlans(const Plan& plan, const ModelCatalog& model);
+
+/// The path by which tools know the module of a weight, names of GGUF translated; nullopt where it has none.
+std::optional<std::string> modulePathOf(const CatalogTensor& tensor, const ModelCatalog& model);
+
+/// Whether a scheme is fp32, fp16 or bf16: the module stays unquantized for tools.
+bool isPlainFloat(const Scheme& scheme);
+
+/// Warnings about many tensors at once, one line per kind.
+class Remarks
+{
+public:
+    void add(const std::string& kind, const std::string& tensor) { m_tensors[kind].push_back(tensor); }
+    std::vector<std::string> lines() const;
+
+private:
+    std::map<std::string, std::vector<std::string>> m_tensors {};
+};
+
+/// Adds what hardly any tool takes: range estimators, algorithms other than `known`, activations if so, the KV cache.
+void remarkLosses(Remarks& remarks, const Recipe& recipe, const std::vector<ModulePlan>& modules,
+    std::initializer_list<Algorithm> known, bool takesActivations);
+
+/// A failure that names the tensor, the scheme and what the tool takes.
+tl::unexpected<Error> cannotExpress(std::string_view tool, const ModulePlan& module, const std::string& why);
+
+/// Whether a module is a linear layer that tools quantize unless they are told not to.
+bool isLinearModule(const CatalogTensor& tensor);
+
+/// The module that a weight belongs to. Errors: Unsupported.
+Result<std::string> moduleOf(const CatalogTensor& tensor);
 
 /// One word for a POSIX shell, in single quotes where it needs them.
 std::string shellQuoted(std::string_view word);

@@ -5,6 +5,7 @@
 #include "core/recipes/plan.h"
 
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -26,6 +27,12 @@ struct ExportResult {
     std::string command;
 };
 
+/// What a file of another tool says.
+struct ImportedPlans {
+    std::vector<std::optional<LayerPlan>> plans;  ///< of each tensor of the model; absent: stays as stored
+    std::vector<std::string> warnings;            ///< rules that match nothing, what has no scheme here
+};
+
 /// One row of the target table.
 struct ExportTarget {
     std::string_view name;         ///< as in `--to`, e.g. "llama.cpp"
@@ -34,10 +41,21 @@ struct ExportTarget {
     std::string_view suffix;       ///< of the main file, e.g. ".tensor-types.txt"
     /// Errors: Unsupported naming the tensor and scheme that the target cannot express.
     Result<ExportResult> (*write)(const Recipe& recipe, const Plan& plan, const ModelCatalog& model);
+    /// What the main file says about each tensor of a model, by the tool's own rules of precedence and matching;
+    /// nullptr where that cannot be told from the file. `where` names the file in errors.
+    Result<ImportedPlans> (*read)(std::string_view text, const ModelCatalog& model, const std::string& where) = nullptr;
 };
 
 std::span<const ExportTarget* const> exportTargets();
 const ExportTarget* findExportTarget(std::string_view name);
+
+/// The recipe that a file of another tool amounts to. Errors: Unsupported where the target cannot be read, Malformed.
+struct ImportedRecipe {
+    Recipe recipe;
+    std::vector<std::string> warnings;
+};
+Result<ImportedRecipe> importRecipe(
+    const ExportTarget& target, std::string_view text, const ModelCatalog& model, const std::string& where);
 
 /// The name that a main file gets where the user gives none: the model's own, without its suffix, and the target's.
 std::string defaultExportName(const ExportTarget& target, const ModelCatalog& model);

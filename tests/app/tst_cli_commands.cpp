@@ -52,7 +52,7 @@ private Q_SLOTS:
         const auto run = runCli({"--help"});
         QCOMPARE(run.status, 0);
         for (const auto* name : {"inspect", "stats", "analyze", "audit", "evaluate", "project", "devices", "export",
-                 "targets", "report", "bench"}) {
+                 "import", "lint", "targets", "report", "bench"}) {
             QVERIFY2(run.output.contains(name), name);
             QCOMPARE(runCli({name, "--help"}).status, 0);
         }

@@ -137,8 +137,9 @@ Result<void> exportCheckpoint(
     json["files"] = std::move(files);
     json["verified_tensors"] = written->verifiedTensors;
     json["elapsed_s"] = elapsed.count();
-    text += std::to_string(written->verifiedTensors) + " tensors read again, all as quantized, bit for bit; "
-        + byteText(static_cast<double>(written->bytes)) + "\n";
+    if (written->verifiedTensors > 0)
+        text += std::to_string(written->verifiedTensors) + " tensors read again, all as quantized, bit for bit; ";
+    text += byteText(static_cast<double>(written->bytes)) + "\n";
     return print(session, json, text);
 }
 

@@ -16,6 +16,8 @@ namespace quantloupe::cli {
     ENTRY(project)                                                                                                     \
     ENTRY(devices)                                                                                                     \
     ENTRY(export)                                                                                                      \
+    ENTRY(import)                                                                                                      \
+    ENTRY(lint)                                                                                                        \
     ENTRY(targets)                                                                                                     \
     ENTRY(report)                                                                                                      \
     ENTRY(bench)

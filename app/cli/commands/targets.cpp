@@ -19,6 +19,7 @@ Result<void> listTargets(const Session& session)
             {"title", target->title},
             {"suffix", target->suffix},
             {"description", target->description},
+            {"can_be_read", target->read != nullptr},
         });
         findings.table.add({target->name, "recipe", target->suffix, target->description});
     }
