@@ -26,16 +26,36 @@ void observeInputs(
             run.observer({.layer = layer, .firstToken = token, .values = inputs});
 }
 
-void projectFloats(kernels::ConstMatrix inputs, const LoadedLayers& layers, std::size_t firstOutput,
-    std::size_t outputs, kernels::MutableMatrix result, const std::stop_token& stop)
+/// Outputs [first, first + result.columns) of layers in float32, without their biases.
+void projectFloats(kernels::ConstMatrix inputs, const LoadedLayers& layers, std::size_t first,
+    kernels::MutableMatrix result, const std::stop_token& stop)
 {
     const auto fitting = kPieceProducts / std::max<std::size_t>(1, inputs.rows * layers.inputs);
     const auto step = std::max(kLeastOutputs, fitting / kLeastOutputs * kLeastOutputs);
-    forEachPiece((outputs + step - 1) / step, stop, [&](std::size_t piece) {
-        const auto first = firstOutput + piece * step;
-        const auto count = std::min(step, outputs - piece * step);
-        kernels::multiplyByTransposed(inputs, layers.matrix().rowRange(first, count), result.columnRange(first, count));
+    forEachPiece((result.columns + step - 1) / step, stop, [&](std::size_t piece) {
+        const auto begin = piece * step;
+        const auto count = std::min(step, result.columns - begin);
+        kernels::multiplyByTransposed(
+            inputs, layers.matrix().rowRange(first + begin, count), result.columnRange(begin, count));
     });
+}
+
+/// Outputs [first, first + result.columns) of the layers, which are whole layers.
+void projectOutputs(kernels::ConstMatrix inputs, const LoadedLayers& layers, std::size_t first,
+    kernels::MutableMatrix result, const std::stop_token& stop)
+{
+    const auto end = first + result.columns;
+    auto output = first;
+    for (const auto& part : layers.integers) {
+        if (part.firstOutput < first || part.firstOutput >= end)
+            continue;
+        projectFloats(inputs, layers, output, result.columnRange(output - first, part.firstOutput - output), stop);
+        part.layer->run(inputs, part.firstRow, result.columnRange(part.firstOutput - first, part.outputs), stop);
+        output = part.firstOutput + part.outputs;
+    }
+    projectFloats(inputs, layers, output, result.columnRange(output - first, end - output), stop);
+    addBias(
+        layers.bias.empty() ? std::span<const float>() : std::span(layers.bias).subspan(first, result.columns), result);
 }
 
 struct AttentionWeights {
@@ -236,14 +256,7 @@ std::vector<TokenTile> tilesOf(const HiddenStates& states, std::size_t first, st
 void project(
     kernels::ConstMatrix inputs, const LoadedLayers& layers, kernels::MutableMatrix result, const std::stop_token& stop)
 {
-    std::size_t output = 0;
-    for (const auto& part : layers.integers) {
-        projectFloats(inputs, layers, output, part.firstOutput - output, result, stop);
-        part.layer->run(inputs, part.firstRow, result.columnRange(part.firstOutput, part.outputs), stop);
-        output = part.firstOutput + part.outputs;
-    }
-    projectFloats(inputs, layers, output, layers.outputs - output, result, stop);
-    addBias(layers.bias, result);
+    projectOutputs(inputs, layers, 0, result, stop);
 }
 
 Result<void> runAttention(
