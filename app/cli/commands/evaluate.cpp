@@ -3,6 +3,7 @@
 #include "app/cli/output.h"
 #include "app/cli/progress_printer.h"
 
+#include "core/analysis/integer_layers.h"
 #include "core/analysis/quantized_weights.h"
 #include "core/inference/evaluate.h"
 #include "core/recipes/plan.h"
@@ -20,6 +21,7 @@ struct EvaluateOptions {
     std::size_t context = 512;
     std::optional<std::size_t> stride;
     std::uint64_t memory = EvaluationLimits().memory;
+    bool integer = false;
 };
 
 /// One figure of the result: its key, its title, and its value.
@@ -73,9 +75,31 @@ Result<WindowedText> readText(const Model& model, const EvaluateOptions& options
 
 /// What the recipe comes to; nothing without one.
 struct Quantized {
-    std::optional<Plan> plan;
-    WeightHook weights;
+    std::optional<Plan> plan {};
+    WeightHook weights {};
+    std::optional<IntegerPlan> integers {};
 };
+
+/// The layers that can be, in integers; the others as they are without --integer.
+Result<Quantized> computeInIntegers(const Session& session, const Model& model, Plan plan)
+{
+    const auto decoder = describeDecoder(model);
+    if (!decoder)
+        return tl::unexpected(decoder.error());
+    Quantized quantized {.plan = std::move(plan)};
+    quantized.integers = planIntegers(*decoder, *quantized.plan);
+    const auto& integers = *quantized.integers;
+    if (integers.integers.empty())
+        return failure(ErrorCode::InvalidArgument, "--integer",
+            integers.floating.empty() ? "no layer has quantized inputs: give activations, as int8:channel/int8:token"
+                                      : model.tensors[integers.floating.front().tensor].name
+                    + " cannot be computed in integers: " + integers.floating.front().reason);
+    auto others = quantizedWeights(model, integers.rest, session.stop);
+    if (!others)
+        return tl::unexpected(others.error());
+    quantized.weights = integerWeights(model, integers, std::move(*others), session.stop);
+    return quantized;
+}
 
 Result<Quantized> quantizeBy(const Session& session, const EvaluateOptions& options, const Model& model)
 {
@@ -88,10 +112,12 @@ Result<Quantized> quantizeBy(const Session& session, const EvaluateOptions& opti
     if ((*recipe)->keyValueCache)
         return failure(ErrorCode::Unsupported, "recipe", "quantized KV caches are not built yet");
     auto plan = resolve(**recipe, catalog);
+    if (options.integer)
+        return computeInIntegers(session, model, std::move(plan));
     auto weights = quantizedWeights(model, plan, session.stop);
     if (!weights)
         return tl::unexpected(weights.error());
-    return Quantized {std::move(plan), std::move(*weights)};
+    return Quantized {.plan = std::move(plan), .weights = std::move(*weights)};
 }
 
 Json intervalJson(const Perplexity& perplexity)
@@ -99,9 +125,9 @@ Json intervalJson(const Perplexity& perplexity)
     return Json::array({number(perplexity.low), number(perplexity.high)});
 }
 
-Findings evaluationFindings(
-    const EvaluateOptions& options, const Evaluation& evaluation, const std::optional<Plan>& plan)
+Findings evaluationFindings(const EvaluateOptions& options, const Evaluation& evaluation, const Quantized& made)
 {
+    const auto& plan = made.plan;
     const auto& quantized = evaluation.quantized ? *evaluation.quantized : evaluation.base;
     Findings findings;
     findings.json = {
@@ -128,9 +154,13 @@ Findings evaluationFindings(
     }
     findings.json["bytes"] = plan ? Json(plan->bytes) : Json(nullptr);
     findings.json["bits_per_weight"] = plan ? number(plan->bitsPerWeight) : Json(nullptr);
+    findings.json["integer_layers"] = made.integers ? Json(made.integers->integers.size()) : Json(nullptr);
     findings.text = findings.table.text() + "\n" + std::to_string(evaluation.scored) + " predictions in "
         + std::to_string(evaluation.windows) + " windows of " + std::to_string(options.context)
         + " tokens; low and high: 95 % interval\n";
+    if (made.integers)
+        findings.text += std::to_string(made.integers->integers.size()) + " layers computed in integers, "
+            + std::to_string(made.integers->floating.size()) + " others with quantized inputs in float32\n";
     return findings;
 }
 
@@ -165,7 +195,7 @@ Result<void> evaluateText(const Session& session, const EvaluateOptions& options
     const auto evaluation = evaluateModel(session, options, **model, quantized->weights);
     if (!evaluation)
         return tl::unexpected(namedByOption(evaluation.error(), options));
-    auto findings = evaluationFindings(options, *evaluation, quantized->plan);
+    auto findings = evaluationFindings(options, *evaluation, *quantized);
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
     findings.json["elapsed_s"] = elapsed.count();
     findings.json["threads"] = session.threads();
@@ -178,6 +208,7 @@ Action setUpEvaluate(CLI::App& command)
     command.add_option("MODEL", options->model, "Checkpoint with its tokenizer")->required();
     command.add_option("--text", options->text, "Text to predict (UTF-8)")->type_name("FILE")->required();
     addRecipeOptions(command, options->recipe);
+    command.add_flag("--integer", options->integer, "Compute W8A8, W4A8 and narrower layers in integers");
     command.add_option("--context", options->context, "Tokens in a window")
         ->type_name("TOKENS")
         ->check(CLI::Range(std::size_t {3}, std::size_t {10'000'000}))
