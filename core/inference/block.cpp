@@ -198,7 +198,8 @@ private:
             .result = attended().rowRange(firstRow - m_firstRow, length).columnRange(head * size, size),
             .scale = decoder.attentionScale,
             .cap = decoder.attentionCap,
-            .window = m_part.window};
+            .window = m_part.window,
+            .softmaxInIntegers = decoder.integerFunctions};
     }
 
     const BlockRun& m_run;

@@ -59,7 +59,9 @@ public:
         , m_hook(hook)
         , m_stop(std::move(stop))
         , m_progress(progress)
+        , m_exact(decoder)
     {
+        setIntegerFunctions(m_exact, false);
     }
 
     /// Tells the progress what there is to do.
@@ -100,7 +102,7 @@ public:
     }
 
 private:
-    std::uint64_t streams() const { return m_hook ? 2 : 1; }
+    std::uint64_t streams() const { return m_hook || m_decoder.integerFunctions ? 2 : 1; }
     std::uint64_t headBytes() const { return m_decoder.model->tensors[m_decoder.head.tensor].bytes(); }
 
     /// Both streams through one block; the second begins where the first weight is replaced.
@@ -113,12 +115,12 @@ private:
         const auto replacers = askFor(m_hook, held->tensors());
         if (!replacers)
             return tl::unexpected(replacers.error());
-        if (!other && !replacers->empty())
+        if (!other && (m_decoder.integerFunctions || !replacers->empty()))
             other = base;
         const ProgressShare share(m_progress, held->storedBytes());
         const Replacers none;
         const LayerObserver nobody;
-        if (auto done = runBlock({m_decoder, rotaryTables, none, nobody, m_stop}, block, base, share); !done)
+        if (auto done = runBlock({m_exact, rotaryTables, none, nobody, m_stop}, block, base, share); !done)
             return done;
         if (other) {
             if (auto done = runBlock({m_decoder, rotaryTables, *replacers, nobody, m_stop}, block, *other, share);
@@ -140,7 +142,7 @@ private:
         const auto held = holdReadable(model.tensors[head.tensor], m_stop);
         if (!held)
             return tl::unexpected(held.error());
-        auto baseRows = normOutputs(m_decoder, base, predictions.rows, m_stop);
+        auto baseRows = normOutputs(m_exact, base, predictions.rows, m_stop);
         if (!baseRows)
             return tl::unexpected(baseRows.error());
         std::vector<float> otherRows;
@@ -227,6 +229,7 @@ private:
     const WeightHook& m_hook;
     std::stop_token m_stop;
     Progress& m_progress;
+    Decoder m_exact;
 };
 
 /// Ends of the batches: index of the window behind each.
@@ -263,7 +266,8 @@ Result<Evaluation> evaluate(const Decoder& decoder, const WindowedText& text, co
         return tl::unexpected(readable.error());
     if (text.scored() == 0)
         return failure(ErrorCode::InvalidArgument, "text", "there is no prediction to score");
-    const auto batches = cutBatches(decoder, text, limits.memory, static_cast<bool>(quantized));
+    const bool changes = quantized || decoder.integerFunctions;
+    const auto batches = cutBatches(decoder, text, limits.memory, changes);
     if (!batches)
         return tl::unexpected(batches.error());
     Evaluator evaluator(decoder, text, quantized, stop, progress);
@@ -284,7 +288,7 @@ Result<Evaluation> evaluate(const Decoder& decoder, const WindowedText& text, co
             ErrorCode::Malformed, decoder.model->path.string(), "logits overflow: the model cannot be run in float32");
     Evaluation evaluation {.tokens = text.tokens.size(), .windows = text.windows.size(), .scored = scores.size()};
     evaluation.base = perplexityOf(scores, &TokenScore::negativeLogBase);
-    if (quantized) {
+    if (changes) {
         evaluation.quantized = perplexityOf(scores, &TokenScore::negativeLog);
         evaluation.divergence = divergenceOf(scores);
     }

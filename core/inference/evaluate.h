@@ -32,6 +32,7 @@ struct Evaluation {
 /// weights go side by side through each block, from the first replaced weight on. As many windows go together as the
 /// memory allows; each further batch reads the weights again. Logits are never kept. The bits depend neither on the
 /// number of threads nor on the memory.
+/// Where the decoder computes functions in integers, the original model does not, and is compared with.
 /// Errors: InvalidArgument (no windows, the memory is too little for one, those of requireReadable()), Cancelled,
 /// Malformed, those of the hook and of reading weights.
 Result<Evaluation> evaluate(const Decoder& decoder, const WindowedText& text, const WeightHook& quantized,

@@ -19,7 +19,8 @@ constexpr double integerExpUnit = 0.3585 / (1 << (2 * scoreFractionBits));
 std::uint64_t integerSquareRoot(std::uint64_t n);
 
 /// Probabilities by scores, all integerExp() of the distance to the largest over their sum, rounded down. Every target
-/// returns the bits of the reference. @pre as many probabilities as scores, fewer than 2³⁰; |score| ≤ 2³⁰
+/// returns the bits of the reference. Both may be the same memory.
+/// @pre as many probabilities as scores, fewer than 2³⁰; |score| ≤ 2³⁰
 void integerSoftmax(std::span<const std::int32_t> scores, std::span<std::int32_t> probabilities);
 void integerSoftmaxReference(std::span<const std::int32_t> scores, std::span<std::int32_t> probabilities);
 

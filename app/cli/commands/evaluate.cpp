@@ -21,7 +21,7 @@ struct EvaluateOptions {
     std::size_t context = 512;
     std::optional<std::size_t> stride;
     std::uint64_t memory = EvaluationLimits().memory;
-    bool integer = false;
+    bool integer = false, integerFunctions = false;
 };
 
 /// One figure of the result: its key, its title, and its value.
@@ -167,9 +167,10 @@ Findings evaluationFindings(const EvaluateOptions& options, const Evaluation& ev
 Result<Evaluation> evaluateModel(
     const Session& session, const EvaluateOptions& options, const Model& model, const WeightHook& weights)
 {
-    const auto decoder = describeDecoder(model);
+    auto decoder = describeDecoder(model);
     if (!decoder)
         return tl::unexpected(decoder.error());
+    setIntegerFunctions(*decoder, options.integerFunctions);
     const auto text = readText(model, options);
     if (!text)
         return tl::unexpected(text.error());
@@ -209,6 +210,8 @@ Action setUpEvaluate(CLI::App& command)
     command.add_option("--text", options->text, "Text to predict (UTF-8)")->type_name("FILE")->required();
     addRecipeOptions(command, options->recipe);
     command.add_flag("--integer", options->integer, "Compute W8A8, W4A8 and narrower layers in integers");
+    command.add_flag(
+        "--integer-functions", options->integerFunctions, "Approximate softmax and norms in integers, as I-BERT does");
     command.add_option("--context", options->context, "Tokens in a window")
         ->type_name("TOKENS")
         ->check(CLI::Range(std::size_t {3}, std::size_t {10'000'000}))
