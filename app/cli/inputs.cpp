@@ -35,18 +35,19 @@ Result<std::unique_ptr<Study>> openStudy(const Session& session, const Model& mo
     return study;
 }
 
-Result<ModelPointer> withCalibration(const Session& session, const ModelPointer& model)
+Result<CalibratedModel> withCalibration(const Session& session, const ModelPointer& model)
 {
     const auto& path = session.options.study;
     std::error_code ignored;
     if (path.empty() || !std::filesystem::exists(path, ignored))
-        return model;
+        return CalibratedModel {.model = model};
     const auto study = Study::read(path);
     if (!study)
         return tl::unexpected(study.error());
     if ((*study)->model.fingerprint != model->fingerprint)
         return failure(ErrorCode::Conflict, path.string(), "belongs to another model");
-    return std::make_shared<const Model>(withKnownInputs(*model, *study, path));
+    return CalibratedModel {
+        std::make_shared<const Model>(withKnownInputs(*model, *study, path)), (*study)->calibration};
 }
 
 Result<void> requireCalibration(const Model& model, const std::vector<Scheme>& schemes)

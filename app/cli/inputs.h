@@ -23,9 +23,13 @@ Result<ModelPointer> openNamedModel(const Session& session, const std::string& n
 /// --study, opened for `model`; null when there is none.
 Result<std::unique_ptr<Study>> openStudy(const Session& session, const Model& model);
 
-/// The model with what the calibration in --study knows of its layers' inputs; as it is where there is none.
+/// A model with what the calibration in --study knows of its layers' inputs; as it is where there is none.
+struct CalibratedModel {
+    ModelPointer model;
+    ModelCalibration calibration {};
+};
 /// Errors: those of reading the study, Conflict (another model's).
-Result<ModelPointer> withCalibration(const Session& session, const ModelPointer& model);
+Result<CalibratedModel> withCalibration(const Session& session, const ModelPointer& model);
 
 /// Each --scheme once, in the order given. Errors: InvalidArgument for what cannot be read or is not built, by name.
 Result<std::vector<Scheme>> parseSchemes(const std::vector<std::string>& texts, Calibration calibration);

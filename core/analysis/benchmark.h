@@ -51,6 +51,28 @@ std::vector<Scheme> defaultBenchmarkSchemes();
 /// measure), Cancelled.
 Result<BenchmarkResult> runBenchmark(const BenchmarkOptions& options, std::stop_token stop);
 
+/// One way of multiplying activations [tokens × columns] with weights [rows × columns], on one core: quantizing and
+/// packing the activations included, packing the weights not.
+struct ProductRate {
+    std::string operation;  ///< "float32", "float32, matrix by vector" (of one token alone), "int8/int8:token", …
+    std::uint64_t tokens = 0;
+    double gigaOperations = 0.0;  ///< 10⁹ multiplications and additions per second
+    double ofFloat = 0.0;         ///< times the rate of the quickest float32 product of as many tokens
+    /// Against fake-quantized matrices multiplied in float32, relative to the RMS of that product. 0 for float32.
+    double largestDifference = 0.0, rmsDifference = 0.0;
+};
+
+struct ProductBenchmark {
+    std::uint64_t rows = 0, columns = 0;
+    unsigned rounds = 0;
+    std::string instructions;  ///< what multiplies the bytes
+    std::vector<ProductRate> products;
+};
+
+/// Linear layers in integers against OpenBLAS in float32, for 512 tokens and for one. `schemes` of the options are not
+/// looked at. Errors: InvalidArgument (nothing to measure), Cancelled.
+Result<ProductBenchmark> benchmarkProducts(const BenchmarkOptions& options, std::stop_token stop);
+
 /// One scheme in the table over all of them.
 struct SchemeReview {
     std::string scheme;

@@ -3,7 +3,6 @@
 
 #include "core/analysis/measure.h"
 #include "core/analysis/prepared_tensor.h"
-#include "core/analysis/quantized_weights.h"
 #include "core/inference/integer_layer.h"
 #include "core/inference/operations.h"
 
@@ -123,39 +122,38 @@ Result<RowReplacer> encodeLayer(
 
 }  // namespace
 
-Result<IntegerPlan> integerLayers(const Decoder& decoder, const Plan& plan, std::stop_token stop)
+IntegerPlan planIntegers(const Decoder& decoder, const Plan& plan)
 {
-    const auto& model = *decoder.model;
-    if (plan.tensors.size() != model.tensors.size())
-        return failure(ErrorCode::Conflict, model.path.string(), "the plan was made for another model");
     IntegerPlan integers;
     integers.rest = plan;
-    std::map<std::size_t, IntegerSchemes> schemes;
     const auto layers = layersOf(decoder);
     for (auto& planned : integers.rest.tensors) {
         if (!planned.scheme || !planned.activations)
             continue;
         const auto found = layers.find(planned.tensor);
-        IntegerSchemes own {*planned.scheme, *planned.activations};
-        if (auto refusal =
-                refusalOf(model.tensors[planned.tensor], own, found == layers.end() ? nullptr : &found->second);
-            !refusal.empty()) {
+        auto refusal = refusalOf(decoder.model->tensors[planned.tensor], {*planned.scheme, *planned.activations},
+            found == layers.end() ? nullptr : &found->second);
+        if (!refusal.empty()) {
             integers.floating.push_back({planned.tensor, std::move(refusal)});
             continue;
         }
-        integers.tensors.push_back(planned.tensor);
-        schemes.emplace(planned.tensor, std::move(own));
+        integers.integers.push_back(planned);
         planned.activations.reset();
     }
-    auto others = quantizedWeights(model, integers.rest, stop);
-    if (!others)
-        return tl::unexpected(others.error());
-    integers.weights = [&model, schemes = std::move(schemes), others = std::move(*others), stop = std::move(stop)](
-                           std::size_t tensor) -> Result<RowReplacer> {
-        const auto found = schemes.find(tensor);
-        return found == schemes.end() ? others(tensor) : encodeLayer(model, tensor, found->second, stop);
-    };
     return integers;
+}
+
+WeightHook integerWeights(const Model& model, const IntegerPlan& plan, WeightHook others, std::stop_token stop)
+{
+    std::map<std::size_t, IntegerSchemes> schemes;
+    for (const auto& planned : plan.integers)
+        schemes.emplace(planned.tensor, IntegerSchemes {*planned.scheme, *planned.activations});
+    return [&model, schemes = std::move(schemes), others = std::move(others), stop = std::move(stop)](
+               std::size_t tensor) -> Result<RowReplacer> {
+        if (const auto found = schemes.find(tensor); found != schemes.end())
+            return encodeLayer(model, tensor, found->second, stop);
+        return others ? others(tensor) : RowReplacer();
+    };
 }
 
 }  // namespace quantloupe

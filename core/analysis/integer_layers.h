@@ -21,15 +21,18 @@ struct FloatingLayer {
 
 /// A plan whose layers are computed in integers where that can be.
 struct IntegerPlan {
-    std::vector<std::size_t> tensors {};     ///< those layers' weights: W8A8, W4A8 and the like
+    std::vector<PlannedTensor> integers {};  ///< those layers: W8A8, W4A8 and the like
     std::vector<FloatingLayer> floating {};  ///< others with quantized inputs: rounded, and multiplied in float
-    WeightHook weights {};                   ///< of all tensors, the others as quantizedWeights() makes them
     Plan rest {};                            ///< the plan without the activations that integer layers see to
 };
 
 /// Layers of blocks with integer weights (tensor, channel, group) and inputs quantized token by token run as
-/// IntegerLayer; the codes are those of fake quantization. The hook borrows the model.
-/// Errors: those of quantizedWeights(); of the hook: likewise, and Malformed (weights that are not finite, by tensor).
-Result<IntegerPlan> integerLayers(const Decoder& decoder, const Plan& plan, std::stop_token stop);
+/// IntegerLayer. @pre the plan is of the decoder's model
+IntegerPlan planIntegers(const Decoder& decoder, const Plan& plan);
+
+/// The weights of such a plan: integer layers with the codes of fake quantization, and the others as `others` has them
+/// (quantizedWeights() of the rest). The hook borrows the model. Errors of the hook: those of quantizedWeights() and
+/// of `others`, Malformed (weights that are not finite, by tensor).
+WeightHook integerWeights(const Model& model, const IntegerPlan& plan, WeightHook others, std::stop_token stop);
 
 }  // namespace quantloupe

@@ -172,6 +172,26 @@ std::string refusalOfKnownRanges(const Scheme& scheme, const ChannelRanges* rang
 
 }  // namespace
 
+ActivationRanges activationRangesOf(const ModelCalibration& calibration)
+{
+    ActivationRanges ranges;
+    for (const auto& [layer, figures] : calibration.layers) {
+        const auto& seen = figures->inputs;
+        if (seen.tokens == 0)
+            continue;
+        auto& known = ranges[layer.tensor];
+        if (known.low.empty()) {
+            known = {.low = seen.minimum, .high = seen.maximum};
+            continue;
+        }
+        for (std::size_t i = 0; i < known.low.size(); ++i) {
+            known.low[i] = std::min(known.low[i], seen.minimum[i]);
+            known.high[i] = std::max(known.high[i], seen.maximum[i]);
+        }
+    }
+    return ranges;
+}
+
 Result<InputReplacer> quantizedInputs(const Scheme& scheme, std::size_t columns, const ChannelRanges* ranges)
 {
     if (auto reason = refusalOfRunning(scheme); !reason.empty())

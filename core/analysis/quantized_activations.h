@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/base/error.h"
+#include "core/calibration/model_calibration.h"
 #include "core/inference/input_replacement.h"
 #include "core/model/model.h"
 #include "core/recipes/plan.h"
@@ -23,6 +24,9 @@ struct ChannelRanges {
 
 /// By the name of the layer's tensor.
 using ActivationRanges = std::map<std::string, ChannelRanges, std::less<>>;
+
+/// Those that calibration saw; experts of a stack share the widest of theirs.
+ActivationRanges activationRangesOf(const ModelCalibration& calibration);
 
 /// What a runtime that quantizes activations makes of a layer's inputs by a scheme:
 ///

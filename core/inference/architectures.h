@@ -16,6 +16,17 @@ enum class NormKind : std::uint8_t {
     Layer,       ///< (x − mean) / √(variance + ε) · w + b
 };
 
+/// How rows are normalised.
+struct NormRule {
+    NormKind kind = NormKind::Rms;
+    bool inIntegers = false;  ///< by kernels::integerNormalize()
+
+    constexpr NormRule(NormKind normKind = NormKind::Rms)
+        : kind(normKind)
+    {
+    }
+};
+
 enum class Activation : std::uint8_t { Silu, Gelu, GeluTanh };
 
 enum class PositionKind : std::uint8_t {
@@ -27,7 +38,7 @@ enum class PositionKind : std::uint8_t {
 /// What distinguishes a family of decoders from the others, where neither its figures nor its tensors tell.
 struct Architecture {
     std::string_view name;  ///< config.json's model_type or GGUF's general.architecture
-    NormKind norm = NormKind::Rms;
+    NormRule norm {};
     PositionKind positions = PositionKind::Halves;
     Activation activation = Activation::Silu;
     double normEpsilon = 1e-6;     ///< where the file does not say

@@ -34,7 +34,10 @@ void attend(const AttentionHead& head, std::size_t firstQuery, std::size_t count
         const auto seen = row.subspan(unseen, position + 1 - begin - unseen);
         if (head.cap > 0.0F)
             softCap(seen, head.cap);
-        softmax(seen);
+        if (head.softmaxInIntegers)
+            softmaxInIntegers(seen);
+        else
+            softmax(seen);
         std::fill_n(row.begin(), unseen, 0.0F);
         std::fill(row.begin() + static_cast<std::ptrdiff_t>(position + 1 - begin), row.end(), 0.0F);
     }

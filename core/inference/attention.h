@@ -15,6 +15,7 @@ struct AttentionHead {
     float scale = 1.0F;
     float cap = 0.0F;          ///< soft cap of the scores; 0: none
     std::uint64_t window = 0;  ///< a query sees itself and window − 1 keys before it; 0: all before it
+    bool softmaxInIntegers = false;
 };
 
 /// Queries that are worked on together: their scores take queriesPerTile × keys floats.

@@ -255,7 +255,8 @@ private:
             .result = attended().rowRange(tokens.firstRow - m_firstRow, tokens.length).columnRange(head * size, size),
             .scale = decoder.attentionScale,
             .cap = decoder.attentionCap,
-            .window = m_part.window};
+            .window = m_part.window,
+            .softmaxInIntegers = decoder.integerFunctions};
     }
 
     const BlockRun& m_run;

@@ -272,6 +272,12 @@ Result<Decoder> describeDecoder(const Model& model)
     return decoder;
 }
 
+void setIntegerFunctions(Decoder& decoder, bool integers)
+{
+    decoder.integerFunctions = integers;
+    decoder.architecture.norm.inIntegers = integers;
+}
+
 std::vector<std::size_t> matricesOf(const DecoderBlock& block)
 {
     std::vector<std::size_t> tensors;

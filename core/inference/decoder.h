@@ -80,6 +80,7 @@ struct Decoder {
     std::size_t expertsPerToken = 0;
     bool normalizesExperts = false;
     Rotary rotary {}, localRotary {};
+    bool integerFunctions = false;  ///< of attention and norms: setIntegerFunctions()
 
     std::size_t embedding = 0;
     std::optional<std::size_t> positions {};
@@ -90,6 +91,9 @@ struct Decoder {
     std::size_t queryColumns() const { return heads * headDimension; }
     std::size_t keyColumns() const { return keyValueHeads * headDimension; }
 };
+
+/// Whether softmax of attention and every norm are computed in integers (kernels/integer_functions.h).
+void setIntegerFunctions(Decoder& decoder, bool integers);
 
 /// Finds out how `model` computes. Errors: Unsupported (the architecture, a rotary scaling, an activation or another
 /// setting that is not built, by name), Malformed (a tensor is missing or has another shape than its neighbours need,

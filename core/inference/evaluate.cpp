@@ -46,8 +46,11 @@ public:
         , m_cache(std::move(cache))
         , m_stop(std::move(stop))
         , m_progress(progress)
-        , m_depth(hooks.changes() ? decoder.blocks.size() + 1 : 0)
+        , m_exact(decoder)
+        , m_changes(hooks.changes() || decoder.integerFunctions)
+        , m_depth(m_changes ? decoder.blocks.size() + 1 : 0)
     {
+        setIntegerFunctions(m_exact, false);
     }
 
     /// Tells the progress what there is to do.
@@ -91,7 +94,7 @@ public:
     std::vector<DepthError> takeDepth() { return std::move(m_depth); }
 
 private:
-    std::uint64_t streams() const { return m_hooks.changes() ? 2 : 1; }
+    std::uint64_t streams() const { return m_changes ? 2 : 1; }
     std::uint64_t headBytes() const { return m_decoder.model->tensors[m_decoder.head.tensor].bytes(); }
 
     /// Both streams through one block; the second begins where the first tensor is replaced.
@@ -104,19 +107,19 @@ private:
         const auto replaced = askFor(m_hooks, held->tensors());
         if (!replaced)
             return tl::unexpected(replaced.error());
-        if (!other && (m_cache || !replaced->empty()))
+        if (!other && (m_decoder.integerFunctions || m_cache || !replaced->empty()))
             other = base;
         const ProgressShare share(m_progress, held->storedBytes());
         const Replacers none;
         const LayerObserver nobody;
-        if (auto done = runBlock({m_decoder, rotaryTables, none, nobody, m_stop}, block, base, share); !done)
+        if (auto done = runBlock({m_exact, rotaryTables, none, nobody, m_stop}, block, base, share); !done)
             return done;
         if (other) {
             const BlockRun run {
                 m_decoder, rotaryTables, replaced->weights, m_hooks.beforeLayer, m_stop, replaced->inputs, m_cache};
             if (auto done = runBlock(run, block, *other, share); !done)
                 return done;
-        } else if (m_hooks.changes()) {
+        } else if (m_changes) {
             share.finish();
         }
         addDepth(block + 1, base, other);
@@ -146,7 +149,7 @@ private:
     Result<void> score(const Predictions& predictions, const Replaced& tables, HiddenStates& base,
         std::optional<HiddenStates>& other, std::vector<TokenScore>& scores)
     {
-        const auto baseRows = normOutputs(m_decoder, base, predictions.rows, m_stop);
+        const auto baseRows = normOutputs(m_exact, base, predictions.rows, m_stop);
         if (!baseRows)
             return tl::unexpected(baseRows.error());
         std::vector<float> otherRows;
@@ -174,6 +177,8 @@ private:
     CacheReplacer m_cache;
     std::stop_token m_stop;
     Progress& m_progress;
+    Decoder m_exact;  ///< without functions in integers
+    bool m_changes;
     std::vector<DepthError> m_depth;
 };
 
@@ -218,7 +223,8 @@ Result<Evaluation> evaluate(const Decoder& decoder, const WindowedText& text, co
         return tl::unexpected(readable.error());
     if (text.scored() == 0)
         return failure(ErrorCode::InvalidArgument, "text", "there is no prediction to score");
-    const auto batches = cutBatches(decoder, text, limits.memory, changed.changes());
+    const bool changes = changed.changes() || decoder.integerFunctions;
+    const auto batches = cutBatches(decoder, text, limits.memory, changes);
     if (!batches)
         return tl::unexpected(batches.error());
     auto cache = askFor(changed.cache, decoder);
@@ -238,7 +244,7 @@ Result<Evaluation> evaluate(const Decoder& decoder, const WindowedText& text, co
         return tl::unexpected(finite.error());
     Evaluation evaluation {.tokens = text.tokens.size(), .windows = text.windows.size(), .scored = scores.size()};
     evaluation.base = perplexityOf(scores, &TokenScore::negativeLogBase);
-    if (changed.changes()) {
+    if (changes) {
         evaluation.depth = evaluator.takeDepth();
         evaluation.quantized = perplexityOf(scores, &TokenScore::negativeLog);
         evaluation.divergence = divergenceOf(scores);

@@ -44,8 +44,9 @@ struct Evaluation {
 /// by side through each block, from the first replaced tensor on, or from the first block where the cache is replaced.
 /// As many windows go together as the memory allows; each further batch reads the weights again. Logits are never kept.
 /// The bits depend neither on the number of threads nor on the memory. A call is `windowsPerCall` windows.
-/// `changed.beforeLayer` watches the changed model alone. Errors: InvalidArgument (no windows, the memory is too little
-/// for one call, those of requireReadable()), Cancelled, Malformed, those of the hooks and of reading weights.
+/// `changed.beforeLayer` watches the changed model alone. Where the decoder computes functions in integers, the
+/// original model does not, and is compared with. Errors: InvalidArgument (no windows, the memory is too little for one
+/// call, those of requireReadable()), Cancelled, Malformed, those of the hooks and of reading weights.
 Result<Evaluation> evaluate(const Decoder& decoder, const WindowedText& text, const ForwardHooks& changed,
     const EvaluationLimits& limits, std::stop_token stop, Progress& progress);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/inference/integer_layer.h"
 
+#include "core/inference/operations.h"
 #include "core/inference/pieces.h"
 #include "core/number_formats/integer_codes.h"
 
@@ -142,7 +143,8 @@ IntegerLayer::Tokens IntegerLayer::quantize(kernels::ConstMatrix inputs) const
             tokens.codes[row * columns + i] =
                 static_cast<std::int8_t>(static_cast<std::int32_t>(codes[i]) - m_inputMiddle);
         tokens.zeros.push_back(static_cast<std::int32_t>(grid.zero) - m_inputMiddle);
-        tokens.scales.push_back(grid.scale);
+        // What is not finite has no code: it must be noticed in the outputs.
+        tokens.scales.push_back(allFinite(values) ? grid.scale : std::numeric_limits<float>::quiet_NaN());
     }
     return tokens;
 }

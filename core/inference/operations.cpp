@@ -1,15 +1,50 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/inference/operations.h"
 
+#include "core/kernels/integer_functions.h"
+
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <numbers>
+#include <vector>
 
 namespace quantloupe {
 namespace {
 
-void normRow(const float* x, const LoadedNorm& norm, NormKind kind, double epsilon, std::size_t size, float* result)
+void weighNorm(const LoadedNorm& norm, NormKind kind, std::span<float> result)
 {
+    const float one = kind == NormKind::RmsPlusOne ? 1.0F : 0.0F;
+    for (std::size_t i = 0; i < result.size(); ++i)
+        result[i] *= one + norm.weight[i];
+    for (std::size_t i = 0; i < norm.bias.size(); ++i)
+        result[i] += norm.bias[i];
+}
+
+void normRowInIntegers(
+    std::span<const float> x, const LoadedNorm& norm, NormKind kind, double epsilon, std::span<float> result)
+{
+    constexpr double largestStep = 32'767.0;
+    float largest = 0.0F;
+    for (const float value : x)
+        largest = std::max(largest, std::abs(value));
+    const double steps = largest > 0.0F ? largestStep / static_cast<double>(largest) : 1.0;
+    std::vector<std::int16_t> values(x.size());
+    for (std::size_t i = 0; i < x.size(); ++i)
+        values[i] = static_cast<std::int16_t>(std::lrint(static_cast<double>(x[i]) * steps));
+    const auto inSteps = std::min(std::nearbyint(epsilon * steps * steps), 0x1p39);
+    std::vector<std::int32_t> normed(x.size());
+    kernels::integerNormalize(values, kind == NormKind::Layer, static_cast<std::int64_t>(inSteps), normed);
+    for (std::size_t i = 0; i < x.size(); ++i)
+        result[i] = std::ldexp(static_cast<float>(normed[i]), -kernels::normalizedFractionBits);
+    weighNorm(norm, kind, result);
+}
+
+void normRow(const float* x, const LoadedNorm& norm, NormRule rule, double epsilon, std::size_t size, float* result)
+{
+    const auto kind = rule.kind;
+    if (rule.inIntegers && allFinite({x, size}))
+        return normRowInIntegers({x, size}, norm, kind, epsilon, {result, size});
     const auto count = static_cast<double>(size);
     double mean = 0.0;
     if (kind == NormKind::Layer) {
@@ -24,29 +59,27 @@ void normRow(const float* x, const LoadedNorm& norm, NormKind kind, double epsil
     }
     const auto scale = static_cast<float>(1.0 / std::sqrt(squares / count + epsilon));
     const auto center = static_cast<float>(mean);
-    const float one = kind == NormKind::RmsPlusOne ? 1.0F : 0.0F;
     for (std::size_t i = 0; i < size; ++i)
-        result[i] = (x[i] - center) * scale * (one + norm.weight[i]);
-    for (std::size_t i = 0; i < norm.bias.size(); ++i)
-        result[i] += norm.bias[i];
+        result[i] = (x[i] - center) * scale;
+    weighNorm(norm, kind, {result, size});
 }
 
 }  // namespace
 
 void normRows(
-    kernels::ConstMatrix x, const LoadedNorm& norm, NormKind kind, double epsilon, kernels::MutableMatrix result)
+    kernels::ConstMatrix x, const LoadedNorm& norm, NormRule rule, double epsilon, kernels::MutableMatrix result)
 {
     for (std::size_t row = 0; row < x.rows; ++row)
-        normRow(x.row(row), norm, kind, epsilon, x.columns, result.row(row));
+        normRow(x.row(row), norm, rule, epsilon, x.columns, result.row(row));
 }
 
 void normHeads(
-    kernels::MutableMatrix values, std::size_t headDimension, const LoadedNorm& norm, NormKind kind, double epsilon)
+    kernels::MutableMatrix values, std::size_t headDimension, const LoadedNorm& norm, NormRule rule, double epsilon)
 {
     for (std::size_t row = 0; row < values.rows; ++row)
         for (std::size_t head = 0; head + headDimension <= values.columns; head += headDimension) {
             float* at = values.row(row) + head;
-            normRow(at, norm, kind, epsilon, headDimension, at);
+            normRow(at, norm, rule, epsilon, headDimension, at);
         }
 }
 
@@ -91,6 +124,19 @@ void softmax(std::span<float> values)
     const auto scale = static_cast<float>(1.0 / sum);
     for (auto& value : values)
         value *= scale;
+}
+
+void softmaxInIntegers(std::span<float> values)
+{
+    constexpr float farthest = 64.0F;  // where nothing is left of e^−x
+    const float largest = *std::max_element(values.begin(), values.end());
+    std::vector<std::int32_t> scores(values.size());
+    for (std::size_t i = 0; i < values.size(); ++i)
+        scores[i] = static_cast<std::int32_t>(
+            std::lrint(std::ldexp(std::max(values[i] - largest, -farthest), kernels::scoreFractionBits)));
+    kernels::integerSoftmax(scores, scores);
+    for (std::size_t i = 0; i < values.size(); ++i)
+        values[i] = std::ldexp(static_cast<float>(scores[i]), -kernels::probabilityFractionBits);
 }
 
 void addRows(kernels::ConstMatrix addend, kernels::MutableMatrix x)

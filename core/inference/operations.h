@@ -11,13 +11,14 @@
 
 namespace quantloupe {
 
-/// result = norm(x), row by row; the same matrix may be both.
+/// result = norm(x), row by row; the same matrix may be both. In integers a row is rounded to 16 bits first, by its
+/// largest value, and only the norm's own weights are floating.
 void normRows(
-    kernels::ConstMatrix x, const LoadedNorm& norm, NormKind kind, double epsilon, kernels::MutableMatrix result);
+    kernels::ConstMatrix x, const LoadedNorm& norm, NormRule rule, double epsilon, kernels::MutableMatrix result);
 
 /// The same for every head of each row, in place.
 void normHeads(
-    kernels::MutableMatrix values, std::size_t headDimension, const LoadedNorm& norm, NormKind kind, double epsilon);
+    kernels::MutableMatrix values, std::size_t headDimension, const LoadedNorm& norm, NormRule rule, double epsilon);
 
 float activate(float x, Activation activation);
 
@@ -30,6 +31,9 @@ void softCap(std::span<float> values, float cap);
 
 /// Exponentials over their sum. @pre not empty
 void softmax(std::span<float> values);
+
+/// The same by kernels::integerSoftmax(), of distances to the largest rounded to its fraction bits. @pre not empty
+void softmaxInIntegers(std::span<float> values);
 
 /// x += addend, row by row.
 void addRows(kernels::ConstMatrix addend, kernels::MutableMatrix x);

@@ -65,6 +65,16 @@ void multiplyByTransposed(ConstMatrix a, ConstMatrix b, MutableMatrix result, fl
     addProduct(scale, a, Side::Plain, b, Side::Transposed, 0.0F, result);
 }
 
+void multiplyByVector(ConstMatrix a, std::span<const float> vector, std::span<float> result)
+{
+    assert(a.columns == vector.size() && result.size() == a.rows);
+    if (a.rows == 0)
+        return;
+    useOneBlasThread();
+    cblas_sgemv(CblasRowMajor, CblasNoTrans, blasSize(a.rows), blasSize(a.columns), 1.0F, a.data, blasSize(a.stride),
+        vector.data(), 1, 0.0F, result.data(), 1);
+}
+
 void multiply(ConstMatrix a, ConstMatrix b, MutableMatrix result)
 {
     assert(a.columns == b.rows && result.rows == a.rows && result.columns == b.columns);

@@ -48,6 +48,9 @@ void addProduct(double scale, Matrix<const double> a, Side sideOfA, Matrix<const
 /// @pre a.columns == b.columns, result is a.rows × b.rows and overlaps neither
 void multiplyByTransposed(ConstMatrix a, ConstMatrix b, MutableMatrix result, float scale = 1.0F);
 
+/// result = a · vector. @pre the sizes fit
+void multiplyByVector(ConstMatrix a, std::span<const float> vector, std::span<float> result);
+
 /// result = a · b. @pre a.columns == b.rows, result is a.rows × b.columns and overlaps neither
 void multiply(ConstMatrix a, ConstMatrix b, MutableMatrix result);
 

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstring>
+#include <numeric>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/kernels/integer_product.cpp"
@@ -109,19 +109,26 @@ TileKernel tilesOfTarget(CodeWidth width)
 
 namespace {
 
-/// A block of tokens stays in the second-level cache, a piece of a panel in the first, while they meet.
-constexpr std::size_t tokensPerBlock = 32;
+/// A piece of a panel stays in the first-level cache while the tokens of a block meet it. As many tokens as a tile of a
+/// forward pass has: the more, the less often panels are read.
+constexpr std::size_t tokensPerBlock = 128;
 constexpr std::size_t stepsPerPiece = 128;
 
 using BlockSums = std::array<std::int32_t, tokensPerBlock * kOutputs>;
 using BlockValues = std::array<float, tokensPerBlock * kOutputs>;
 
+std::int32_t pairOfWords(std::int8_t low, std::int8_t high)
+{
+    const auto word = [](std::int8_t value) { return static_cast<std::uint32_t>(static_cast<std::uint16_t>(value)); };
+    return static_cast<std::int32_t>(word(low) | word(high) << 16U);
+}
+
 /// Four activations as a tile wants them.
 void putQuad(const std::int8_t* quad, bool words, std::int32_t* to)
 {
     if (words) {
-        const std::array<std::int16_t, 4> wide {quad[0], quad[2], quad[1], quad[3]};
-        std::memcpy(to, wide.data(), sizeof wide);
+        to[0] = pairOfWords(quad[0], quad[2]);
+        to[1] = pairOfWords(quad[1], quad[3]);
     } else {
         std::memcpy(to, quad, sizeof *to);
     }
@@ -131,19 +138,19 @@ void putQuad(const std::int8_t* quad, bool words, std::int32_t* to)
 void packToken(const std::int8_t* codes, const PanelShape& shape, bool words, std::size_t count, std::int32_t* to,
     std::int32_t* sums)
 {
-    const std::size_t size = words ? 2 : 1;
+    constexpr auto quadLength = PanelShape::inputsPerQuad;
+    const std::size_t stride = count * (words ? 2 : 1);
     for (std::size_t group = 0; group < shape.groups(); ++group) {
-        const std::size_t length = shape.lengthOf(group);
-        std::int32_t sum = 0;
-        for (std::size_t i = 0; i < length; ++i)
-            sum += codes[i];
-        sums[group] = sum;
-        for (std::size_t i = 0; i < shape.stepsOf(group) * PanelShape::inputsPerStep; i += PanelShape::inputsPerQuad) {
-            std::array<std::int8_t, PanelShape::inputsPerQuad> quad {};
+        const std::size_t length = shape.lengthOf(group), whole = length - length % quadLength;
+        const std::size_t filled = shape.stepsOf(group) * PanelShape::inputsPerStep;
+        sums[group] = std::accumulate(codes, codes + length, std::int32_t {0});
+        for (std::size_t i = 0; i < whole; i += quadLength, to += stride)
+            putQuad(codes + i, words, to);
+        for (std::size_t i = whole; i < filled; i += quadLength, to += stride) {
+            std::array<std::int8_t, quadLength> quad {};
             if (i < length)
-                std::memcpy(quad.data(), codes + i, std::min(quad.size(), length - i));
+                std::copy_n(codes + i, length - i, quad.begin());
             putQuad(quad.data(), words, to);
-            to += count * size;
         }
         codes += length;
     }

@@ -182,9 +182,9 @@ Result<void> analyzeModel(const Session& session, const AnalyzeOptions& options)
     const auto known = withCalibration(session, *opened);
     if (!known)
         return tl::unexpected(known.error());
-    if (auto enough = requireCalibration(**known, *schemes); !enough)
+    if (auto enough = requireCalibration(*known->model, *schemes); !enough)
         return enough;
-    const auto weighed = weighModel(session, options.imatrix, *known);
+    const auto weighed = weighModel(session, options.imatrix, known->model);
     if (!weighed)
         return tl::unexpected(weighed.error());
     const auto& model = *weighed->model;

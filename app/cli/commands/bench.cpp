@@ -60,9 +60,31 @@ Findings findingsOf(const AllSchemesResult& result)
     return findings;
 }
 
+Findings findingsOf(const ProductBenchmark& result)
+{
+    Findings findings;
+    Json products = Json::array();
+    findings.table = TextTable({"product", "tokens", "GOP/s", "times float32", "largest difference", "RMS difference"});
+    for (const auto& rate : result.products) {
+        products.push_back({{"product", rate.operation}, {"tokens", rate.tokens},
+            {"gop_per_s", number(rate.gigaOperations)}, {"times_float32", number(rate.ofFloat)},
+            {"largest_difference", number(rate.largestDifference)}, {"rms_difference", number(rate.rmsDifference)}});
+        findings.table.add({rate.operation, std::to_string(rate.tokens), {rate.gigaOperations, 4}, {rate.ofFloat, 3},
+            {rate.largestDifference, 2}, {rate.rmsDifference, 2}});
+    }
+    findings.text = findings.table.text() + "\nPer core, weights of " + std::to_string(result.rows) + "×"
+        + std::to_string(result.columns) + ", medians over " + std::to_string(result.rounds) + " rounds; integers by "
+        + result.instructions
+        + ". Differences are to fake-quantized matrices multiplied in float32, relative to the RMS of that product."
+          " Compare figures of one run only.\n";
+    findings.json = {{"rows", result.rows}, {"columns", result.columns}, {"rounds", result.rounds},
+        {"instructions", result.instructions}, {"products", std::move(products)}};
+    return findings;
+}
+
 struct BenchOptions {
     std::vector<std::string> schemes;
-    bool all = false;
+    bool all = false, products = false;
     BenchmarkOptions benchmark;
 };
 
@@ -74,6 +96,12 @@ Result<void> bench(const Session& session, BenchOptions options)
     if (!schemes)
         return tl::unexpected(schemes.error());
     options.benchmark.schemes = std::move(*schemes);
+    if (options.products) {
+        const auto result = benchmarkProducts(options.benchmark, session.stop);
+        if (!result)
+            return tl::unexpected(result.error());
+        return present(session, findingsOf(*result));
+    }
     if (options.all) {
         const auto review = reviewEveryScheme(options.benchmark, session.stop);
         if (!review)
@@ -94,6 +122,7 @@ Action setUpBench(CLI::App& command)
         ->expected(1)
         ->take_all();
     command.add_flag("--all", options->all, "Speed and error of every scheme (some minutes), or of those named");
+    command.add_flag("--products", options->products, "Linear layers in integers (W8A8, W4A8) against float32");
     command.add_option("--rows", options->benchmark.rows, "Rows of the matrix")
         ->check(CLI::Range(std::uint64_t {1}, std::uint64_t {65536}))
         ->capture_default_str();

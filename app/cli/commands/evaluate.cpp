@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include "app/cli/evaluated_model.h"
 #include "app/cli/inputs.h"
 #include "app/cli/output.h"
 #include "app/cli/progress_printer.h"
 #include "app/cli/text_input.h"
 
-#include "core/analysis/quantized_model.h"
-#include "core/base/glob.h"
 #include "core/inference/evaluate.h"
 #include "core/recipes/plan.h"
 
@@ -19,10 +18,9 @@ namespace {
 
 struct EvaluateOptions {
     std::string model, text;
-    RecipeChoice recipe;
-    std::string keyValueCache, inject;
+    EvaluatedOptions quantized;
     WindowOptions window;
-    bool depth = false;
+    bool depth = false, integerFunctions = false;
     std::uint64_t memory = EvaluationLimits().memory;
 };
 
@@ -42,81 +40,6 @@ std::vector<DivergenceFigure> divergenceFigures(const Divergence& divergence)
         {"top1_agreement", "same likeliest token, share", divergence.topAgreement},
         {"probability_change_mean", "right token's probability, mean change", divergence.probabilityChangeMean},
         {"probability_change_rms", "right token's probability, RMS change", divergence.probabilityChangeRms}};
-}
-
-/// What the recipe comes to; nothing without one.
-struct Quantized {
-    std::optional<Plan> plan {};
-    std::optional<Scheme> keyValueCache {};
-    std::vector<std::string> injected {};  ///< tensors whose error alone is let in
-    ForwardHooks hooks {};
-};
-
-/// The recipe with the cache of --kv-cache, which may stand alone.
-Result<std::optional<Recipe>> chooseEvaluated(
-    const Session& session, const EvaluateOptions& options, const ModelCatalog& catalog)
-{
-    auto recipe = chooseRecipe(session, options.recipe, catalog);
-    if (!recipe || options.keyValueCache.empty())
-        return recipe;
-    const auto refused = [&](const Error& error) {
-        return usageError("--kv-cache " + options.keyValueCache, error.reason);
-    };
-    const auto scheme = Scheme::parse(options.keyValueCache);
-    if (!scheme)
-        return refused(scheme.error());
-    constexpr std::size_t someDimension = 128;
-    if (auto cache = quantizedCache(*scheme, someDimension); !cache)
-        return refused(cache.error());
-    if (!*recipe)
-        recipe->emplace().keep = {"*"};
-    (*recipe)->keyValueCache = *scheme;
-    return recipe;
-}
-
-/// Leaves only the error of tensors that --inject names.
-Result<void> injectOnly(Quantized& quantized, const EvaluateOptions& options, const Model& model)
-{
-    if (options.inject.empty())
-        return {};
-    const auto where = "--inject " + options.inject;
-    if (!quantized.plan)
-        return usageError(where, "there is no error to let in: give --scheme or --recipe");
-    for (auto& planned : quantized.plan->tensors) {
-        const auto& name = model.tensors[planned.tensor].name;
-        if (planned.scheme && globMatches(options.inject, name)) {
-            quantized.injected.push_back(name);
-        } else {
-            planned.scheme.reset();
-            planned.activations.reset();
-        }
-    }
-    if (quantized.injected.empty())
-        return usageError(where, "no tensor that is quantized has such a name");
-    quantized.keyValueCache.reset();
-    return {};
-}
-
-Result<Quantized> quantizeBy(const Session& session, const EvaluateOptions& options, const Model& model)
-{
-    const auto catalog = catalogOf(model);
-    const auto recipe = chooseEvaluated(session, options, catalog);
-    if (!recipe)
-        return tl::unexpected(recipe.error());
-    Quantized quantized;
-    if (*recipe)
-        quantized = {.plan = resolve(**recipe, catalog), .keyValueCache = (*recipe)->keyValueCache};
-    if (auto done = injectOnly(quantized, options, model); !done)
-        return tl::unexpected(done.error());
-    if (!quantized.plan)
-        return quantized;
-    auto hooks = quantizedModel(model, *quantized.plan, quantized.keyValueCache, {}, session.stop);
-    if (!hooks && hooks.error().code == ErrorCode::Unsupported && !options.recipe.scheme.empty())
-        return usageError("--scheme " + options.recipe.scheme, hooks.error().where + ": " + hooks.error().reason);
-    if (!hooks)
-        return tl::unexpected(hooks.error());
-    quantized.hooks = std::move(*hooks);
-    return quantized;
 }
 
 /// Schemes and of how many tensors they are, most of them first.
@@ -204,6 +127,7 @@ Findings evaluationFindings(const EvaluateOptions& options, const Evaluation& ev
     }
     findings.json["bytes"] = plan ? Json(plan->bytes) : Json(nullptr);
     findings.json["bits_per_weight"] = plan ? number(plan->bitsPerWeight) : Json(nullptr);
+    findings.json["integer_layers"] = what.integers ? Json(what.integers->integers.size()) : Json(nullptr);
     findings.json["quantized"] = quantizedJson(what);
     findings.json["depth"] = depthJson(evaluation);
     findings.text = findings.table.text() + "\n";
@@ -211,15 +135,19 @@ Findings evaluationFindings(const EvaluateOptions& options, const Evaluation& ev
         findings.text += depthTable(evaluation).text() + "\n";
     findings.text += std::to_string(evaluation.scored) + " predictions in " + std::to_string(evaluation.windows)
         + " windows of " + std::to_string(options.window.context) + " tokens; low and high: 95 % interval\n";
+    if (what.integers)
+        findings.text += std::to_string(what.integers->integers.size()) + " layers computed in integers, "
+            + std::to_string(what.integers->floating.size()) + " others with quantized inputs in float32\n";
     return findings;
 }
 
 Result<Evaluation> evaluateModel(
     const Session& session, const EvaluateOptions& options, const Model& model, const ForwardHooks& hooks)
 {
-    const auto decoder = describeDecoder(model);
+    auto decoder = describeDecoder(model);
     if (!decoder)
         return tl::unexpected(decoder.error());
+    setIntegerFunctions(*decoder, options.integerFunctions);
     const auto text = readWindows(session, model, options.text, options.window);
     if (!text)
         return tl::unexpected(text.error());
@@ -236,13 +164,14 @@ Result<void> evaluateText(const Session& session, const EvaluateOptions& options
     const auto opened = openNamedModel(session, options.model);
     if (!opened)
         return tl::unexpected(opened.error());
-    const auto model = withCalibration(session, *opened);
-    if (!model)
-        return tl::unexpected(model.error());
-    const auto quantized = quantizeBy(session, options, **model);
+    const auto known = withCalibration(session, *opened);
+    if (!known)
+        return tl::unexpected(known.error());
+    const auto& model = *known->model;
+    const auto quantized = quantizeBy(session, options.quantized, model, activationRangesOf(known->calibration));
     if (!quantized)
         return tl::unexpected(quantized.error());
-    const auto evaluation = evaluateModel(session, options, **model, quantized->hooks);
+    const auto evaluation = evaluateModel(session, options, model, quantized->hooks);
     if (!evaluation)
         return tl::unexpected(namedByOption(evaluation.error(), options.text));
     auto findings = evaluationFindings(options, *evaluation, *quantized);
@@ -257,11 +186,9 @@ Action setUpEvaluate(CLI::App& command)
     auto options = std::make_shared<EvaluateOptions>();
     command.add_option("MODEL", options->model, "Checkpoint with its tokenizer")->required();
     command.add_option("--text", options->text, "Text to predict (UTF-8)")->type_name("FILE")->required();
-    addRecipeOptions(command, options->recipe);
-    command.add_option("--kv-cache", options->keyValueCache, "Keys and values of the cache, such as int8 or int4:g32")
-        ->type_name("SCHEME");
-    command.add_option("--inject", options->inject, "Only the error of these tensors, to see what becomes of it")
-        ->type_name("GLOB");
+    addEvaluatedOptions(command, options->quantized);
+    command.add_flag(
+        "--integer-functions", options->integerFunctions, "Approximate softmax and norms in integers, as I-BERT does");
     command.add_flag("--depth", options->depth, "Also print how the error grows or dies from block to block");
     addContextOption(command, options->window);
     command

@@ -250,18 +250,19 @@ Result<void> rankLayers(const Session& session, const SensitivityOptions& option
     const auto opened = openNamedModel(session, options.model);
     if (!opened)
         return tl::unexpected(opened.error());
-    const auto model = withCalibration(session, *opened);
-    if (!model)
-        return tl::unexpected(model.error());
-    if (auto enough = requireCalibration(**model, *schemes); !enough)
+    const auto calibrated = withCalibration(session, *opened);
+    if (!calibrated)
+        return tl::unexpected(calibrated.error());
+    const auto& model = *calibrated->model;
+    if (auto enough = requireCalibration(model, *schemes); !enough)
         return enough;
-    const auto metric = metricOf(options, **model);
+    const auto metric = metricOf(options, model);
     if (!metric)
         return tl::unexpected(metric.error());
-    auto study = openStudy(session, **model);
+    auto study = openStudy(session, model);
     if (!study)
         return tl::unexpected(study.error());
-    Known known {.model = *model, .study = std::move(*study), .found = {}};
+    Known known {.model = calibrated->model, .study = std::move(*study), .found = {}};
     known.refresh();
     auto done = work(session, options, *schemes, *metric, known);
     if (known.study)
@@ -269,7 +270,7 @@ Result<void> rankLayers(const Session& session, const SensitivityOptions& option
             done = closed;
     if (!done)
         return tl::unexpected(namedByOption(done.error(), options.text));
-    auto findings = sensitivityFindings(known, assign(session, **model, *schemes, known.found), *metric);
+    auto findings = sensitivityFindings(known, assign(session, model, *schemes, known.found), *metric);
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
     findings.json["elapsed_s"] = elapsed.count();
     findings.json["threads"] = session.threads();

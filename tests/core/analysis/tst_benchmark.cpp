@@ -14,6 +14,34 @@ class TestBenchmark : public QObject
 {
     Q_OBJECT
 private Q_SLOTS:
+    void products()
+    {
+        BenchmarkOptions options;
+        options.rows = 80;
+        options.columns = 256;
+        options.rounds = 1;
+        const auto result = benchmarkProducts(options, {});
+        QVERIFY2(result.has_value(), result ? "" : describe(result.error()).c_str());
+        std::map<std::uint64_t, double> floats;
+        for (const auto& product : result->products)
+            if (product.operation.starts_with("float32"))
+                floats[product.tokens] = std::max(floats[product.tokens], product.gigaOperations);
+        QCOMPARE(floats.size(), 2U);
+        for (const auto& product : result->products) {
+            QVERIFY(std::isfinite(product.gigaOperations) && product.gigaOperations > 0.0);
+            QCOMPARE(product.ofFloat, product.gigaOperations / floats.at(product.tokens));
+            // What float rounds in 256 products of fake-quantized numbers, and no more; integers are never just those.
+            QCOMPARE(product.rmsDifference > 0.0, !product.operation.starts_with("float32"));
+            QVERIFY(product.rmsDifference < 1e-6 && product.largestDifference < 1e-5);
+        }
+        options.rows = 0;
+        QCOMPARE(benchmarkProducts(options, {}).error().code, ErrorCode::InvalidArgument);
+        std::stop_source stopped;
+        stopped.request_stop();
+        QCOMPARE(benchmarkProducts({.rows = 16, .columns = 16, .rounds = 1}, stopped.get_token()).error().code,
+            ErrorCode::Cancelled);
+    }
+
     void measuresWhatIsAsked()
     {
         BenchmarkOptions options;

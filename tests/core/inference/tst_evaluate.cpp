@@ -197,6 +197,29 @@ private Q_SLOTS:
         QCOMPARE(*replaced->quantized, replaced->base);
     }
 
+    /// Approximated functions alone cost a little, against the model as it is.
+    void functionsInIntegers()
+    {
+        QUANTLOUPE_NEED(golden() / "tokens");
+        auto sequences = goldenTokens("tok_eval");
+        sequences.resize(4);
+        const auto text = everyPrediction(sequences);
+        auto decoder = *m_decoder;
+        setIntegerFunctions(decoder, true);
+        Progress progress, second;
+        const auto exact = evaluate(*m_decoder, text, {}, {}, {}, progress);
+        const auto approximate = evaluate(decoder, text, {}, {}, {}, second);
+        QVERIFY(exact && approximate);
+        QVERIFY(!exact->divergence);
+        QCOMPARE(approximate->base, exact->base);
+        QVERIFY(approximate->divergence);
+        QVERIFY2(approximate->divergence->mean > 1e-8 && approximate->divergence->mean < 1e-4,
+            qPrintable(QString::number(approximate->divergence->mean)));
+        QVERIFY(approximate->divergence->topAgreement > 0.99);
+        QVERIFY(near(approximate->quantized->value, exact->base.value, 1e-3));
+        QVERIFY(second.doneBytes <= second.totalBytes);
+    }
+
     void sameBitsForAnyThreadsAndMemory()
     {
         QUANTLOUPE_NEED(golden() / "tokens");

@@ -191,6 +191,21 @@ private Q_SLOTS:
             QCOMPARE(part[i], all[i / 21 * outputCount + 32 + i % 21]);
     }
 
+    /// Overflow shows in the outputs of its token, and in no other.
+    void notFinite()
+    {
+        const Layers layers("int8:channel", "int8:token");
+        for (const float bad : {std::numeric_limits<float>::infinity(), std::nanf("")}) {
+            std::vector<float> inputs(layers.inputs.begin(), layers.inputs.begin() + 2 * inputCount);
+            inputs[inputCount + 5] = bad;
+            std::vector<float> result(2 * outputCount);
+            layers.layer->run(
+                {inputs.data(), 2, inputCount, inputCount}, 0, {result.data(), 2, outputCount, outputCount}, {});
+            for (std::size_t i = 0; i < result.size(); ++i)
+                QCOMPARE(std::isnan(result[i]), i >= outputCount);
+        }
+    }
+
     void nothingToMultiply()
     {
         const Layers layers("int8:channel", "int8:token");
