@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "app/cli/text_input.h"
 
-#include "core/tokenizers/text_source.h"
-#include "core/tokenizers/tokenizer.h"
-
-#include <algorithm>
 #include <utility>
 
 namespace quantloupe::cli {
 
-void addContextOption(CLI::App& command, WindowOptions& options)
+void addContextOption(CLI::App& command, TextWindows& options)
 {
     command.add_option("--context", options.context, "Tokens in a window")
         ->type_name("TOKENS")
@@ -26,27 +22,9 @@ void addMemoryOption(CLI::App& command, std::uint64_t& memory)
 }
 
 Result<WindowedText> readWindows(
-    const Session& session, const Model& model, const std::string& file, const WindowOptions& options)
+    const Session& session, const Model& model, const std::string& file, const TextWindows& options)
 {
-    const auto tokenizer = openTokenizer(model);
-    if (!tokenizer)
-        return tl::unexpected(tokenizer.error());
-    const auto text = readTextSource(file);
-    if (!text)
-        return tl::unexpected(text.error());
-    std::vector<std::uint32_t> tokens;
-    for (const auto& document : text->documents) {
-        const auto own = (*tokenizer)->encode(document, true);
-        tokens.insert(tokens.end(), own.begin(), own.end());
-    }
-    tokens.resize(tokens.size() - (*tokenizer)->suffix().size());  // the text goes on beyond every window
-    if (options.tokens)
-        tokens.resize(std::min(tokens.size(), *options.tokens));
-    const auto prefix = (*tokenizer)->prefix();
-    auto windows = cutWindows(std::move(tokens), prefix.empty() ? std::nullopt : std::optional(prefix.front()),
-        options.context, options.stride);
-    if (windows)
-        windows->windowsPerCall = options.batch;
+    auto windows = readModelText(model, file, options);
     if (windows && model.config.contextLength && options.context > *model.config.contextLength)
         session.warn("windows of " + std::to_string(options.context) + " tokens are longer than the "
             + std::to_string(*model.config.contextLength) + " the model was made for");

@@ -4,7 +4,7 @@
 
 #include "app/cli/session.h"
 
-#include "core/inference/text_windows.h"
+#include "core/calibration/model_text.h"
 #include "core/model/model.h"
 
 #include <cstddef>
@@ -14,15 +14,8 @@
 
 namespace quantloupe::cli {
 
-struct WindowOptions {
-    std::size_t context = 512;
-    std::optional<std::size_t> stride {};
-    std::optional<std::size_t> tokens {};  ///< no more than the first so many
-    std::size_t batch = 1;                 ///< windows that a runtime computes in one call
-};
-
 /// --context.
-void addContextOption(CLI::App& command, WindowOptions& options);
+void addContextOption(CLI::App& command, TextWindows& options);
 
 /// --memory, in bytes.
 void addMemoryOption(CLI::App& command, std::uint64_t& memory);
@@ -30,7 +23,7 @@ void addMemoryOption(CLI::App& command, std::uint64_t& memory);
 /// Windows of a file's text, each begun with BOS where the model has one. Warns when they are longer than those that
 /// the model was made for. Errors: those of openTokenizer(), readTextSource() and cutWindows().
 Result<WindowedText> readWindows(
-    const Session& session, const Model& model, const std::string& file, const WindowOptions& options);
+    const Session& session, const Model& model, const std::string& file, const TextWindows& options);
 
 /// An error of a wish that cannot be met, named by the option that made it.
 Error namedByOption(Error error, const std::string& textFile);

@@ -11,10 +11,20 @@ namespace {
 /// Rows of the frontier's table; the figure draws every point.
 constexpr std::size_t frontierRows = 24;
 
-ReportTable placesTable(std::string id, std::string caption, const ByteUnit& unit)
+/// What the trade-off adds up.
+std::string errorTitle(ErrorMetric metric)
+{
+    switch (metric) {
+    case ErrorMetric::OnePointKl: return "Estimated KL, summed";
+    case ErrorMetric::MeasuredKl: return "Measured KL, summed";
+    default: return "Relative weight error";
+    }
+}
+
+ReportTable placesTable(std::string id, std::string caption, const ByteUnit& unit, ErrorMetric metric)
 {
     return {std::move(id), std::move(caption),
-        {"Point", "Size (" + std::string(unit.name) + ")", "Bits per weight", "Relative weight error"}, {}};
+        {"Point", "Size (" + std::string(unit.name) + ")", "Bits per weight", errorTitle(metric)}, {}};
 }
 
 std::vector<ReportCell> placeRow(
@@ -101,11 +111,17 @@ std::vector<ReportBlock> tradeOffBlocks(const ReportContext& context)
     const ByteUnit unit = byteUnit(largest);
 
     std::vector<ReportBlock> blocks;
+    const bool ofWeights = picture.metric == ErrorMetric::ModelError;
     blocks.push_back(ReportParagraph {
-        "Size of the whole model against the weight error of its quantizable tensors, Σ(w−ŵ)²/Σw². The frontier "
-        "mixes schemes so that each size has the least error."});
-    blocks.push_back(ReportFigure {ReportFigure::Kind::TradeOff, "figure_trade_off", "Size against weight error"});
-    ReportTable uniform = placesTable("uniform", "One scheme for everything, and the recipe", unit);
+        (ofWeights ? std::string(
+             "Size of the whole model against the weight error of its quantizable tensors, Σ(w−ŵ)²/Σw².")
+                   : std::string(
+                       "Size of the whole model against the KL divergence of its predictions from those of the model "
+                       "as stored, in nats per token: what each tensor alone does, added up."))
+        + " The frontier mixes schemes so that each size has the least error."});
+    blocks.push_back(ReportFigure {ReportFigure::Kind::TradeOff, "figure_trade_off",
+        ofWeights ? "Size against weight error" : "Size against divergence"});
+    ReportTable uniform = placesTable("uniform", "One scheme for everything, and the recipe", unit, picture.metric);
     for (const TradeOffPoint& point : picture.uniform)
         uniform.rows.push_back(placeRow(point.label, point.bytes, point.bitsPerWeight, point.error, unit));
     if (picture.current)
@@ -116,7 +132,7 @@ std::vector<ReportBlock> tradeOffBlocks(const ReportContext& context)
     const auto& points = picture.frontier.points;
     if (points.empty())
         return blocks;
-    ReportTable mixed = placesTable("frontier", "The mixed-precision frontier", unit);
+    ReportTable mixed = placesTable("frontier", "The mixed-precision frontier", unit, picture.metric);
     for (const std::size_t i : evenlySpread(points.size(), frontierRows))
         mixed.rows.push_back(placeRow(std::to_string(i + 1) + " of " + std::to_string(points.size()), points[i].bytes,
             points[i].bitsPerWeight, points[i].error, unit));

@@ -27,9 +27,16 @@ struct SchemeChoices {
 
 constexpr std::array<std::uint32_t, 6> groupSizes {16, 32, 64, 128, 256, 512};
 constexpr std::array<std::uint32_t, 4> blockSides {16, 32, 64, 128};
-/// Data-free algorithms in the order of work.
-constexpr std::array offeredAlgorithms {
-    Algorithm::Equalization, Algorithm::Hadamard, Algorithm::Hqq, Algorithm::BiasCorrection};
+/// In the order of work.
+constexpr std::array offeredAlgorithms {Algorithm::Equalization, Algorithm::Awq, Algorithm::Smooth, Algorithm::Hadamard,
+    Algorithm::Imatrix, Algorithm::Hqq, Algorithm::Gptq, Algorithm::Cd, Algorithm::AdaRound, Algorithm::BiasCorrection};
+
+bool goesByInputs(Algorithm algorithm)
+{
+    Scheme scheme;
+    scheme.algorithms = {algorithm};
+    return quantloupe::needsInputs(scheme);
+}
 
 int placeOf(Algorithm algorithm)
 {
@@ -39,7 +46,8 @@ int placeOf(Algorithm algorithm)
 
 bool makesSense(const Scheme& scheme)
 {
-    return quantloupe::requireBuilt(scheme).has_value();
+    // What goes by inputs is there only where they are known.
+    return quantloupe::requireBuilt(scheme, quantloupe::Calibration::Given).has_value();
 }
 
 FormatFamily familyOf(Format format)
@@ -172,9 +180,13 @@ Scheme withFormat(const Scheme& old, Format format)
     return scheme;
 }
 
-QVector<Algorithm> algorithmsFor(const Scheme& scheme)
+QVector<Algorithm> algorithmsFor(const Scheme& scheme, quantloupe::Calibration calibration)
 {
-    QVector<Algorithm> result(offeredAlgorithms.begin(), offeredAlgorithms.end());
+    QVector<Algorithm> result;
+    for (const auto algorithm : offeredAlgorithms)
+        if (calibration == quantloupe::Calibration::Given || !goesByInputs(algorithm)
+            || quantloupe::uses(scheme, algorithm))
+            result << algorithm;
     for (const auto algorithm : scheme.algorithms)
         if (!result.contains(algorithm))
             result << algorithm;
@@ -192,9 +204,9 @@ Scheme toggled(const Scheme& scheme, Algorithm algorithm)
     return changed;
 }
 
-QString refusalOf(const Scheme& scheme)
+QString refusalOf(const Scheme& scheme, quantloupe::Calibration calibration)
 {
-    const auto built = quantloupe::requireBuilt(scheme);
+    const auto built = quantloupe::requireBuilt(scheme, calibration);
     return built ? QString() : QString::fromStdString(built.error().reason);
 }
 
@@ -205,6 +217,12 @@ QString nameInWords(Algorithm algorithm)
     case Algorithm::Hadamard: return SchemeChoices::tr("Hadamard rotation");
     case Algorithm::Hqq: return SchemeChoices::tr("half-quadratic minimums");
     case Algorithm::BiasCorrection: return SchemeChoices::tr("bias correction");
+    case Algorithm::Awq: return SchemeChoices::tr("activation-aware scaling");
+    case Algorithm::Smooth: return SchemeChoices::tr("SmoothQuant scaling");
+    case Algorithm::Imatrix: return SchemeChoices::tr("weighed by inputs");
+    case Algorithm::Gptq: return SchemeChoices::tr("error propagation");
+    case Algorithm::Cd: return SchemeChoices::tr("least squares and descent");
+    case Algorithm::AdaRound: return SchemeChoices::tr("learned rounding");
     default: return {};
     }
 }
@@ -224,6 +242,23 @@ QString explanationOf(Algorithm algorithm)
     case Algorithm::BiasCorrection:
         return SchemeChoices::tr("Puts back what rounding took from mean and spread of each output "
                                  "channel.");
+    case Algorithm::Awq:
+        return SchemeChoices::tr(
+            "Multiplies the columns that loud inputs meet before rounding, and divides the inputs: "
+            "what matters most is rounded finest. Cuts ranges where that helps.");
+    case Algorithm::Smooth:
+        return SchemeChoices::tr("Moves outliers from the inputs into the weights, so that both can be quantized.");
+    case Algorithm::Imatrix:
+        return SchemeChoices::tr("Weighs errors by the mean square of the inputs wherever scales or codes are searched "
+                                 "for.");
+    case Algorithm::Gptq:
+        return SchemeChoices::tr("Rounds column by column and makes the columns that follow take up the error.");
+    case Algorithm::Cd:
+        return SchemeChoices::tr(
+            "Grids by least squares, gptq on them, then descent on the codes: the least output error "
+            "of what is offered.");
+    case Algorithm::AdaRound:
+        return SchemeChoices::tr("Learns for each weight whether to round up or down. Takes long.");
     default: return SchemeChoices::tr("Needs activations of the model.");
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "core/algorithms/combinations.h"
 #include "core/schemes/scheme.h"
 
 #include <QString>
@@ -26,12 +27,15 @@ QVector<quantloupe::ScaleStorage> scaleStoragesFor(const quantloupe::Scheme& sch
 /// Another format, with every part of the old scheme that both take and that makes sense there.
 quantloupe::Scheme withFormat(const quantloupe::Scheme& old, quantloupe::Format format);
 
-/// Algorithms that need nothing but the weights, and those the scheme has already.
-QVector<quantloupe::Algorithm> algorithmsFor(const quantloupe::Scheme& scheme);
+/// Algorithms that need nothing but the weights, where there is calibration those that go by it, and those the scheme
+/// has already; in the order of work.
+QVector<quantloupe::Algorithm> algorithmsFor(
+    const quantloupe::Scheme& scheme, quantloupe::Calibration calibration = quantloupe::Calibration::Absent);
 /// The scheme with the algorithm added, in its place in the order of work, or taken away.
 quantloupe::Scheme toggled(const quantloupe::Scheme& scheme, quantloupe::Algorithm algorithm);
 /// Why a scheme makes no sense, as a clause; empty if it does.
-QString refusalOf(const quantloupe::Scheme& scheme);
+QString refusalOf(
+    const quantloupe::Scheme& scheme, quantloupe::Calibration calibration = quantloupe::Calibration::Absent);
 
 // Texts for people.
 QString nameInWords(quantloupe::Algorithm algorithm);

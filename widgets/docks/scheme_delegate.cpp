@@ -83,7 +83,8 @@ void SchemeDelegate::setModelData(QWidget* editor, QAbstractItemModel* model, co
         return;
     }
     const auto plan = quantloupe::LayerPlan::parse(text.toStdString());
-    const auto reason = plan ? refusalOf(plan->weights) : QString::fromStdString(describe(plan.error()));
+    const auto reason = plan ? refusalOf(plan->weights, quantloupe::Calibration::Given)
+                             : QString::fromStdString(describe(plan.error()));
     if (!reason.isEmpty()) {
         QToolTip::showText(editor->mapToGlobal(QPoint(0, editor->height())), reason.toHtmlEscaped(),
             editor->parentWidget(), {}, 10000);

@@ -138,6 +138,11 @@ void SchemeEditor::fillFormats()
     m_format->view()->setMinimumWidth(m_format->view()->sizeHintForColumn(0) + m_format->fontMetrics().height() * 2);
 }
 
+void SchemeEditor::setCalibration(quantloupe::Calibration calibration)
+{
+    m_menu->setCalibration(calibration);
+}
+
 void SchemeEditor::setScheme(const Scheme& scheme)
 {
     if (scheme == m_scheme)

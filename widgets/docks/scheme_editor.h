@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "core/algorithms/combinations.h"
 #include "core/schemes/scheme.h"
 
 #include <QWidget>
@@ -20,6 +21,8 @@ public:
 
     const quantloupe::Scheme& scheme() const { return m_scheme; }
     void setScheme(const quantloupe::Scheme& scheme);
+    /// Whether algorithms that go by layers' inputs are offered.
+    void setCalibration(quantloupe::Calibration calibration);
 
 Q_SIGNALS:
     /// By the user's hand, not by setScheme().

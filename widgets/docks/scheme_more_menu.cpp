@@ -48,6 +48,14 @@ void SchemeMoreMenu::setScheme(const Scheme& scheme)
     refresh();
 }
 
+void SchemeMoreMenu::setCalibration(quantloupe::Calibration calibration)
+{
+    if (calibration == m_calibration)
+        return;
+    m_calibration = calibration;
+    refresh();
+}
+
 void SchemeMoreMenu::refresh()
 {
     showAlgorithms();
@@ -57,7 +65,7 @@ void SchemeMoreMenu::refresh()
 
 void SchemeMoreMenu::showAlgorithms()
 {
-    const auto algorithms = algorithmsFor(m_scheme);
+    const auto algorithms = algorithmsFor(m_scheme, m_calibration);
     while (m_algorithmActions.size() < static_cast<std::size_t>(algorithms.size())) {
         auto* action = new QAction(this);
         action->setCheckable(true);
@@ -74,7 +82,7 @@ void SchemeMoreMenu::showAlgorithms()
         const auto algorithm = algorithms[static_cast<qsizetype>(i)];
         const bool on =
             std::find(m_scheme.algorithms.begin(), m_scheme.algorithms.end(), algorithm) != m_scheme.algorithms.end();
-        const auto refusal = on ? QString() : refusalOf(toggled(m_scheme, algorithm));
+        const auto refusal = on ? QString() : refusalOf(toggled(m_scheme, algorithm), m_calibration);
         action->setData(static_cast<int>(algorithm));
         action->setText(wordText(nameOf(algorithm)) + u'\t' + nameInWords(algorithm));
         action->setChecked(on);
@@ -120,7 +128,7 @@ void SchemeMoreMenu::change(const Scheme& scheme)
 void SchemeMoreMenu::takeText()
 {
     const auto parsed = Scheme::parse(m_text->text().trimmed().toStdString());
-    const auto reason = parsed ? refusalOf(*parsed) : QString::fromStdString(parsed.error().reason);
+    const auto reason = parsed ? refusalOf(*parsed, m_calibration) : QString::fromStdString(parsed.error().reason);
     if (!reason.isEmpty()) {
         QToolTip::showText(
             m_text->mapToGlobal(QPoint(0, m_text->height())), reason.toHtmlEscaped(), m_text, {}, 10'000);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "core/algorithms/combinations.h"
 #include "core/schemes/scheme.h"
 
 #include <QMenu>
@@ -19,6 +20,7 @@ public:
     explicit SchemeMoreMenu(QWidget* parent = nullptr);
 
     void setScheme(const quantloupe::Scheme& scheme);
+    void setCalibration(quantloupe::Calibration calibration);
 
 Q_SIGNALS:
     /// By the user's hand, not by setScheme().
@@ -36,6 +38,7 @@ private:
     void takeText();
 
     quantloupe::Scheme m_scheme;
+    quantloupe::Calibration m_calibration = quantloupe::Calibration::Absent;
     QAction* m_scaleSection;
     QAction* m_textSection;
     QActionGroup* m_scales;

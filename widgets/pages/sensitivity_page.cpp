@@ -9,9 +9,12 @@
 #include <QGuiApplication>
 #include <QHBoxLayout>
 #include <QLabel>
+#include <QSignalBlocker>
 #include <QSplitter>
 #include <QTabWidget>
 #include <QVBoxLayout>
+
+#include <algorithm>
 
 using quantloupe::ErrorMetric;
 
@@ -42,10 +45,7 @@ SensitivityPage::SensitivityPage(Workbench* workbench, QWidget* parent)
     , m_depth(new DepthLinesPlot)
 {
     m_metric->setObjectName(QStringLiteral("metric"));
-    for (const ErrorMetric metric : quantloupe::allErrorMetrics()) {
-        m_metric->addItem(metricTitle(metric), static_cast<int>(metric));
-        m_metric->setItemData(m_metric->count() - 1, metricExplanation(metric), Qt::ToolTipRole);
-    }
+    offerMetrics({quantloupe::ErrorMetric::Sqnr});
     m_order->setObjectName(QStringLiteral("order"));
     m_order->addItem(tr("By depth"), static_cast<int>(figures::RowOrder::Depth));
     m_order->addItem(tr("By role"), static_cast<int>(figures::RowOrder::Role));
@@ -67,10 +67,6 @@ SensitivityPage::SensitivityPage(Workbench* workbench, QWidget* parent)
     m_caption->setWordWrap(true);
     m_caption->setObjectName(QStringLiteral("caption"));
     m_caption->setForegroundRole(QPalette::PlaceholderText);
-    m_caption->setText(
-        tr("Weight error ranks bit widths of one layer well, but layers against each other only roughly: it does not "
-           "know how much the model's output depends on a layer."));
-
     m_views->setObjectName(QStringLiteral("views"));
     m_views->setDocumentMode(true);
     m_views->addTab(m_ranking, tr("Ranking"));
@@ -130,8 +126,34 @@ std::string SensitivityPage::scheme() const
     return m_scheme->currentText().toStdString();
 }
 
+/// Lists what the study knows; the choice stays where it can.
+void SensitivityPage::offerMetrics(const std::vector<ErrorMetric>& metrics)
+{
+    const auto chosen = m_metric->currentData();
+    QVariantList shown, wanted;
+    for (int i = 0; i < m_metric->count(); ++i)
+        shown << m_metric->itemData(i);
+    for (const ErrorMetric metric : metrics)
+        wanted << static_cast<int>(metric);
+    if (shown == wanted)
+        return;
+    const QSignalBlocker blocker(m_metric);
+    m_metric->clear();
+    for (const ErrorMetric metric : metrics) {
+        m_metric->addItem(metricTitle(metric), static_cast<int>(metric));
+        m_metric->setItemData(m_metric->count() - 1, metricExplanation(metric), Qt::ToolTipRole);
+    }
+    m_metric->setCurrentIndex(std::max(0, m_metric->findData(chosen)));
+}
+
 void SensitivityPage::explain()
 {
+    const bool ofPredictions = metric() == ErrorMetric::OnePointKl || metric() == ErrorMetric::MeasuredKl;
+    m_caption->setText(ofPredictions
+            ? tr("Divergences compare layers with each other: they say what quantizing each alone does to the model's "
+                 "predictions. Those of several layers add up to about what they do together.")
+            : tr("Errors of weights and outputs rank bit widths of one layer well, but layers against each other only "
+                 "roughly: Analyze → Rank layers by text measures what each does to the predictions."));
     m_metric->setToolTip(metricExplanation(metric()));
     m_metric->setWhatsThis(metricExplanation(metric()));
 }
@@ -143,6 +165,11 @@ void SensitivityPage::refresh()
     if (m_stale)
         return;
     const auto study = m_workbench->study();
+    auto known = quantloupe::knownMetrics(*study);
+    if (known.empty())
+        known.push_back(ErrorMetric::Sqnr);
+    offerMetrics(known);
+    explain();
     m_map->setEmptyText(
         m_workbench->hasModel() ? tr("Analyze the model to see how schemes compare") : tr("Open a model to begin"));
     m_map->setData(figures::sensitivityMap(

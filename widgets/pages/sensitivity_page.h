@@ -5,6 +5,8 @@
 
 #include <QWidget>
 
+#include <vector>
+
 #include <string>
 
 class DepthLinesPlot;
@@ -34,6 +36,7 @@ private:
     void select(const QString& tensor);
     void use(const QString& tensor, const QString& scheme);
     void explain();
+    void offerMetrics(const std::vector<quantloupe::ErrorMetric>& metrics);
     quantloupe::ErrorMetric metric() const;
     std::string scheme() const;
 

@@ -46,7 +46,8 @@ TradeOffPage::TradeOffPage(Workbench* workbench, QWidget* parent)
     m_summary->setObjectName(QStringLiteral("summary"));
     m_summary->setTextInteractionFlags(Qt::TextSelectableByMouse);
     auto* caption = new QLabel(tr(
-        "Error is weight error, added up by size. It says which sizes are cheap, not what quality a task will have."));
+        "Errors of tensors are added up: of weights, or, where layers were ranked by text, of the predictions. Weight "
+        "errors say which sizes are cheap, not what quality a task will have."));
     caption->setWordWrap(true);
     caption->setForegroundRole(QPalette::PlaceholderText);
 
@@ -292,9 +293,12 @@ void TradeOffPage::showSummary()
                 .arg(size));
         return;
     }
-    QString text = tr("<b>Recipe:</b> %1, relative error %2 (%3).")
-                       .arg(size, format::number(current->error, 3),
-                           format::decibels(current->error > 0.0 ? -10.0 * std::log10(current->error) : INFINITY));
+    const auto metric = m_budget->picture()->metric;
+    QString text = metric == quantloupe::ErrorMetric::ModelError
+        ? tr("<b>Recipe:</b> %1, relative error %2 (%3).")
+              .arg(size, format::number(current->error, 3),
+                  format::decibels(current->error > 0.0 ? -10.0 * std::log10(current->error) : INFINITY))
+        : tr("<b>Recipe:</b> %1, predicted KL %2 nats per token.").arg(size, format::number(current->error, 3));
     // What one scheme for everything would give at most at this size.
     const quantloupe::TradeOffPoint* rival = nullptr;
     for (const auto& point : m_budget->picture()->uniform) {

@@ -26,6 +26,9 @@ QString metricTitle(ErrorMetric metric)
     case ErrorMetric::MeanSquared: return tr(QT_TRANSLATE_NOOP("ErrorMetric", "Mean squared error"));
     case ErrorMetric::MaxAbs: return tr(QT_TRANSLATE_NOOP("ErrorMetric", "Largest error"));
     case ErrorMetric::ModelError: return tr(QT_TRANSLATE_NOOP("ErrorMetric", "Size-weighted error"));
+    case ErrorMetric::OutputError: return tr(QT_TRANSLATE_NOOP("ErrorMetric", "Output error"));
+    case ErrorMetric::OnePointKl: return tr(QT_TRANSLATE_NOOP("ErrorMetric", "Estimated KL"));
+    case ErrorMetric::MeasuredKl: return tr(QT_TRANSLATE_NOOP("ErrorMetric", "Measured KL"));
     }
     return {};
 }
@@ -40,6 +43,9 @@ QString metricAxis(ErrorMetric metric)
     case ErrorMetric::MaxAbs: return tr(QT_TRANSLATE_NOOP("ErrorMetric", "Largest error (weight units)"));
     case ErrorMetric::ModelError:
         return tr(QT_TRANSLATE_NOOP("ErrorMetric", "Size-weighted error (of the model's energy)"));
+    case ErrorMetric::OutputError: return tr(QT_TRANSLATE_NOOP("ErrorMetric", "Output error (of the outputs' energy)"));
+    case ErrorMetric::OnePointKl: return tr(QT_TRANSLATE_NOOP("ErrorMetric", "Estimated KL (nats per token)"));
+    case ErrorMetric::MeasuredKl: return tr(QT_TRANSLATE_NOOP("ErrorMetric", "Measured KL (nats per token)"));
     }
     return {};
 }
@@ -71,6 +77,20 @@ QString metricExplanation(ErrorMetric metric)
             "Squared weight error of the tensor over the squared weights of the whole model: what the trade-off adds "
             "up. "
             "Lower is better; large tensors count for more."));
+    case ErrorMetric::OutputError:
+        return tr(QT_TRANSLATE_NOOP("ErrorMetric",
+            "What the layer's outputs lose over the tokens of the calibration, squared, over the squared outputs. "
+            "Lower "
+            "is better. It knows which inputs are loud, but not how much the model depends on the layer."));
+    case ErrorMetric::OnePointKl:
+        return tr(QT_TRANSLATE_NOOP("ErrorMetric",
+            "How far the model's predictions move when this layer alone is quantized: measured once for the layer, and "
+            "scaled by what its outputs lose. Lower is better. A good guide inside one bit width."));
+    case ErrorMetric::MeasuredKl:
+        return tr(QT_TRANSLATE_NOOP("ErrorMetric",
+            "How far the model's predictions move when this layer alone is quantized, measured on text. Lower is "
+            "better. "
+            "Distrust differences smaller than twice its standard error."));
     }
     return {};
 }

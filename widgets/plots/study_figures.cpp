@@ -148,7 +148,8 @@ DepthLinesData depthLines(const StudySnapshot& study, ErrorMetric metric, const 
             continue;
         DepthLinesData::Line& line = lines[rankOf(tensor.parts.role)];
         line.role = tensor.parts.role;
-        line.points.push_back({*tensor.parts.block, valueOf(metric, study.of(tensor.name), *measurement, context), text(tensor.name)});
+        line.points.push_back(
+            {*tensor.parts.block, valueOf(metric, study.of(tensor.name), *measurement, context), text(tensor.name)});
     }
     for (auto& [rank, line] : lines)
         data.lines.push_back(std::move(line));
@@ -163,6 +164,7 @@ TradeOffData::Place place(const TradeOffPoint& point)
 TradeOffData tradeOff(const TradeOffPicture& picture)
 {
     TradeOffData data;
+    data.metric = picture.metric;
     for (const TradeOffPoint& point : picture.uniform)
         data.uniform.push_back(place(point));
     for (const FrontierPoint& point : picture.frontier.points)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "widgets/plots/trade_off_plot.h"
 
+#include "widgets/plots/metric_text.h"
 #include "widgets/plots/plot_style.h"
 #include "widgets/plots/point_labels.h"
 #include "widgets/plots/tickers.h"
@@ -21,11 +22,19 @@ bool hasPlace(const TradeOffData::Place& place)
     return std::isfinite(place.error) && place.error > 0.0;
 }
 
-QString described(const TradeOffData::Place& place, const QString& title)
+/// What the summed metric is called: of the whole model, weight errors are relative to the weights.
+QString errorTitle(quantloupe::ErrorMetric metric)
 {
-    return QCoreApplication::translate("TradeOffPlot", "<b>%1</b><br>%2, %3<br>Relative error %4")
+    return metric == quantloupe::ErrorMetric::ModelError
+        ? QCoreApplication::translate("TradeOffPlot", "Relative weight error")
+        : QCoreApplication::translate("TradeOffPlot", "%1, summed (nats per token)").arg(metricTitle(metric));
+}
+
+QString described(const TradeOffData::Place& place, const QString& title, quantloupe::ErrorMetric metric)
+{
+    return QCoreApplication::translate("TradeOffPlot", "<b>%1</b><br>%2, %3<br>%4 %5")
         .arg(title.toHtmlEscaped(), format::bytes(static_cast<std::uint64_t>(place.bytes)),
-            format::bitsPerWeight(place.bitsPerWeight), format::number(place.error, 3));
+            format::bitsPerWeight(place.bitsPerWeight), errorTitle(metric), format::number(place.error, 3));
 }
 
 }  // namespace
@@ -38,7 +47,7 @@ TradeOffPlot::TradeOffPlot(QWidget* parent)
     , m_labels(new PointLabels(canvas()))
 {
     setDescription(tr("Trade-off"),
-        tr("Size of the whole model against its weight error. Points are one scheme for everything, the line mixes "
+        tr("Size of the whole model against its error. Points are one scheme for everything, the line mixes "
            "schemes, the "
            "ring is the current recipe."));
     setEmptyText(tr("Analyze the model under two schemes or more to see the trade-off"));
@@ -50,7 +59,7 @@ TradeOffPlot::TradeOffPlot(QWidget* parent)
     canvas()->xAxis2->setTicker(QSharedPointer<QCPAxisTicker>(new SiTicker));
     canvas()->yAxis->setScaleType(QCPAxis::stLogarithmic);
     canvas()->yAxis->setTicker(QSharedPointer<QCPAxisTicker>(new DecadeTicker));
-    canvas()->yAxis->setLabel(tr("Relative weight error"));
+    canvas()->yAxis->setLabel(errorTitle(m_data.metric));
     m_frontier->setName(tr("Mixed precision"));
     m_uniform->setName(tr("One scheme for everything"));
     m_uniform->setLineStyle(QCPGraph::lsNone);
@@ -92,6 +101,7 @@ void TradeOffPlot::setData(TradeOffData content)
     };
     const bool same = hasData() && outline(content) == outline(m_data);
     m_data = std::move(content);
+    canvas()->yAxis->setLabel(errorTitle(m_data.metric));
     rebuild();
     const bool any = std::any_of(m_data.uniform.begin(), m_data.uniform.end(), hasPlace)
         || std::any_of(m_data.frontier.begin(), m_data.frontier.end(), hasPlace);
@@ -141,7 +151,7 @@ void TradeOffPlot::rebuild()
 PlotTable TradeOffPlot::table() const
 {
     PlotTable table;
-    table.header << tr("Point") << tr("Size (bytes)") << tr("Bits per weight") << tr("Relative weight error");
+    table.header << tr("Point") << tr("Size (bytes)") << tr("Bits per weight") << errorTitle(m_data.metric);
     const auto add = [&](const QString& name, const TradeOffData::Place& place) {
         table.rows << QVariantList {name, place.bytes, place.bitsPerWeight, place.error};
     };
@@ -196,12 +206,14 @@ QString TradeOffPlot::hoverText(QPointF position) const
     if (m_data.current && hasPlace(*m_data.current)) {
         const QPointF away = pixelOf(*m_data.current) - position;
         if (std::hypot(away.x(), away.y()) < 10.0)
-            return described(*m_data.current, tr("Current recipe")) + tr("<br>Drag to change the budget");
+            return described(*m_data.current, tr("Current recipe"), m_data.metric)
+                + tr("<br>Drag to change the budget");
     }
     if (const auto* place = uniformAt(position))
-        return described(*place, place->label) + tr("<br>Click to adopt");
+        return described(*place, place->label, m_data.metric) + tr("<br>Click to adopt");
     if (const auto point = frontierAt(position, 10.0))
-        return described(m_data.frontier[*point], tr("Mixed precision")) + tr("<br>Drag to change the budget");
+        return described(m_data.frontier[*point], tr("Mixed precision"), m_data.metric)
+            + tr("<br>Drag to change the budget");
     return {};
 }
 

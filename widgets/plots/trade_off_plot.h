@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "core/study/error_metric.h"
 #include "widgets/plots/plot.h"
 
 #include <array>
@@ -17,6 +18,7 @@ struct TradeOffData {
         QString label;
         double bytes = 0.0, bitsPerWeight = 0.0, error = 0.0;  ///< error NaN: not measured completely, not drawn
     };
+    quantloupe::ErrorMetric metric = quantloupe::ErrorMetric::ModelError;  ///< what errors are
     std::vector<Place> uniform;
     std::vector<Place> frontier;  ///< ascending bytes
     std::optional<Place> current;

@@ -91,6 +91,9 @@ MainWindow::MainWindow(QWidget* parent)
     });
     connect(m_workbench, &Workbench::analysisChanged, this, &MainWindow::updateEnabled);
     connect(m_workbench, &Workbench::layerRequested, this, [this] { showPage(QStringLiteral("layer")); });
+    connect(m_workbench, &Workbench::evaluated, this, &MainWindow::showEvaluation);
+    connect(
+        m_workbench, &Workbench::studyChanged, this, [this] { m_scheme->setCalibration(m_workbench->calibration()); });
     connect(m_workbench, &Workbench::failed, this, [this](const QString& title, const QString& details) {
         m_messageBar->showFailure(title, details);
         updateStatus();
@@ -328,6 +331,7 @@ void MainWindow::updateSchemeEditor()
     m_target->setProperty("selected", static_cast<qlonglong>(selected));
     const auto& fallback = m_workbench->recipe().defaultPlan.weights;
     const auto scheme = m_target->currentIndex() == 1 ? m_workbench->schemeOf(m_workbench->currentTensor()) : fallback;
+    m_scheme->setCalibration(m_workbench->calibration());
     m_scheme->setScheme(scheme.value_or(fallback));
 }
 

@@ -5,6 +5,7 @@
 
 #include <QMainWindow>
 
+#include <functional>
 #include <memory>
 
 class BudgetSlider;
@@ -21,6 +22,10 @@ class SchemeEditor;
 class SessionMark;
 class StartPage;
 class Workbench;
+
+namespace quantloupe {
+struct Evaluation;
+}
 
 /// The window: menus, tool bar, docks, pages, status. Puts together what others do; decides nothing about numbers.
 class MainWindow final : public QMainWindow
@@ -89,6 +94,12 @@ private:
     void makeReport();
     void editSettings();
     void editSweep();
+    void calibrateOnText();
+    void rankLayersByText();
+    void evaluateOnText();
+    void showEvaluation(const QString& text, const quantloupe::Evaluation& evaluation);
+    void askForText(const QString& title, const QString& what, int tokens,
+        const std::function<void(const QString&, std::size_t)>& run);
     void showPalette();
     void showSchemeHelp();
     void showAbout();
@@ -97,6 +108,7 @@ private:
 
     std::unique_ptr<AppSettings> m_settings;
     Workbench* m_workbench;
+    QString m_textFile;  ///< the text that was read last
     std::unique_ptr<SessionMark> m_session;
     QStackedWidget* m_stack = nullptr;
     StartPage* m_start = nullptr;

@@ -2,12 +2,14 @@
 // What the window's actions do.
 #include "core/file_formats/file_format.h"
 #include "core/recipes/edit.h"
+#include "widgets/dialogs/evaluation_dialog.h"
 #include "widgets/dialogs/about_dialog.h"
 #include "widgets/dialogs/export_dialog.h"
 #include "widgets/dialogs/report_dialog.h"
 #include "widgets/dialogs/scheme_help_dialog.h"
 #include "widgets/dialogs/settings_dialog.h"
 #include "widgets/dialogs/sweep_dialog.h"
+#include "widgets/dialogs/text_dialog.h"
 #include "widgets/window/command_palette.h"
 #include "widgets/window/main_window.h"
 #include "widgets/workbench/workbench.h"
@@ -154,6 +156,50 @@ void MainWindow::editSweep()
         m_workbench->setSweep(dialog->schemes());
     });
     dialog->open();
+}
+
+void MainWindow::askForText(
+    const QString& title, const QString& what, int tokens, const std::function<void(const QString&, std::size_t)>& run)
+{
+    auto* dialog = new TextDialog(title, what, m_textFile, tokens, this);
+    dialog->setAttribute(Qt::WA_DeleteOnClose);
+    connect(dialog, &QDialog::accepted, this, [this, dialog, run] {
+        m_textFile = dialog->file();
+        run(dialog->file(), dialog->tokens());
+    });
+    dialog->open();
+}
+
+void MainWindow::calibrateOnText()
+{
+    askForText(tr("Calibrate on text"),
+        tr("Runs the model on a text and keeps what goes into each layer: output errors become known, and algorithms "
+           "such as gptq and awq can be used."),
+        16'384, [this](const QString& file, std::size_t tokens) { m_workbench->calibrate(file, tokens); });
+}
+
+void MainWindow::rankLayersByText()
+{
+    askForText(tr("Rank layers by text"),
+        tr("Quantizes one layer at a time and measures how far the model's predictions move. Calibrates first where "
+           "that was not done. The Sensitivity and Trade-off pages then go by the predictions."),
+        4'096, [this](const QString& file, std::size_t tokens) { m_workbench->rankLayers(file, tokens); });
+}
+
+void MainWindow::evaluateOnText()
+{
+    askForText(tr("Evaluate the recipe on text"),
+        tr("Runs the model as stored and as the recipe makes it side by side: perplexity, divergence, and how the "
+           "error "
+           "grows from block to block."),
+        8'192, [this](const QString& file, std::size_t tokens) { m_workbench->evaluateRecipe(file, tokens); });
+}
+
+void MainWindow::showEvaluation(const QString& text, const quantloupe::Evaluation& evaluation)
+{
+    const auto recipe =
+        tr("The recipe (default %1)").arg(QString::fromStdString(m_workbench->recipe().defaultPlan.weights.toString()));
+    (new EvaluationDialog(text, recipe, evaluation, this))->show();
 }
 
 void MainWindow::showPalette()

@@ -185,6 +185,17 @@ void MainWindow::createAnalyzeMenu()
     auto* sweep = addAction(menu, QStringLiteral("sensitivity"), tr("S&chemes of the sweep…"), {},
         tr("Choose the schemes that every tensor is measured under"));
     connect(sweep, &QAction::triggered, this, &MainWindow::editSweep);
+    menu->addSeparator();
+    auto* calibrate = addAction(menu, {}, tr("Ca&librate on text…"), {},
+        tr("Run the model on text and keep what goes into each layer, for algorithms and output errors"));
+    connect(calibrate, &QAction::triggered, this, &MainWindow::calibrateOnText);
+    auto* rank = addAction(menu, {}, tr("&Rank layers by text…"), QKeySequence(tr("Ctrl+Shift+R")),
+        tr("Measure what quantizing each layer alone does to the model's predictions"));
+    connect(rank, &QAction::triggered, this, &MainWindow::rankLayersByText);
+    auto* evaluate = addAction(menu, {}, tr("&Evaluate the recipe on text…"), QKeySequence(tr("Ctrl+T")),
+        tr("Perplexity, and how far the recipe's predictions are from the model as stored"));
+    connect(evaluate, &QAction::triggered, this, &MainWindow::evaluateOnText);
+    m_needModel << calibrate << rank << evaluate;
 }
 
 void MainWindow::createRecipeMenu()

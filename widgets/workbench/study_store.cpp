@@ -40,6 +40,17 @@ Result<void> StudyWriter::setRecipe(const quantloupe::Recipe& recipe)
     return m_study ? m_study->setRecipe(recipe) : closedError(m_path);
 }
 
+Result<void> StudyWriter::use(const std::function<Result<void>(quantloupe::Study&)>& work)
+{
+    const std::shared_lock use(m_use);
+    quantloupe::Study* study = nullptr;
+    {
+        const std::lock_guard lock(m_mutex);
+        study = m_study.get();
+    }
+    return study ? work(*study) : closedError(m_path);
+}
+
 Result<void> StudyWriter::saveAs(const std::filesystem::path& path)
 {
     const std::lock_guard lock(m_mutex);
@@ -90,6 +101,7 @@ quantloupe::StudyPointer StudyWriter::published() const
 
 Result<void> StudyWriter::close()
 {
+    const std::unique_lock use(m_use);
     const std::lock_guard lock(m_mutex);
     if (!m_study)
         return {};

@@ -5,9 +5,11 @@
 
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <shared_mutex>
 #include <string>
 
 /// The open study, shared by the jobs that write to it. Every function may be called on any thread; all but published()
@@ -20,6 +22,8 @@ public:
     /// Errors: as Study::append(); Cancelled after the study was closed.
     quantloupe::Result<void> append(const quantloupe::TensorMeasurement& measurement);
     quantloupe::Result<void> setRecipe(const quantloupe::Recipe& recipe);
+    /// Long work that writes by itself; closing waits for its end.
+    quantloupe::Result<void> use(const std::function<quantloupe::Result<void>(quantloupe::Study&)>& work);
     /// Folds in, then copies the file.
     quantloupe::Result<void> saveAs(const std::filesystem::path& path);
 
@@ -37,6 +41,7 @@ private:
     void publishLocked();
 
     const std::filesystem::path m_path;
+    std::shared_mutex m_use;                     // shared while the study is used(), taken whole to close it
     std::mutex m_mutex;                          // held while the disk is written
     std::unique_ptr<quantloupe::Study> m_study;  // null once closed
     std::chrono::steady_clock::time_point m_nextPublication {};

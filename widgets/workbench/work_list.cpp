@@ -60,8 +60,10 @@ std::vector<quantloupe::WorkUnit> pendingWork(const quantloupe::ModelCatalog& mo
         quantloupe::WorkUnit unit {index, {}};
         const auto& known = study.of(tensor.name);
         const auto want = [&](const Scheme& scheme) {
-            if (!known.contains(scheme.toString())
-                && std::find(unit.schemes.begin(), unit.schemes.end(), scheme) == unit.schemes.end())
+            const auto found = known.find(scheme.toString());
+            const auto calibration = index < wishes.calibration.size() ? wishes.calibration[index] : 0;
+            const bool stands = found != known.end() && (calibration == 0 || found->second->calibration == calibration);
+            if (!stands && std::find(unit.schemes.begin(), unit.schemes.end(), scheme) == unit.schemes.end())
                 unit.schemes.push_back(scheme);
         };
         std::for_each(wishes.sweep.begin(), wishes.sweep.end(), want);

@@ -5,6 +5,7 @@
 #include "core/recipes/plan.h"
 #include "core/study/study.h"
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,8 @@ struct Wishes {
     std::vector<quantloupe::Scheme> sweep;                           ///< for every quantizable tensor
     std::vector<std::pair<std::string, quantloupe::Scheme>> single;  ///< tensor, scheme
     std::vector<std::string> first;                                  ///< tensors to begin with
+    /// By tensor, what is known of its inputs: what was measured without is measured again. Empty: nothing is known.
+    std::vector<std::uint64_t> calibration {};
 };
 
 /// Schemes that a model is swept with when nobody chose others: from 8 bits down to 2, so that the trade-off has both

@@ -19,12 +19,12 @@ using quantloupe::Scheme;
 namespace {
 
 /// The first scheme of a recipe that cannot be computed yet, as an error.
-quantloupe::Result<void> requireBuilt(const Recipe& recipe)
+quantloupe::Result<void> requireBuilt(const Recipe& recipe, quantloupe::Calibration calibration)
 {
-    if (const auto built = quantloupe::requireBuilt(recipe.defaultPlan.weights); !built)
+    if (const auto built = quantloupe::requireBuilt(recipe.defaultPlan.weights, calibration); !built)
         return built;
     for (const auto& rule : recipe.rules)
-        if (const auto built = quantloupe::requireBuilt(rule.plan.weights); !built)
+        if (const auto built = quantloupe::requireBuilt(rule.plan.weights, calibration); !built)
             return built;
     return {};
 }
@@ -62,6 +62,11 @@ bool Workbench::hasModel() const
 {
     return !m_state->catalog.tensors.empty() || m_state->model;
 }
+quantloupe::Calibration Workbench::calibration() const
+{
+    return m_state->model ? quantloupe::calibrationOf(*m_state->model) : quantloupe::Calibration::Absent;
+}
+
 bool Workbench::isOpening() const
 {
     return m_state->jobs->isActive(jobviews::opening);
@@ -175,7 +180,7 @@ void Workbench::setRecipe(const Recipe& recipe, const QString& text, int mergeId
 {
     if (!hasModel() || recipe == m_state->recipe)
         return;
-    if (const auto built = requireBuilt(recipe); !built) {
+    if (const auto built = requireBuilt(recipe, calibration()); !built) {
         reportFailure(tr("The recipe was not changed"), toText(built.error()));
         return;
     }
@@ -235,7 +240,7 @@ QString Workbench::loadRecipe(const QString& path)
     const auto recipe = Recipe::fromJson(text, path.toStdString());
     if (!recipe)
         return toText(recipe.error());
-    if (const auto built = requireBuilt(*recipe); !built)
+    if (const auto built = requireBuilt(*recipe, calibration()); !built)
         return toText(built.error());
     setRecipe(*recipe, tr("Load %1").arg(path.section(u'/', -1)));
     m_state->undo->setClean();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/analysis/analyze.h"
+#include "core/inference/evaluate.h"
 #include "core/projection/device.h"
 #include "core/recipes/plan.h"
 #include "core/study/study.h"
@@ -26,8 +27,9 @@ public:
 
     bool hasModel() const;  ///< a model, or a study without its model, is open
     bool isOpening() const;
-    quantloupe::ModelPointer model() const;                              ///< null when only a study is open
-    const quantloupe::ModelCatalog& catalog() const;                     ///< empty without a model
+    quantloupe::Calibration calibration() const;      ///< whether schemes may go by what layers' inputs are
+    quantloupe::ModelPointer model() const;           ///< null when only a study is open
+    const quantloupe::ModelCatalog& catalog() const;  ///< empty without a model
     const quantloupe::CatalogTensor* tensor(const QString& name) const;  ///< null when the model has none of this name
     quantloupe::StudyPointer study() const;                              ///< never null
     const quantloupe::Recipe& recipe() const;
@@ -68,6 +70,15 @@ public:
     bool isAnalyzing() const;
     void cancelAnalysis();
 
+    /// Runs the model on no more than the first `tokens` of a text, in jobs of one view; failed() tells what went
+    /// wrong. calibrate() keeps what goes into each layer, for algorithms and output errors; studyChanged() follows.
+    void calibrate(const QString& textFile, std::size_t tokens);
+    /// Measures what quantizing each layer alone does to the predictions, under one scheme; calibrates first where that
+    /// was not done.
+    void rankLayers(const QString& textFile, std::size_t tokens);
+    /// The recipe against the model as stored; evaluated() follows.
+    void evaluateRecipe(const QString& textFile, std::size_t tokens);
+
     /// The scheme a tensor has in the recipe; nullopt: kept as stored.
     std::optional<quantloupe::Scheme> schemeOf(const QString& tensor) const;
     /// The measurement of a tensor under its scheme of the recipe; null when it is kept or not measured yet. Valid as
@@ -100,6 +111,7 @@ Q_SIGNALS:
     void sweepChanged();
     void analysisChanged();  ///< isAnalyzing() changed
     void layerRequested();   ///< show the Layer page
+    void evaluated(const QString& text, const quantloupe::Evaluation& evaluation);
     void failed(const QString& title, const QString& details);
 
 private:
@@ -113,6 +125,7 @@ private:
     void autosaveRecipe();
     void startAnalysis();
     void takeSnapshot();
+    void takeInputs();  ///< of a calibration that was finished
 
     std::unique_ptr<State> m_state;
 };

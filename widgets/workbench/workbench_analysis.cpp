@@ -12,11 +12,12 @@ using quantloupe::Scheme;
 namespace {
 
 /// Schemes of a list that can be computed; the others are named in `refused`.
-std::vector<Scheme> builtOnes(const std::vector<Scheme>& schemes, QStringList& refused)
+std::vector<Scheme> builtOnes(
+    const std::vector<Scheme>& schemes, quantloupe::Calibration calibration, QStringList& refused)
 {
     std::vector<Scheme> built;
     for (const auto& scheme : schemes)
-        if (const auto allowed = quantloupe::requireBuilt(scheme))
+        if (const auto allowed = quantloupe::requireBuilt(scheme, calibration))
             built.push_back(scheme);
         else
             refused << toText(allowed.error());
@@ -33,7 +34,7 @@ bool Workbench::isAnalyzing() const
 void Workbench::setSweep(const std::vector<Scheme>& schemes)
 {
     QStringList refused;
-    auto built = builtOnes(schemes, refused);
+    auto built = builtOnes(schemes, calibration(), refused);
     if (!refused.isEmpty())
         reportFailure(tr("Some schemes are left out of the sweep"), refused.join(u'\n'));
     if (built == m_state->wishes.sweep)
@@ -53,7 +54,7 @@ void Workbench::analyze()
 void Workbench::analyze(const QStringList& tensors, const std::vector<Scheme>& schemes)
 {
     QStringList refused;
-    const auto built = builtOnes(schemes, refused);
+    const auto built = builtOnes(schemes, calibration(), refused);
     if (!refused.isEmpty())
         reportFailure(tr("Not analyzed"), refused.join(u'\n'));
     auto& wishes = m_state->wishes;
@@ -82,6 +83,8 @@ void Workbench::startAnalysis()
     auto wishes = state.wishes;
     if (!state.sweepWanted)
         wishes.sweep.clear();
+    for (const auto& tensor : state.model->tensors)
+        wishes.calibration.push_back(quantloupe::calibrationUsed(tensor));
     auto work = pendingWork(state.catalog, *state.study, state.plan, wishes);
     // What was tried in vain is not tried again, or this would go round for ever.
     for (auto& unit : work)

@@ -2,6 +2,7 @@
 // How models and studies are opened, kept and closed.
 #include "core/base/resources.h"
 #include "core/file_formats/file_format.h"
+#include "core/study/known_inputs.h"
 #include "core/study/study_file.h"
 #include "widgets/workbench/workbench_state.h"
 
@@ -115,6 +116,8 @@ void Workbench::openModel(const QString& path)
         opened.unclaimed = std::make_shared<UnclaimedStudy>(store, study->writer);
         opened.writer->publish();
         opened.study = opened.writer->published();
+        opened.model = std::make_shared<const quantloupe::Model>(
+            quantloupe::withKnownInputs(**model, opened.study, opened.writer->path()));
         opened.warning = study->warning;
         return opened;
     };
@@ -160,6 +163,7 @@ void Workbench::release()
 {
     auto& state = *m_state;
     state.jobs->cancel(jobviews::analysis);
+    state.jobs->cancel(jobviews::text);
     if (state.autosave.isActive())
         state.kept->set(state.recipe);
     state.autosave.stop();

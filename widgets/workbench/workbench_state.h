@@ -116,6 +116,7 @@ private:
 namespace jobviews {
 inline const QString opening = QStringLiteral("workbench/open");
 inline const QString analysis = QStringLiteral("workbench/analysis");
+inline const QString text = QStringLiteral("workbench/text");
 inline const QString autosave = QStringLiteral("workbench/autosave");
 }  // namespace jobviews
 

@@ -18,7 +18,7 @@ namespace {
 
 struct CalibrateOptions {
     std::string model, text, imatrix;
-    WindowOptions window;
+    TextWindows window;
     std::uint64_t memory = CalibrationLimits().memory;
     bool fresh = false;
     bool noMoments = false;
@@ -55,50 +55,35 @@ Result<ModelCalibration> runWithoutStudy(const Session& session, const Calibrate
     return calibration;
 }
 
-/// Brings the run to its end, or as far as it gets: what is finished stays in the study.
-Result<void> runIntoStudy(const Session& session, const CalibrateOptions& options, const Decoder& decoder,
-    const WindowedText& windows, CalibrationRun& run)
-{
-    Progress progress;
-    const ProgressPrinter printer(progress, session.options.quiet);
-    const GatheringOptions gathering {
-        .moments = !options.noMoments, .firstNumber = run.firstNumber(), .halfway = tokensOf(windows) / 2};
-    auto stream = ResidualStream::inFile(
-        run.streamFile(), run.streamIdentity(), static_cast<std::size_t>(tokensOf(windows)), decoder.hidden);
-    const InputSink sink = [&](GatheredInput gathered) {
-        return run.keep(std::move(gathered), gathering.sampleTokens, session.stop);
-    };
-    auto done = calibrate(decoder, windows, gathering, {session.threads(), options.memory}, run.known(), stream, sink,
-        session.stop, progress);
-    return done ? run.finish() : done;
-}
-
 struct Outcome {
     ModelCalibration calibration;
     CalibrationRun::Kind kind = CalibrationRun::Kind::First;
 };
 
+/// What is finished stays in the study.
 Result<Outcome> calibrateIntoStudy(const Session& session, const CalibrateOptions& options, const Model& model,
-    const Decoder& decoder, const WindowedText& windows, CalibrationText text)
+    const Decoder& decoder, const WindowedText& windows, const std::string& textName)
 {
     auto study = openStudy(session, model);
     if (!study)
         return tl::unexpected(study.error());
-    auto run = CalibrationRun::begin(**study, std::move(text), options.fresh);
-    if (!run)
-        return tl::unexpected(run.error());
-    Result<void> done;
-    if (run->kind() != CalibrationRun::Kind::AlreadyThere)
-        done = runIntoStudy(session, options, decoder, windows, *run);
-    Outcome outcome {(*study)->snapshot()->calibration, run->kind()};
-    if (auto closed = (*study)->close(); !closed && done)
-        done = closed;
-    if (done)
-        return outcome;
-    if (done.error().code == ErrorCode::Cancelled)
+    Result<CalibrationRun::Kind> kind;
+    {
+        Progress progress;
+        const ProgressPrinter printer(progress, session.options.quiet);
+        kind = calibrateStudy(**study, decoder, windows, textName,
+            {.limits = {session.threads(), options.memory}, .moments = !options.noMoments, .fresh = options.fresh},
+            session.stop, progress);
+    }
+    const auto calibration = (*study)->snapshot()->calibration;
+    if (auto closed = (*study)->close(); !closed && kind)
+        return tl::unexpected(closed.error());
+    if (kind)
+        return Outcome {calibration, *kind};
+    if (kind.error().code == ErrorCode::Cancelled)
         session.warn("what is finished is kept in " + session.options.study.string() + " ("
-            + std::to_string(run->known().size()) + " inputs of layers); the same command goes on from there");
-    return tl::unexpected(done.error());
+            + std::to_string(calibration.inputs().size()) + " inputs of layers); the same command goes on from there");
+    return tl::unexpected(kind.error());
 }
 
 Result<Outcome> calibrateModel(const Session& session, const CalibrateOptions& options, const Model& model)
@@ -115,7 +100,7 @@ Result<Outcome> calibrateModel(const Session& session, const CalibrateOptions& o
         .context = options.window.context,
         .moments = !options.noMoments};
     if (!session.options.study.empty())
-        return calibrateIntoStudy(session, options, model, *decoder, *windows, std::move(text));
+        return calibrateIntoStudy(session, options, model, *decoder, *windows, text.name);
     auto calibration = runWithoutStudy(session, options, *decoder, *windows, std::move(text));
     if (!calibration)
         return tl::unexpected(calibration.error());

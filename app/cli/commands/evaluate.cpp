@@ -19,7 +19,7 @@ namespace {
 struct EvaluateOptions {
     std::string model, text;
     EvaluatedOptions quantized;
-    WindowOptions window;
+    TextWindows window;
     bool depth = false, integerFunctions = false;
     std::uint64_t memory = EvaluationLimits().memory;
 };

@@ -22,7 +22,7 @@ constexpr const char* kReferenceScheme = "int3:g32:asym";
 struct SensitivityOptions {
     std::string model, text, metric;
     std::vector<std::string> schemes;
-    WindowOptions window {.tokens = 8192};
+    TextWindows window {.tokens = 8192};
     std::uint64_t memory = EvaluationLimits().memory;
 };
 

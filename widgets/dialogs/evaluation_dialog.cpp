@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "widgets/dialogs/evaluation_dialog.h"
+
+#include "widgets/support/format_text.h"
+
+#include <QApplication>
+#include <QClipboard>
+#include <QDialogButtonBox>
+#include <QHBoxLayout>
+#include <QHeaderView>
+#include <QLabel>
+#include <QPushButton>
+#include <QTableWidget>
+#include <QVBoxLayout>
+
+#include <cmath>
+
+namespace {
+
+QTableWidget* tableOf(const QStringList& header, const QString& name)
+{
+    auto* table = new QTableWidget(0, static_cast<int>(header.size()));
+    table->setHorizontalHeaderLabels(header);
+    table->setAccessibleName(name);
+    table->setEditTriggers(QAbstractItemView::NoEditTriggers);
+    table->setSelectionBehavior(QAbstractItemView::SelectRows);
+    table->verticalHeader()->hide();
+    table->horizontalHeader()->setSectionResizeMode(0, QHeaderView::Stretch);
+    table->horizontalHeader()->setSectionResizeMode(1, QHeaderView::ResizeToContents);
+    table->setShowGrid(false);
+    return table;
+}
+
+void addRow(QTableWidget* table, const QString& what, const QString& value, const QString& explanation = {})
+{
+    const int row = table->rowCount();
+    table->insertRow(row);
+    auto* title = new QTableWidgetItem(what);
+    auto* figure = new QTableWidgetItem(value);
+    figure->setTextAlignment(Qt::AlignRight | Qt::AlignVCenter);
+    for (auto* item : {title, figure})
+        item->setToolTip(explanation);
+    table->setItem(row, 0, title);
+    table->setItem(row, 1, figure);
+}
+
+QString interval(const quantloupe::Perplexity& perplexity)
+{
+    return EvaluationDialog::tr("%1 (%2 to %3)")
+        .arg(
+            format::number(perplexity.value, 5), format::number(perplexity.low, 5), format::number(perplexity.high, 5));
+}
+
+}  // namespace
+
+EvaluationDialog::EvaluationDialog(
+    const QString& text, const QString& recipe, const quantloupe::Evaluation& evaluation, QWidget* parent)
+    : QDialog(parent)
+    , m_figures(tableOf({tr("Figure"), tr("Value")}, tr("Figures of the evaluation")))
+    , m_depth(tableOf({tr("Residual stream behind"), tr("SQNR")}, tr("Error by depth")))
+{
+    setWindowTitle(tr("Evaluation on %1").arg(text));
+    setAttribute(Qt::WA_DeleteOnClose);
+    auto* summary = new QLabel(tr("%1, against the model as stored: %2 predictions in %3 windows.")
+                                   .arg(recipe, QLocale().toString(qulonglong(evaluation.scored)),
+                                       QLocale().toString(qulonglong(evaluation.windows))));
+    summary->setWordWrap(true);
+
+    addRow(m_figures, tr("Perplexity, as stored"), interval(evaluation.base),
+        tr("Exponential of the mean surprise at the right token, with its 95 % interval. Lower is better."));
+    if (evaluation.quantized)
+        addRow(m_figures, tr("Perplexity, quantized"), interval(*evaluation.quantized),
+            tr("The same of the quantized model. The intervals are of the text, which both share: compare by the "
+               "divergence."));
+    if (const auto& divergence = evaluation.divergence) {
+        const auto nats = [](double value) { return tr("%1 nats").arg(format::number(value, 4)); };
+        addRow(m_figures, tr("KL divergence, mean"), nats(divergence->mean),
+            tr("How far the quantized model's predictions are from the original's. 0 when they are the same."));
+        addRow(m_figures, tr("KL divergence, median"), nats(divergence->median));
+        addRow(m_figures, tr("KL divergence, 99 %"), nats(divergence->p99),
+            tr("One prediction in a hundred is further off than this."));
+        addRow(m_figures, tr("KL divergence, largest"), nats(divergence->max));
+        addRow(m_figures, tr("Same likeliest token"), format::percent(divergence->topAgreement),
+            tr("Share of predictions where both models find the same token likeliest."));
+        addRow(
+            m_figures, tr("Right token's probability, RMS change"), format::percent(divergence->probabilityChangeRms));
+    }
+    for (std::size_t i = 0; i < evaluation.depth.size(); ++i) {
+        const double sqnr = evaluation.depth[i].sqnr();
+        addRow(m_depth, i == 0 ? tr("embedding") : tr("block %1").arg(i - 1),
+            std::isfinite(sqnr) ? format::decibels(sqnr) : tr("no error"),
+            tr("Signal of the residual stream over the error in it. Where it rises the model repairs, where it falls "
+               "error is added or grows."));
+    }
+    m_depth->setVisible(!evaluation.depth.empty());
+
+    auto* tables = new QHBoxLayout;
+    tables->addWidget(m_figures, 3);
+    tables->addWidget(m_depth, 2);
+    auto* buttons = new QDialogButtonBox(QDialogButtonBox::Close);
+    auto* copyButton = buttons->addButton(tr("&Copy"), QDialogButtonBox::ActionRole);
+    copyButton->setToolTip(tr("Copy both tables, tab separated"));
+    auto* layout = new QVBoxLayout(this);
+    layout->addWidget(summary);
+    layout->addLayout(tables, 1);
+    layout->addWidget(buttons);
+    resize(760, 380);
+    connect(copyButton, &QPushButton::clicked, this, &EvaluationDialog::copy);
+    connect(buttons, &QDialogButtonBox::rejected, this, &QDialog::close);
+}
+
+void EvaluationDialog::copy() const
+{
+    QString lines;
+    for (const auto* table : {m_figures, m_depth})
+        for (int row = 0; row < table->rowCount(); ++row)
+            lines += table->item(row, 0)->text() + u'\t' + table->item(row, 1)->text() + u'\n';
+    QApplication::clipboard()->setText(lines);
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <QDialog>
+
+class QDialogButtonBox;
+class QLineEdit;
+class QSpinBox;
+
+/// Which text a model is run on, and how much of it.
+class TextDialog final : public QDialog
+{
+    Q_OBJECT
+public:
+    /// `what`: what the run is for, one or two sentences. `file` and `tokens` are offered.
+    TextDialog(const QString& title, const QString& what, const QString& file, int tokens, QWidget* parent = nullptr);
+
+    QString file() const;
+    std::size_t tokens() const;
+
+private:
+    void browse();
+    void check();
+
+    QLineEdit* m_file;
+    QSpinBox* m_tokens;
+    QDialogButtonBox* m_buttons;
+};

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What running the model on text teaches: calibration, sensitive layers, and what the recipe does to the predictions.
+#include "core/analysis/layer_divergence.h"
+#include "core/analysis/quantized_model.h"
+#include "core/calibration/model_text.h"
+#include "core/study/calibration_run.h"
+#include "core/study/known_inputs.h"
+#include "widgets/workbench/workbench_state.h"
+
+#include <QFileInfo>
+
+#include <algorithm>
+
+using quantloupe::Progress;
+using quantloupe::Result;
+
+namespace {
+
+/// A model and a text made ready to run. Borrows the model.
+struct Reading {
+    quantloupe::Decoder decoder;
+    quantloupe::WindowedText windows;
+};
+
+Result<Reading> readingOf(const quantloupe::Model& model, const std::filesystem::path& file, std::size_t tokens)
+{
+    auto decoder = quantloupe::describeDecoder(model);
+    if (!decoder)
+        return tl::unexpected(decoder.error());
+    quantloupe::TextWindows how {.tokens = tokens};
+    how.context = std::min<std::size_t>(how.context, model.config.contextLength.value_or(how.context));
+    auto windows = quantloupe::readModelText(model, file, how);
+    if (!windows)
+        return tl::unexpected(windows.error());
+    return Reading {std::move(*decoder), std::move(*windows)};
+}
+
+/// Where one-point estimates start, as in the command line: harsh enough to be seen over rounding.
+quantloupe::Scheme rankingScheme()
+{
+    return quantloupe::Scheme::parse("int3:g32:asym").value();
+}
+
+Result<void> calibrateOn(StudyWriter& writer, const Reading& reading, const std::string& name, unsigned threads,
+    std::stop_token stop, Progress& progress)
+{
+    return writer.use([&](quantloupe::Study& study) -> Result<void> {
+        const auto done = quantloupe::calibrateStudy(
+            study, reading.decoder, reading.windows, name, {.limits = {.threads = threads}}, stop, progress);
+        if (!done)
+            return tl::unexpected(done.error());
+        return {};
+    });
+}
+
+/// Every layer with known inputs, measured under the ranking scheme first where it was not.
+Result<void> rankOn(StudyWriter& writer, const quantloupe::Model& model, const Reading& reading, unsigned threads,
+    std::stop_token stop, Progress& progress, const std::function<void()>& published)
+{
+    const auto scheme = rankingScheme();
+    const auto name = scheme.toString();
+    std::vector<quantloupe::QuantizedLayer> layers;
+    std::vector<quantloupe::WorkUnit> work;
+    writer.publish();
+    const auto known = writer.published();
+    const auto text = quantloupe::fingerprintOf(reading.windows);
+    for (const auto tensor : model.quantizableTensors()) {
+        if (!model.tensors[tensor].inputs)
+            continue;
+        const auto* measured = known->find(model.tensors[tensor].name, name);
+        if (!measured || measured->calibration != quantloupe::calibrationUsed(model.tensors[tensor]))
+            work.push_back({tensor, {scheme}});
+        if (!measured || measured->divergence.text != text)
+            layers.push_back({tensor, scheme});
+    }
+    const auto store = [&](const quantloupe::TensorMeasurement& measurement) { return writer.append(measurement); };
+    Progress unseen;
+    if (auto done = quantloupe::analyze(model, work, threads, stop, unseen, store); !done)
+        return done;
+    return quantloupe::measureLayerDivergences(reading.decoder, reading.windows, layers, {.threads = threads}, stop,
+        progress, [&](std::size_t index, const quantloupe::MeasuredDivergence& divergence) -> Result<void> {
+            writer.publish();
+            const auto now = writer.published();
+            const auto& tensor = model.tensors[layers[index].tensor].name;
+            quantloupe::TensorMeasurement updated {
+                .tensor = tensor, .weights = *now->findWeights(tensor), .schemes = {*now->find(tensor, name)}};
+            updated.schemes.front().divergence = divergence;
+            if (auto stored = writer.append(updated); !stored)
+                return stored;
+            published();
+            return {};
+        });
+}
+
+}  // namespace
+
+void Workbench::takeInputs()
+{
+    auto& state = *m_state;
+    if (!state.model || !state.writer)
+        return;
+    takeSnapshot();
+    const bool wasKnown = calibration() == quantloupe::Calibration::Given;
+    state.model = std::make_shared<const quantloupe::Model>(
+        quantloupe::withKnownInputs(*state.model, state.study, state.writer->path()));
+    if (!wasKnown && calibration() == quantloupe::Calibration::Given)
+        Q_EMIT studyChanged();
+    startAnalysis();
+}
+
+void Workbench::calibrate(const QString& textFile, std::size_t tokens)
+{
+    auto& state = *m_state;
+    if (!state.model || !state.writer)
+        return;
+    const auto name = QFileInfo(textFile).fileName();
+    auto* job = state.jobs->start({tr("Calibrate on %1").arg(name), jobviews::text},
+        [model = state.model, writer = state.writer, file = toPath(textFile), tokens, name = name.toStdString(),
+            threads = state.jobs->threads()](std::stop_token stop, Progress& progress) -> Result<void> {
+            const auto reading = readingOf(*model, file, tokens);
+            if (!reading)
+                return tl::unexpected(reading.error());
+            if (auto done = calibrateOn(*writer, *reading, name, threads, stop, progress); !done)
+                return done;
+            writer->publish();
+            return {};
+        });
+    connect(job, &Job::finished, this, &Workbench::takeInputs);
+    connect(job, &Job::failed, this,
+        [this](const quantloupe::Error& error) { reportFailure(tr("The model was not calibrated"), toText(error)); });
+}
+
+void Workbench::rankLayers(const QString& textFile, std::size_t tokens)
+{
+    auto& state = *m_state;
+    if (!state.model || !state.writer)
+        return;
+    const auto name = QFileInfo(textFile).fileName();
+    auto* job = state.jobs->start({tr("Rank layers by %1").arg(name), jobviews::text},
+        [this, model = state.model, writer = state.writer, file = toPath(textFile), tokens, name = name.toStdString(),
+            threads = state.jobs->threads()](std::stop_token stop, Progress& progress) -> Result<void> {
+            auto reading = readingOf(*model, file, tokens);
+            if (!reading)
+                return tl::unexpected(reading.error());
+            auto known = model;
+            if (quantloupe::calibrationOf(*model) == quantloupe::Calibration::Absent) {
+                if (auto done = calibrateOn(*writer, *reading, name, threads, stop, progress); !done)
+                    return done;
+                writer->publish();
+                known = std::make_shared<const quantloupe::Model>(
+                    quantloupe::withKnownInputs(*model, writer->published(), writer->path()));
+                reading->decoder.model = known.get();
+                progress.doneBytes = 0;
+            }
+            // `this` only receives queued calls here; jobs are joined before it dies.
+            return rankOn(*writer, *known, *reading, threads, stop, progress,
+                [&] { QMetaObject::invokeMethod(this, &Workbench::takeSnapshot, Qt::QueuedConnection); });
+        });
+    connect(job, &Job::failed, this,
+        [this](const quantloupe::Error& error) { reportFailure(tr("The layers were not ranked"), toText(error)); });
+    connect(job, &Job::ended, this, &Workbench::takeInputs);
+}
+
+void Workbench::evaluateRecipe(const QString& textFile, std::size_t tokens)
+{
+    auto& state = *m_state;
+    if (!state.model)
+        return;
+    const auto name = QFileInfo(textFile).fileName();
+    state.jobs->compute<quantloupe::Evaluation>(
+        this, {tr("Evaluate on %1").arg(name), jobviews::text},
+        [model = state.model, recipe = state.recipe, plan = state.plan, study = state.study, file = toPath(textFile),
+            tokens, threads = state.jobs->threads()](
+            std::stop_token stop, Progress& progress) -> Result<quantloupe::Evaluation> {
+            const auto reading = readingOf(*model, file, tokens);
+            if (!reading)
+                return tl::unexpected(reading.error());
+            const auto hooks = quantloupe::quantizedModel(
+                *model, plan, recipe.keyValueCache, quantloupe::activationRangesOf(study->calibration), stop);
+            if (!hooks)
+                return tl::unexpected(hooks.error());
+            return quantloupe::evaluate(
+                reading->decoder, reading->windows, *hooks, {.threads = threads}, stop, progress);
+        },
+        [this, name](const Result<quantloupe::Evaluation>& evaluation) {
+            if (evaluation)
+                Q_EMIT evaluated(name, *evaluation);
+            else
+                reportFailure(tr("The recipe was not evaluated"), toText(evaluation.error()));
+        });
+}
