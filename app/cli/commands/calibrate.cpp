@@ -35,8 +35,8 @@ Result<void> requireSomewhereToKeep(const Session& session, const CalibrateOptio
 }
 
 /// A run that keeps nothing but the figures, in memory.
-Result<ModelCalibration> runWithoutStudy(const Session& session, const CalibrateOptions& options, const Decoder& decoder,
-    const WindowedText& windows, CalibrationText text)
+Result<ModelCalibration> runWithoutStudy(const Session& session, const CalibrateOptions& options,
+    const Decoder& decoder, const WindowedText& windows, CalibrationText text)
 {
     Progress progress;
     const ProgressPrinter printer(progress, session.options.quiet);
