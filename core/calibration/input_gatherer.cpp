@@ -30,8 +30,8 @@ float largestSize(const float* x, std::size_t count)
 
 }  // namespace
 
-InputGatherer::InputGatherer(const Decoder& decoder, std::vector<SharedInput> inputs, const GatheringOptions& options,
-    const std::set<std::string>& known)
+InputGatherer::InputGatherer(const Decoder& decoder, const std::vector<SharedInput>& inputs,
+    const GatheringOptions& options, const std::set<std::string>& known)
     : m_options(options)
 {
     for (const auto& input : inputs) {

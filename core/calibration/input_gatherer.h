@@ -32,7 +32,7 @@ class InputGatherer
 {
 public:
     /// Inputs whose keys are among `known` are not gathered.
-    InputGatherer(const Decoder& decoder, std::vector<SharedInput> inputs, const GatheringOptions& options,
+    InputGatherer(const Decoder& decoder, const std::vector<SharedInput>& inputs, const GatheringOptions& options,
         const std::set<std::string>& known);
 
     /// Before a batch goes through the block.

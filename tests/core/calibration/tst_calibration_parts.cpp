@@ -305,7 +305,8 @@ private Q_SLOTS:
     {
         Model model;
         model.config.architecture = "mixtral";
-        ModelCalibration calibration {.texts = {{.name = "t", .identity = {}, .tokens = 1024, .context = 512, .complete = true}}};
+        ModelCalibration calibration {
+            .texts = {{.name = "t", .identity = {}, .tokens = 1024, .context = 512, .complete = true}}};
         const auto add = [&](const std::string& name, std::optional<std::uint32_t> expert, unsigned seed) {
             if (!model.find(name))
                 model.tensors.push_back({.name = name, .view = {}, .parts = readName(name)});
