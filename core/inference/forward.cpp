@@ -242,8 +242,8 @@ Result<std::vector<float>> computeLogits(
         const auto replaced = askFor(hooks, held->tensors());
         if (!replaced)
             return tl::unexpected(replaced.error());
-        const BlockRun run {
-            decoder, rotaryTables, replaced->weights, hooks.beforeLayer, stop, replaced->inputs, *cache};
+        const BlockRun run {decoder, rotaryTables, replaced->weights, hooks.beforeLayer, stop, replaced->inputs, *cache,
+            hooks.divisors};
         if (auto done = runBlock(run, block, *states, ProgressShare(ignored, 0)); !done)
             return tl::unexpected(done.error());
     }

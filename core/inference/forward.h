@@ -50,9 +50,10 @@ struct ForwardHooks {
     LayerObserver beforeLayer {};  ///< sees inputs as they are multiplied: replaced, where they are
     InputHook inputs {};
     CacheHook cache {};
+    NormDivisors divisors {};  ///< of the norms before attention and feed-forward
 
     /// Whether anything may come out differently.
-    bool changes() const { return weights || inputs || cache; }
+    bool changes() const { return weights || inputs || cache || !divisors.empty(); }
 };
 
 /// What hooks say of some tensors.

@@ -28,17 +28,18 @@ struct HiddenStates {
     kernels::ConstMatrix matrix() const { return {values.data(), rows(), hidden, hidden}; }
 };
 
-/// What a linear layer is about to multiply.
-struct LayerInputs {
+/// What goes into a linear layer, or what comes out of it.
+struct LayerValues {
     const LinearLayer& layer;
     /// Number of the first token of the tile, for observers whose sums need a fixed order. Of an expert the rows are
     /// those tokens of the tile that were routed to it.
     std::size_t firstToken = 0;
-    kernels::ConstMatrix values {};  ///< [tokens × layer.inputs]
+    kernels::ConstMatrix values {};  ///< [tokens × layer.inputs], or [tokens × layer.outputs] with the bias added
 };
 
-/// Called before every linear layer, tile of tokens by tile, by several threads at once and in no fixed order.
-using LayerObserver = std::function<void(const LayerInputs&)>;
+/// Called before (or after) every linear layer, tile of tokens by tile, by several threads at once and in no fixed
+/// order.
+using LayerObserver = std::function<void(const LayerValues&)>;
 
 /// A piece of a sequence: all tiles but a sequence's last have `tokensPerTile` tokens. The bits of a product may depend
 /// on its shape; tiles depend on the sequences alone.

@@ -29,6 +29,8 @@ void normRow(const float* x, const LoadedNorm& norm, NormKind kind, double epsil
         result[i] = (x[i] - center) * scale * (one + norm.weight[i]);
     for (std::size_t i = 0; i < norm.bias.size(); ++i)
         result[i] += norm.bias[i];
+    for (std::size_t i = 0; i < norm.divisors.size(); ++i)
+        result[i] /= norm.divisors[i];
 }
 
 }  // namespace

@@ -206,7 +206,7 @@ private Q_SLOTS:
         std::mutex mutex;
         std::map<std::string, std::size_t> rows;
         ForwardHooks hooks;
-        hooks.beforeLayer = [&](const LayerInputs& inputs) {
+        hooks.beforeLayer = [&](const LayerValues& inputs) {
             const std::lock_guard lock(mutex);
             rows[(*model)->tensors[inputs.layer.tensor].name] += inputs.values.rows;
             QVERIFY(inputs.values.columns == inputs.layer.inputs);
