@@ -173,7 +173,7 @@ private:
             gatherer.expect(states);
             const auto [forward, folding] = shareOf(batch, held->storedBytes()).split(forwardShare(inputs));
             const RotaryTables tables(m_decoder, states.sequences);
-            const BlockRun run {m_decoder, tables, none, before, m_stop, noInputs, noCache, &after};
+            const BlockRun run {m_decoder, tables, none, before, m_stop, noInputs, noCache, noNormDivisors, &after};
             if (auto done = runBlock(run, block, states, forward); !done)
                 return done;
             if (auto done = append(states.values); !done)

@@ -106,7 +106,7 @@ Result<AttentionWeights> loadAttention(const BlockRun& run, const AttentionPart&
     const auto optionalNorm = [&](const std::optional<NormLayer>& norm, LoadedNorm& into) {
         return !norm || take(loadNorm(model, *norm, run.stop), into, state);
     };
-    const bool all = take(loadNorm(model, part.norm, run.stop), weights.norm, state)
+    const bool all = take(loadNorm(model, part.norm, run.stop, run.divisors), weights.norm, state)
         && take(loadLayers(model, part.queryKeyValue, run.replacers, run.stop), weights.queryKeyValue, state)
         && take(loadLayers(model, std::span(&part.output, 1), run.replacers, run.stop), weights.output, state)
         && optionalNorm(part.queryNorm, weights.queryNorm) && optionalNorm(part.keyNorm, weights.keyNorm)

@@ -26,6 +26,7 @@ private:
 
 inline const InputReplacers noInputReplacers {};
 inline const CacheReplacer noCacheReplacer {};
+inline const NormDivisors noNormDivisors {};
 
 /// What every block of a run is given.
 struct BlockRun {
@@ -36,6 +37,7 @@ struct BlockRun {
     std::stop_token stop;
     const InputReplacers& inputs = noInputReplacers;
     const CacheReplacer& cache = noCacheReplacer;
+    const NormDivisors& divisors = noNormDivisors;
     const LayerObserver* outputObserver = nullptr;  ///< sees what linear layers give, before anything is done to it
 };
 

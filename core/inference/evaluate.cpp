@@ -107,7 +107,8 @@ private:
         const auto replaced = askFor(m_hooks, held->tensors());
         if (!replaced)
             return tl::unexpected(replaced.error());
-        if (!other && (m_decoder.integerFunctions || m_cache || !replaced->empty()))
+        if (!other
+            && (m_decoder.integerFunctions || m_cache || !m_hooks.divisors.empty() || !replaced->empty()))
             other = base;
         const ProgressShare share(m_progress, held->storedBytes());
         const Replacers none;
@@ -115,8 +116,8 @@ private:
         if (auto done = runBlock({m_exact, rotaryTables, none, nobody, m_stop}, block, base, share); !done)
             return done;
         if (other) {
-            const BlockRun run {
-                m_decoder, rotaryTables, replaced->weights, m_hooks.beforeLayer, m_stop, replaced->inputs, m_cache};
+            const BlockRun run {m_decoder, rotaryTables, replaced->weights, m_hooks.beforeLayer, m_stop,
+                replaced->inputs, m_cache, m_hooks.divisors};
             if (auto done = runBlock(run, block, *other, share); !done)
                 return done;
         } else if (m_changes) {

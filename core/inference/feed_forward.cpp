@@ -247,7 +247,7 @@ Result<void> runFeedForward(
     const BlockRun& run, const FeedForwardPart& part, HiddenStates& states, const ProgressShare& progress)
 {
     const auto& model = *run.decoder.model;
-    const auto norm = loadNorm(model, part.norm, run.stop);
+    const auto norm = loadNorm(model, part.norm, run.stop, run.divisors);
     if (!norm)
         return tl::unexpected(norm.error());
     LoadedNorm outputNorm;

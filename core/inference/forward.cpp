@@ -243,7 +243,7 @@ Result<std::vector<float>> computeLogits(
         if (!replaced)
             return tl::unexpected(replaced.error());
         const BlockRun run {decoder, rotaryTables, replaced->weights, hooks.beforeLayer, stop, replaced->inputs, *cache,
-            hooks.afterLayer ? &hooks.afterLayer : nullptr};
+            hooks.divisors, hooks.afterLayer ? &hooks.afterLayer : nullptr};
         if (auto done = runBlock(run, block, *states, ProgressShare(ignored, 0)); !done)
             return tl::unexpected(done.error());
     }

@@ -51,9 +51,10 @@ struct ForwardHooks {
     LayerObserver afterLayer {};   ///< sees what linear layers give, before anything is done to it
     InputHook inputs {};
     CacheHook cache {};
+    NormDivisors divisors {};  ///< of the norms before attention and feed-forward
 
     /// Whether anything may come out differently.
-    bool changes() const { return weights || inputs || cache; }
+    bool changes() const { return weights || inputs || cache || !divisors.empty(); }
 };
 
 /// What hooks say of some tensors.

@@ -47,7 +47,8 @@ GatedRanges measureGated(const BlockRun& run, const GatedLayers& layers, const L
     if (!needsRange(run.inputs, std::span(&layers.down, 1)))
         return ranges;
     const LayerObserver nobody;
-    const BlockRun unseen {run.decoder, run.tables, run.replacers, nobody, run.stop, run.inputs, run.cache};
+    const BlockRun unseen {
+        run.decoder, run.tables, run.replacers, nobody, run.stop, run.inputs, run.cache, run.divisors};
     ranges.down = measureRanges(tiles, run.stop, [&](const TokenTile& tile, std::vector<float>& between) {
         std::vector<float> gathered;
         return activatedOf(unseen, layers, weights,

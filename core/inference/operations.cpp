@@ -19,6 +19,8 @@ void weighNorm(const LoadedNorm& norm, NormKind kind, std::span<float> result)
         result[i] *= one + norm.weight[i];
     for (std::size_t i = 0; i < norm.bias.size(); ++i)
         result[i] += norm.bias[i];
+    for (std::size_t i = 0; i < norm.divisors.size(); ++i)
+        result[i] /= norm.divisors[i];
 }
 
 void normRowInIntegers(

@@ -131,9 +131,12 @@ Result<std::vector<float>> loadVector(const Model& model, std::size_t tensor, st
     return values;
 }
 
-Result<LoadedNorm> loadNorm(const Model& model, const NormLayer& norm, std::stop_token stop)
+Result<LoadedNorm> loadNorm(
+    const Model& model, const NormLayer& norm, std::stop_token stop, const NormDivisors& divisors)
 {
     LoadedNorm loaded;
+    if (const auto found = divisors.find(norm.tensor); found != divisors.end())
+        loaded.divisors = found->second;
     auto weight = loadVector(model, norm.tensor, stop);
     if (!weight)
         return tl::unexpected(weight.error());

@@ -82,12 +82,18 @@ struct LoadedLayers {
 Result<LoadedLayers> loadLayers(
     const Model& model, std::span<const LinearLayer> layers, const Replacers& replacers, std::stop_token stop);
 
+/// What the outputs of norms are divided by, channel by channel, by the norm's tensor: the layers behind them have
+/// their columns multiplied by it.
+using NormDivisors = std::map<std::size_t, std::vector<float>>;
+
 /// A norm's or bias' values.
 Result<std::vector<float>> loadVector(const Model& model, std::size_t tensor, std::stop_token stop);
 
 struct LoadedNorm {
     std::vector<float> weight {}, bias {};
+    std::vector<float> divisors {};  ///< of what comes out, one per channel, or empty
 };
-Result<LoadedNorm> loadNorm(const Model& model, const NormLayer& norm, std::stop_token stop);
+Result<LoadedNorm> loadNorm(
+    const Model& model, const NormLayer& norm, std::stop_token stop, const NormDivisors& divisors = {});
 
 }  // namespace quantloupe

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/analysis/smoothing.h"
+
+#include "core/algorithms/smooth_quant.h"
+#include "core/analysis/analyze.h"
+#include "core/analysis/channel_factors.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+namespace quantloupe {
+namespace {
+
+/// Layers that read what a norm gives.
+struct NormReaders {
+    std::size_t norm = 0;
+    std::vector<std::size_t> tensors {};
+};
+
+std::vector<NormReaders> readersOf(const DecoderBlock& block)
+{
+    NormReaders attention {.norm = block.attention.norm.tensor}, feedForward {.norm = block.feedForward.norm.tensor};
+    const auto add = [](NormReaders& readers, const LinearLayer& layer) {
+        if (std::find(readers.tensors.begin(), readers.tensors.end(), layer.tensor) == readers.tensors.end())
+            readers.tensors.push_back(layer.tensor);
+    };
+    for (const auto& layer : block.attention.queryKeyValue)
+        add(attention, layer);
+    const auto& part = block.feedForward;
+    for (const auto* single : {&part.router, &part.sharedGate})
+        if (*single)
+            add(feedForward, **single);
+    if (part.dense)
+        for (const auto& layer : part.dense->gateUp)
+            add(feedForward, layer);
+    for (const auto& expert : part.experts)
+        for (const auto& layer : expert.gateUp)
+            add(feedForward, layer);
+    return {std::move(attention), std::move(feedForward)};
+}
+
+bool smooths(const PlannedTensor& planned)
+{
+    if (!planned.scheme)
+        return false;
+    const auto& algorithms = planned.scheme->algorithms;
+    return std::find(algorithms.begin(), algorithms.end(), Algorithm::Smooth) != algorithms.end();
+}
+
+/// Whether these are smoothed: all that are quantized, or none.
+Result<bool> allSmooth(const Model& model, const Plan& plan, const NormReaders& readers)
+{
+    std::optional<std::size_t> with, without;
+    for (const auto tensor : readers.tensors)
+        if (plan.tensors[tensor].scheme)
+            (smooths(plan.tensors[tensor]) ? with : without) = tensor;
+    if (with && without)
+        return failure(ErrorCode::InvalidArgument, model.tensors[*without].name,
+            "reads the same inputs as " + model.tensors[*with].name + ": smooth both or neither");
+    return with.has_value();
+}
+
+/// Largest of what any of the readers saw.
+Result<std::vector<float>> sizesOf(const Model& model, const NormReaders& readers, const InputSizes& sizes)
+{
+    std::vector<float> largest;
+    for (const auto tensor : readers.tensors) {
+        const auto found = sizes.find(model.tensors[tensor].name);
+        if (found == sizes.end())
+            continue;
+        if (found->second.size() != matrixShape(model.tensors[tensor].view).columns)
+            return failure(ErrorCode::InvalidArgument, found->first, "the sizes of its inputs are of another layer");
+        largest.resize(found->second.size());
+        std::transform(largest.begin(), largest.end(), found->second.begin(), largest.begin(),
+            [](float a, float b) { return std::max(a, b); });
+    }
+    if (largest.empty())
+        return failure(ErrorCode::Unsupported, model.tensors[readers.tensors.front()].name,
+            "smooth must know how large the layer's inputs get: calibrate first");
+    return largest;
+}
+
+}  // namespace
+
+Result<Smoothing> smoothInputs(
+    const Decoder& decoder, const Plan& plan, const InputSizes& sizes, double alpha, std::stop_token stop)
+{
+    const auto& model = *decoder.model;
+    if (plan.tensors.size() != model.tensors.size())
+        return failure(ErrorCode::Conflict, model.path.string(), "the plan was made for another model");
+    Smoothing smoothing {.plan = plan};
+    for (auto& planned : smoothing.plan.tensors)
+        if (planned.scheme)
+            std::erase(planned.scheme->algorithms, Algorithm::Smooth);
+    for (const auto& block : decoder.blocks)
+        for (const auto& readers : readersOf(block)) {
+            const auto smooth = allSmooth(model, plan, readers);
+            if (!smooth)
+                return tl::unexpected(smooth.error());
+            if (!*smooth)
+                continue;
+            const auto inputs = sizesOf(model, readers, sizes);
+            if (!inputs)
+                return tl::unexpected(inputs.error());
+            std::vector<float> weights;  // the largest of each column, tensor by tensor
+            for (const auto tensor : readers.tensors) {
+                Progress unseen;
+                const auto measured = measureWeights(model.tensors[tensor], stop, unseen);
+                if (!measured)
+                    return tl::unexpected(measured.error());
+                weights.insert(weights.end(), measured->columnAbsMax.begin(), measured->columnAbsMax.end());
+            }
+            const auto factors = smoothingScales(weights, *inputs, alpha);
+            smoothing.divisors[readers.norm] = factors;
+            for (const auto tensor : readers.tensors)
+                smoothing.columns[tensor] = factors;
+        }
+    return smoothing;
+}
+
+Result<ForwardHooks> quantizedModel(const Model& model, const Smoothing& smoothing,
+    const std::optional<Scheme>& keyValueCache, const ActivationRanges& ranges, std::stop_token stop)
+{
+    // The same model with its columns multiplied, for what must be known of whole tensors.
+    const auto smoothed = std::make_shared<Model>(model);
+    auto ownRanges = ranges;
+    for (const auto& [tensor, factors] : smoothing.columns) {
+        std::vector<float> inverse;
+        for (const float factor : factors)
+            inverse.push_back(1.0F / factor);
+        auto& own = smoothed->tensors[tensor];
+        const auto rows = static_cast<std::size_t>(matrixShape(own.view).rows);
+        own.view = withoutFactors(own.view, {.rows = std::vector<float>(rows, 1.0F), .columns = std::move(inverse)});
+        const auto found = ownRanges.find(own.name);
+        if (found == ownRanges.end())
+            continue;
+        for (auto* end : {&found->second.low, &found->second.high})
+            for (std::size_t i = 0; i < std::min(end->size(), factors.size()); ++i)
+                (*end)[i] /= factors[i];
+    }
+    auto hooks = quantizedModel(*smoothed, smoothing.plan, keyValueCache, ownRanges, std::move(stop));
+    if (!hooks)
+        return hooks;
+    hooks->divisors = smoothing.divisors;
+    const auto columns = std::make_shared<const std::map<std::size_t, std::vector<float>>>(smoothing.columns);
+    hooks->weights = [smoothed, columns, inner = std::move(hooks->weights)](std::size_t tensor) -> Result<RowReplacer> {
+        auto replacer = inner(tensor);
+        const auto found = columns->find(tensor);
+        if (!replacer || found == columns->end())
+            return replacer;
+        return RowReplacer([columns, factors = std::span(found->second), quantize = std::move(*replacer)](
+                               std::uint64_t firstRow, std::span<float> rows) {
+            for (std::size_t i = 0; i < rows.size(); ++i)
+                rows[i] *= factors[i % factors.size()];
+            if (quantize)
+                quantize(firstRow, rows);
+        });
+    };
+    return hooks;
+}
+
+}  // namespace quantloupe

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/analysis/quantized_model.h"
+#include "core/inference/decoder.h"
+#include "core/inference/weights.h"
+
+#include <cstddef>
+#include <map>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+namespace quantloupe {
+
+/// Largest |input| of each channel of a layer, as it was when the model ran on text; by the name of the layer's tensor.
+using InputSizes = std::map<std::string, std::vector<float>, std::less<>>;
+
+/// SmoothQuant over a whole model (smooth_quant.h): outliers of activations moved into the weights that read them.
+struct Smoothing {
+    NormDivisors divisors {};                              ///< by the norm's tensor
+    std::map<std::size_t, std::vector<float>> columns {};  ///< by which columns of a weight matrix are multiplied
+    Plan plan {};                                          ///< the rest to do: without `smooth`
+};
+
+/// Factors for the layers behind the norms of attention and of feed-forward where the plan says `smooth`: all that read
+/// the same inputs get the same. Layers whose inputs no norm makes (the outputs of attention and feed-forward) stay as
+/// they are, as in the original. `alpha` in 0 … 1: how much is moved. Works in the caller's task arena.
+/// Errors: InvalidArgument (layers with the same inputs, of which only some are smoothed), Unsupported (sizes that are
+/// missing), each naming the tensor; those of measureWeights().
+Result<Smoothing> smoothInputs(
+    const Decoder& decoder, const Plan& plan, const InputSizes& sizes, double alpha, std::stop_token stop);
+
+/// quantizedModel() of the smoothed model; `ranges` are of inputs as they were before. The hooks borrow the model.
+Result<ForwardHooks> quantizedModel(const Model& model, const Smoothing& smoothing,
+    const std::optional<Scheme>& keyValueCache, const ActivationRanges& ranges, std::stop_token stop);
+
+}  // namespace quantloupe
