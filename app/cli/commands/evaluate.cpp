@@ -107,6 +107,9 @@ Result<Quantized> quantizeBy(const Session& session, const EvaluateOptions& opti
     const auto recipe = chooseRecipe(session, options.recipe, catalog);
     if (!recipe)
         return tl::unexpected(recipe.error());
+    if (!*recipe && options.integer)
+        return failure(ErrorCode::InvalidArgument, "--integer",
+            "needs a recipe whose layers have activations, as int8:channel/int8:token");
     if (!*recipe)
         return Quantized();
     if ((*recipe)->keyValueCache)
