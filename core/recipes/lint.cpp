@@ -164,7 +164,7 @@ private:
                 continue;  // an exception to a general rule, or a rule that is shadowed: said already
             find(LintKind::Conflict, LintSeverity::Warning, second, std::move(tensors),
                 "'" + m_report.rules[first].match + "' and '" + m_report.rules[second].match + "' disagree about "
-                    + std::to_string(both) + " tensors; the later one wins");
+                    + std::to_string(both) + (both == 1 ? " tensor" : " tensors") + "; the later one wins");
         }
     }
 

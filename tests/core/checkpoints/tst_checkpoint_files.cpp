@@ -150,7 +150,7 @@ private Q_SLOTS:
         // The parts of a module stay together.
         for (const auto& [name, file] : index["weight_map"].items())
             if (name.ends_with(".weight_packed"))
-                QCOMPARE(file, index["weight_map"][name.substr(0, name.size() - 6) + "scale"]);
+                QVERIFY(file == index["weight_map"][name.substr(0, name.size() - 6) + "scale"]);
         QVERIFY(filesIn(out) > 4);
         QVERIFY(!fs::exists(out / "run.py"));
         QCOMPARE(bytesOf(out / "tokenizer_config.json"), std::string("{}"));

@@ -39,17 +39,17 @@ class TestPackedCheckpoints : public QObject
 private Q_SLOTS:
     void packsAsTheDocumentSays()
     {
-        // symf's scale of −8 … −1 is 8/7.5, by which the codes are −8 … −1.
-        const auto model = modelOf(m_source, {{kWeight, {1, 8}, {-8, -7, -6, -5, -4, -3, -2, -1}}});
+        // symf's scale is 7.5/7.5, by which the codes are 7 (8 has none) and −7 … −1; stored they begin at 0.
+        const auto model = modelOf(m_source, {{kWeight, {1, 8}, {7.5F, -7, -6, -5, -4, -3, -2, -1}}});
         QVERIFY(model);
         const auto out = m_target.path() / "golden";
         const auto written =
             exportTo("compressed-tensors-checkpoint", requestFor(model, recipeOf("int4:g8:symf:s32")), out);
         QVERIFY2(written, written ? "" : qPrintable(QString::fromStdString(describe(written.error()))));
         const auto file = out / "model.safetensors";
-        QCOMPARE(storedNumbers<std::uint32_t>(file, kModule + ".weight_packed"), std::vector {0x76543210U});
+        QCOMPARE(storedNumbers<std::uint32_t>(file, kModule + ".weight_packed"), std::vector {0x7654321FU});
         QCOMPARE(storedNumbers<std::int64_t>(file, kModule + ".weight_shape"), (std::vector<std::int64_t> {1, 8}));
-        QCOMPARE(storedNumbers<float>(file, kModule + ".weight_scale"), std::vector {8.0F / 7.5F});
+        QCOMPARE(storedNumbers<float>(file, kModule + ".weight_scale"), std::vector {1.0F});
         const auto config = jsonAt(out / "config.json");
         QCOMPARE(config["hidden_size"].get<int>(), 64);
         QCOMPARE(config["quantization_config"]["format"].get<std::string>(), std::string("pack-quantized"));

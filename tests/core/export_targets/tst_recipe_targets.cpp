@@ -267,7 +267,7 @@ private Q_SLOTS:
         const auto uniform =
             ordered_json::parse(exported("modelopt", mixed("nvfp4", "nvfp4"), catalog)->files.front().content);
         QCOMPARE(uniform["quantization"]["quant_algo"].get<std::string>(), std::string("NVFP4"));
-        QCOMPARE(uniform["quantization"]["exclude_modules"], ordered_json({"model.layers.2.mlp.up_proj"}));
+        QVERIFY(uniform["quantization"]["exclude_modules"] == ordered_json::array({"model.layers.2.mlp.up_proj"}));
     }
 
     void llmCompressorSeparatesModifiers()
@@ -291,7 +291,7 @@ private Q_SLOTS:
         const auto& nodes = plan["customized_weight_config"];
         QCOMPARE(nodes["/model/layers.1/mlp/down_proj/MatMul"]["bits"].get<int>(), 8);
         QCOMPARE(nodes["/model/layers.0/self_attn/q_proj/MatMul"]["scheme"].get<std::string>(), std::string("asym"));
-        QCOMPARE(plan["nodes_to_exclude"], ordered_json({"/model/layers.2/mlp/up_proj/MatMul"}));
+        QVERIFY(plan["nodes_to_exclude"] == ordered_json::array({"/model/layers.2/mlp/up_proj/MatMul"}));
     }
 
     void nncfPassesShareNoNode()
