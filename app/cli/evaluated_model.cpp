@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "app/cli/evaluated_model.h"
 
+#include "core/analysis/smoothing.h"
+#include "core/base/compute_arena.h"
 #include "core/base/glob.h"
 #include "core/recipes/plan.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace quantloupe::cli {
@@ -70,6 +73,28 @@ Result<void> planInIntegers(Quantized& quantized, const Model& model)
                 + " cannot be computed in integers: " + integers.floating.front().reason);
 }
 
+/// Where layers are smoothed, the norms in front of them take the factors, so that inputs are quantized behind them.
+Result<ForwardHooks> hooksOf(const Model& model, const Plan& plan, const std::optional<Scheme>& cache,
+    const ModelCalibration& calibration, const Session& session)
+{
+    const auto ranges = activationRangesOf(calibration);
+    const bool smooths = std::any_of(plan.tensors.begin(), plan.tensors.end(), [](const PlannedTensor& planned) {
+        return planned.scheme && uses(*planned.scheme, Algorithm::Smooth) && planned.activations;
+    });
+    if (!smooths)
+        return quantizedModel(model, plan, cache, ranges, session.stop);
+    const auto decoder = describeDecoder(model);
+    if (!decoder)
+        return tl::unexpected(decoder.error());
+    constexpr double usual = 0.5;
+    ComputeArena arena(session.threads());
+    const auto smoothing =
+        arena.execute([&] { return smoothInputs(*decoder, plan, inputSizesOf(calibration), usual, session.stop); });
+    if (!smoothing)
+        return tl::unexpected(smoothing.error());
+    return quantizedModel(model, *smoothing, cache, ranges, session.stop);
+}
+
 }  // namespace
 
 void addEvaluatedOptions(CLI::App& command, EvaluatedOptions& options)
@@ -83,7 +108,7 @@ void addEvaluatedOptions(CLI::App& command, EvaluatedOptions& options)
 }
 
 Result<Quantized> quantizeBy(
-    const Session& session, const EvaluatedOptions& options, const Model& model, const ActivationRanges& ranges)
+    const Session& session, const EvaluatedOptions& options, const Model& model, const ModelCalibration& calibration)
 {
     const auto catalog = catalogOf(model);
     const auto recipe = chooseEvaluated(session, options, catalog);
@@ -94,13 +119,16 @@ Result<Quantized> quantizeBy(
         quantized = {.plan = resolve(**recipe, catalog), .keyValueCache = (*recipe)->keyValueCache};
     if (auto done = injectOnly(quantized, options, model); !done)
         return tl::unexpected(done.error());
+    if (options.integer && !quantized.plan)
+        return failure(ErrorCode::InvalidArgument, "--integer",
+            "needs a recipe whose layers have activations, as int8:channel/int8:token");
     if (!quantized.plan)
         return quantized;
     if (options.integer)
         if (auto done = planInIntegers(quantized, model); !done)
             return tl::unexpected(done.error());
     const auto& plan = quantized.integers ? quantized.integers->rest : *quantized.plan;
-    auto hooks = quantizedModel(model, plan, quantized.keyValueCache, ranges, session.stop);
+    auto hooks = hooksOf(model, plan, quantized.keyValueCache, calibration, session);
     if (!hooks && hooks.error().code == ErrorCode::Unsupported && !options.recipe.scheme.empty())
         return usageError("--scheme " + options.recipe.scheme, hooks.error().where + ": " + hooks.error().reason);
     if (!hooks)

@@ -30,9 +30,10 @@ struct Quantized {
     ForwardHooks hooks {};
 };
 
-/// `ranges`: of layers' inputs, for static activations; layers without take those of the tokens at hand.
+/// `calibration`: ranges of layers' inputs, for static activations, and their sizes, for smoothing; layers without
+/// ranges take those of the tokens at hand.
 /// Errors: usage, naming the option; those of quantizedModel().
 Result<Quantized> quantizeBy(
-    const Session& session, const EvaluatedOptions& options, const Model& model, const ActivationRanges& ranges);
+    const Session& session, const EvaluatedOptions& options, const Model& model, const ModelCalibration& calibration);
 
 }  // namespace quantloupe::cli

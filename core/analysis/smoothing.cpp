@@ -83,6 +83,19 @@ Result<std::vector<float>> sizesOf(const Model& model, const NormReaders& reader
 
 }  // namespace
 
+InputSizes inputSizesOf(const ModelCalibration& calibration)
+{
+    InputSizes sizes;
+    for (const auto& [layer, figures] : calibration.layers) {
+        const auto seen = figures->inputs.absMax();
+        auto& known = sizes[layer.tensor];
+        known.resize(seen.size());
+        std::transform(
+            seen.begin(), seen.end(), known.begin(), known.begin(), [](float a, float b) { return std::max(a, b); });
+    }
+    return sizes;
+}
+
 Result<Smoothing> smoothInputs(
     const Decoder& decoder, const Plan& plan, const InputSizes& sizes, double alpha, std::stop_token stop)
 {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "core/calibration/model_calibration.h"
 #include "core/analysis/quantized_model.h"
 #include "core/inference/decoder.h"
 #include "core/inference/weights.h"
@@ -15,6 +16,9 @@ namespace quantloupe {
 
 /// Largest |input| of each channel of a layer, as it was when the model ran on text; by the name of the layer's tensor.
 using InputSizes = std::map<std::string, std::vector<float>, std::less<>>;
+
+/// Those that calibration saw; experts of a stack share the largest of theirs.
+InputSizes inputSizesOf(const ModelCalibration& calibration);
 
 /// SmoothQuant over a whole model (smooth_quant.h): outliers of activations moved into the weights that read them.
 struct Smoothing {

@@ -168,7 +168,7 @@ Result<void> evaluateText(const Session& session, const EvaluateOptions& options
     if (!known)
         return tl::unexpected(known.error());
     const auto& model = *known->model;
-    const auto quantized = quantizeBy(session, options.quantized, model, activationRangesOf(known->calibration));
+    const auto quantized = quantizeBy(session, options.quantized, model, known->calibration);
     if (!quantized)
         return tl::unexpected(quantized.error());
     const auto evaluation = evaluateModel(session, options, model, quantized->hooks);
