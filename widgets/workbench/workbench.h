@@ -8,6 +8,7 @@
 #include "core/study/study.h"
 #include "widgets/workbench/job_list.h"
 
+#include <QMetaType>
 #include <QObject>
 #include <QStringList>
 #include <QUndoStack>

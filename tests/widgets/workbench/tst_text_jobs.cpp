@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// A workbench that runs its model on text: calibration, ranking, evaluation, and what becomes of them.
+#include "tests/support/shared_data.h"
+#include "tests/support/tiny_model.h"
+#include "widgets/workbench/workbench.h"
+
+#include <QSignalSpy>
+#include <QTemporaryDir>
+#include <QTest>
+
+#include <fstream>
+
+using quantloupe::Calibration;
+using quantloupe::ErrorMetric;
+using quantloupe::Scheme;
+namespace tests = quantloupe::tests;
+
+namespace {
+
+constexpr int patience = 120'000;  // milliseconds; the machine may be busy
+
+bool settled(const Workbench& workbench)
+{
+    return QTest::qWaitFor([&] { return !workbench.isAnalyzing() && !workbench.jobs()->isBusy(); }, patience);
+}
+
+bool open(Workbench& workbench, const std::filesystem::path& path)
+{
+    QSignalSpy opened(&workbench, &Workbench::modelChanged);
+    workbench.openModel(QString::fromStdString(path.string()));
+    return (opened.size() > 0 || opened.wait(patience)) && settled(workbench);
+}
+
+}  // namespace
+
+class TestTextJobs : public QObject
+{
+    Q_OBJECT
+private Q_SLOTS:
+    void init()
+    {
+        QVERIFY(m_folder.isValid());
+        qputenv("QUANTLOUPE_DATA", (m_folder.path() + QStringLiteral("/data-%1").arg(++m_count)).toUtf8());
+    }
+
+    void ranksCalibratesAndEvaluates()
+    {
+        const auto llm = tests::corpus() / "llm" / "stories260K" / "hf";
+        QUANTLOUPE_NEED(llm);
+        const auto text = QString::fromStdString((tests::corpus() / "text" / "tinystories_val_A.txt").string());
+        {
+            Workbench workbench;
+            workbench.setSweep({Scheme::parse("int3:g32:asym").value(), Scheme::parse("int4:g32").value()});
+            QVERIFY(open(workbench, llm));
+            QCOMPARE(workbench.calibration(), Calibration::Absent);
+            QCOMPARE(quantloupe::bestMetric(*workbench.study()), ErrorMetric::ModelError);
+
+            QSignalSpy failed(&workbench, &Workbench::failed);
+            workbench.rankLayers(text, 1024);
+            QVERIFY(settled(workbench));
+            QVERIFY2(failed.isEmpty(), qPrintable(failed.value(0).value(1).toString()));
+            QCOMPARE(workbench.calibration(), Calibration::Given);
+            QCOMPARE(quantloupe::bestMetric(*workbench.study()), ErrorMetric::OnePointKl);
+            const auto* down = workbench.study()->find("model.layers.2.mlp.down_proj.weight", "int3:g32:asym");
+            QVERIFY(down && down->divergence.known() && down->divergence.mean > 0.0 && down->outputError.known());
+            // What was measured before is measured again, for what its outputs lose.
+            const auto* four = workbench.study()->find("model.layers.2.mlp.down_proj.weight", "int4:g32");
+            QVERIFY(four && four->outputError.known());
+
+            QSignalSpy evaluated(&workbench, &Workbench::evaluated);
+            workbench.setDefaultScheme(Scheme::parse("int4:g32:asym+gptq").value());
+            QVERIFY(settled(workbench));
+            QVERIFY2(failed.isEmpty(), qPrintable(failed.value(0).value(1).toString()));
+            workbench.evaluateRecipe(text, 1024);
+            QVERIFY(settled(workbench));
+            QCOMPARE(evaluated.size(), 1);
+            const auto evaluation = evaluated.front().at(1).value<quantloupe::Evaluation>();
+            QVERIFY(evaluation.divergence && evaluation.divergence->mean > 0.0 && evaluation.divergence->mean < 0.3);
+            QCOMPARE(evaluation.depth.size(), std::size_t(6));
+        }
+        // The study knows it the next time.
+        Workbench again;
+        again.setSweep({Scheme::parse("int4:g32").value()});
+        QVERIFY(open(again, llm));
+        QCOMPARE(again.calibration(), Calibration::Given);
+        QCOMPARE(again.recipe().defaultPlan.weights.toString(), std::string("int4:g32:asym+gptq"));
+    }
+
+    void saysWhyAModelCannotRun()
+    {
+        const auto path =
+            tests::writeTinyModel((m_folder.path() + QStringLiteral("/tiny.safetensors")).toStdString(), 1, 32);
+        const auto text = m_folder.path() + QStringLiteral("/text.txt");
+        std::ofstream(text.toStdString()) << "Once upon a time.";
+        Workbench workbench;
+        workbench.setSweep({Scheme::parse("int8").value()});
+        QVERIFY(open(workbench, path));
+        QSignalSpy failed(&workbench, &Workbench::failed);
+        workbench.calibrate(text, 1024);
+        QVERIFY(settled(workbench));
+        workbench.evaluateRecipe(text, 1024);
+        QVERIFY(settled(workbench));
+        QCOMPARE(failed.size(), 2);
+        QVERIFY(!failed.front().at(1).toString().isEmpty());
+    }
+
+    void closingWaitsForNothing()
+    {
+        const auto llm = tests::corpus() / "llm" / "stories260K" / "hf";
+        QUANTLOUPE_NEED(llm);
+        const auto text = QString::fromStdString((tests::corpus() / "text" / "tinystories_val_A.txt").string());
+        Workbench workbench;
+        workbench.setSweep({Scheme::parse("int8").value()});
+        QVERIFY(open(workbench, llm));
+        workbench.calibrate(text, 1'000'000);
+        QTest::qWait(50);
+        workbench.closeModel();
+        QVERIFY(settled(workbench));
+        QVERIFY(!workbench.hasModel());
+        QVERIFY(open(workbench, llm));  // its study was given back
+        QVERIFY(workbench.jobs()->log().filter(QStringLiteral("could not be used")).isEmpty());
+    }
+
+private:
+    QTemporaryDir m_folder;
+    int m_count = 0;
+};
+
+QTEST_MAIN(TestTextJobs)
+#include "tst_text_jobs.moc"
