@@ -39,7 +39,9 @@ Result<RowReplacer> prepare(const Model& model, std::size_t index, const Scheme&
     auto prepared = prepareTensor(model, index, scheme, stop);
     if (!prepared)
         return tl::unexpected(prepared.error());
-    return replacerOf(std::move(*prepared));
+    const auto calibrated = prepared->calibrated;
+    auto replacer = replacerOf(std::move(*prepared));
+    return calibrated && !calibrated->bias.empty() ? replacer.withOutputBias(calibrated->bias) : replacer;
 }
 
 }  // namespace

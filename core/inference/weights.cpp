@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <functional>
 #include <limits>
 
 namespace quantloupe {
@@ -95,13 +96,14 @@ Result<LoadedLayers> loadLayers(
             anyFloats = true;
         loaded.outputs += layer.outputs;
         loaded.inputs = layer.inputs;
-        anyBias |= layer.bias.has_value();
+        anyBias |= layer.bias.has_value() || (replacer && !replacer->outputBias().empty());
     }
     loaded.weights.resize(anyFloats ? loaded.outputs * loaded.inputs : 0);
     loaded.bias.resize(anyBias ? loaded.outputs : 0);
     std::size_t output = 0;
     for (const auto& layer : layers) {
-        if (const auto* replacer = replacerOf(layer); !replacer || !replacer->integers()) {
+        const auto* replacer = replacerOf(layer);
+        if (!replacer || !replacer->integers()) {
             const auto rows = std::span(loaded.weights).subspan(output * layer.inputs, layer.outputs * layer.inputs);
             if (auto done = loadRows(model, layer, replacer, rows, stop); !done)
                 return tl::unexpected(done.error());
@@ -111,6 +113,11 @@ Result<LoadedLayers> loadLayers(
             if (!bias)
                 return tl::unexpected(bias.error());
             std::copy(bias->begin(), bias->end(), loaded.bias.begin() + static_cast<std::ptrdiff_t>(output));
+        }
+        if (replacer && !replacer->outputBias().empty()) {
+            const auto added = replacer->outputBias().subspan(static_cast<std::size_t>(layer.firstRow), layer.outputs);
+            const auto bias = std::span(loaded.bias).subspan(output, layer.outputs);
+            std::transform(bias.begin(), bias.end(), added.begin(), bias.begin(), std::plus<>());
         }
         output += layer.outputs;
     }

@@ -41,13 +41,27 @@ public:
     {
     }
 
+    /// The same, with something added to the outputs: one number per row of the matrix.
+    RowReplacer withOutputBias(std::vector<float> bias) const
+    {
+        auto copy = *this;
+        copy.m_outputBias = std::make_shared<const std::vector<float>>(std::move(bias));
+        return copy;
+    }
+
     explicit operator bool() const { return m_rows || m_integers; }
     void operator()(std::uint64_t firstRow, std::span<float> rows) const { m_rows(firstRow, rows); }
     const std::shared_ptr<const IntegerLayer>& integers() const { return m_integers; }
+    /// Empty: nothing is added.
+    std::span<const float> outputBias() const
+    {
+        return m_outputBias ? std::span<const float>(*m_outputBias) : std::span<const float>();
+    }
 
 private:
     Rows m_rows {};
     std::shared_ptr<const IntegerLayer> m_integers {};
+    std::shared_ptr<const std::vector<float>> m_outputBias {};
 };
 
 /// What stands in for a weight matrix, asked for once each time the tensor (an index into Model::tensors) is about to

@@ -74,6 +74,7 @@ private Q_SLOTS:
         row("had_gptq_asym|32|4", "int4:g32:asym:s32+hadamard+gptq", "int4:g43:asym:s32+hadamard+gptq");
         row("awqlin|32|4", "int4:g32:asym:s32+awq", "int4:g43:asym:s32+awq");
         row("beat|32|4", "int4:g32:asymf:s32+cd", "int4:g43:asymf:s32+cd");
+        row("beat_biascorr|32|4", "int4:g32:asymf:s32+cd+biascorr", "int4:g43:asymf:s32+cd+biascorr");
         row("beat|32|3", "int3:g32:asymf:s32+cd", "int3:g43:asymf:s32+cd");
     }
 
