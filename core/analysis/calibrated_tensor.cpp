@@ -71,6 +71,8 @@ Result<std::shared_ptr<const CalibratedTensor>> calibrateTensor(
 
     const CalibrationOptions options {.clip = cutsRanges(tensor.parts.role)};
     const auto rows = static_cast<std::size_t>(whole->rowsPerSlice);
+    auto unseen = withoutInputs(quantizer.scheme());
+    std::erase(unseen.algorithms, Algorithm::BiasCorrection);
     std::vector<float> weights;
     auto remaining = progress;
     for (std::uint64_t slice = 0; slice < slices; ++slice) {
@@ -78,12 +80,11 @@ Result<std::shared_ptr<const CalibratedTensor>> calibrateTensor(
         if (!inputs)
             return tl::unexpected(inputs.error());
         const bool seen = (*inputs)->tokens > 0;
-        const auto& scheme = quantizer.scheme();
+        const auto& scheme = seen ? quantizer.scheme() : unseen;
         const auto own = rowsOf(tensor.view, slice * whole->rowsPerSlice, whole->rowsPerSlice, weights);
         const auto [share, rest] = remaining.split(1.0 / static_cast<double>(slices - slice));
         remaining = rest;
-        auto rounded =
-            quantizeWithInputs(own, rows, seen ? scheme : withoutInputs(scheme), **inputs, options, stop, share);
+        auto rounded = quantizeWithInputs(own, rows, scheme, **inputs, options, stop, share);
         if (!rounded) {
             auto error = rounded.error();
             error.where = tensor.name + ", " + error.where;
@@ -92,6 +93,8 @@ Result<std::shared_ptr<const CalibratedTensor>> calibrateTensor(
         append(whole->weights, rounded->weights);
         append(whole->codes, rounded->codes);
         append(whole->grids, rounded->grids);
+        if (uses(quantizer.scheme(), Algorithm::BiasCorrection))
+            rounded->bias.resize(rows);
         append(whole->bias, rounded->bias);
         whole->transforms.push_back(std::move(rounded->transform));
     }

@@ -197,6 +197,9 @@ private Q_SLOTS:
         const double nearest = measured(m_synthetic.tensor(), "int4:g32")->error.errorEnergy;
         QVERIFY(std::abs(result->error.errorEnergy - nearest) <= 1e-6 * nearest);
         QVERIFY(!result->outputError.known());
+        const auto corrected = measured(tensor, "int4:g32+gptq+biascorr");
+        QVERIFY2(corrected, corrected ? "" : describe(corrected.error()).c_str());
+        QCOMPARE(corrected->error, result->error);
     }
 
     void aTensorWithoutInputsInACalibratedModel()
