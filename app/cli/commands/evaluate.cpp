@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "app/cli/evaluated_model.h"
+#include "app/cli/importance_option.h"
 #include "app/cli/inputs.h"
 #include "app/cli/output.h"
 #include "app/cli/progress_printer.h"
@@ -17,7 +18,7 @@ namespace quantloupe::cli {
 namespace {
 
 struct EvaluateOptions {
-    std::string model, text;
+    std::string model, text, imatrix;
     EvaluatedOptions quantized;
     TextWindows window;
     bool depth = false, integerFunctions = false;
@@ -167,7 +168,12 @@ Result<void> evaluateText(const Session& session, const EvaluateOptions& options
     const auto known = withCalibration(session, *opened);
     if (!known)
         return tl::unexpected(known.error());
-    const auto& model = *known->model;
+    const auto weighed = weighModel(session, options.imatrix, known->model);
+    if (!weighed)
+        return tl::unexpected(weighed.error());
+    for (const auto& warning : weighed->warnings)
+        session.warn(printable(warning));
+    const auto& model = *weighed->model;
     const auto quantized = quantizeBy(session, options.quantized, model, known->calibration);
     if (!quantized)
         return tl::unexpected(quantized.error());
@@ -177,6 +183,7 @@ Result<void> evaluateText(const Session& session, const EvaluateOptions& options
     auto findings = evaluationFindings(options, *evaluation, *quantized);
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
     findings.json["elapsed_s"] = elapsed.count();
+    findings.json["imatrix"] = weighed->imatrix;
     findings.json["threads"] = session.threads();
     return present(session, findings);
 }
@@ -187,6 +194,7 @@ Action setUpEvaluate(CLI::App& command)
     command.add_option("MODEL", options->model, "Checkpoint with its tokenizer")->required();
     command.add_option("--text", options->text, "Text to predict (UTF-8)")->type_name("FILE")->required();
     addEvaluatedOptions(command, options->quantized);
+    addImportanceOption(command, options->imatrix);
     command.add_flag(
         "--integer-functions", options->integerFunctions, "Approximate softmax and norms in integers, as I-BERT does");
     command.add_flag("--depth", options->depth, "Also print how the error grows or dies from block to block");
