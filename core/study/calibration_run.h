@@ -2,7 +2,6 @@
 #pragma once
 
 #include "core/base/error.h"
-#include "core/calibration/calibrate.h"
 #include "core/calibration/gathered_input.h"
 #include "core/study/study.h"
 
@@ -59,17 +58,5 @@ private:
     std::uint64_t m_firstNumber = 0;
     std::vector<CalibrationText> m_texts;  ///< with this one
 };
-
-/// How a study is calibrated.
-struct StudyCalibration {
-    CalibrationLimits limits {};
-    bool moments = true;  ///< second moments and samples: what algorithms need
-    bool fresh = false;   ///< forget what the study knows from texts
-};
-
-/// Runs the model on the text into the study, or goes on with a run that was interrupted; what is finished stays there
-/// whatever happens. Errors: those of CalibrationRun and of calibrate(). @pre the study is that of the decoder's model
-Result<CalibrationRun::Kind> calibrateStudy(Study& study, const Decoder& decoder, const WindowedText& windows,
-    const std::string& textName, const StudyCalibration& how, std::stop_token stop, Progress& progress);
 
 }  // namespace quantloupe

@@ -3,7 +3,7 @@
 #include "core/analysis/layer_divergence.h"
 #include "core/analysis/quantized_model.h"
 #include "core/calibration/model_text.h"
-#include "core/study/calibration_run.h"
+#include "core/study/calibrate_study.h"
 #include "core/study/known_inputs.h"
 #include "widgets/workbench/workbench_state.h"
 

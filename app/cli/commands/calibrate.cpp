@@ -8,7 +8,7 @@
 #include "core/base/text.h"
 #include "core/calibration/calibrate.h"
 #include "core/calibration/calibrated_importance.h"
-#include "core/study/calibration_run.h"
+#include "core/study/calibrate_study.h"
 
 #include <chrono>
 #include <filesystem>
