@@ -108,8 +108,10 @@ Result<Decision> decideOn(const AllocateOptions& options, const StudySnapshot& s
     const auto metric = metricOf(options, study);
     if (!metric)
         return tl::unexpected(metric.error());
+    // All that was measured is decided on, but for what the study's own recipe or the user keeps.
     auto base = study.recipe.value_or(Recipe::uniform(Scheme {}, study.model));
-    base.keep = keptGlobs(study, study.recipe ? &*study.recipe : nullptr);
+    if (!study.recipe)
+        base.keep.clear();
     base.keep.insert(base.keep.end(), options.keep.begin(), options.keep.end());
     auto found = frontier(study, options.schemes, base.keep, *metric);
     if (!found)
