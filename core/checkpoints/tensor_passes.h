@@ -6,6 +6,7 @@
 #include "core/checkpoints/checkpoint_draft.h"
 
 #include <cstdint>
+#include <span>
 #include <stop_token>
 #include <vector>
 
@@ -24,6 +25,9 @@ struct WrittenTensor {
     PackTiling tiling {};
     std::vector<std::uint64_t> checksums {};  ///< of the values of each tile; empty where bytes were copied
 };
+
+/// Of values, but for the sign of zeros, which not every format has. Takes it off them.
+std::uint64_t valueChecksum(std::span<float> values);
 
 /// Quantizes, packs and writes one tensor. Errors: Cancelled, those of `quantization` and of reading.
 Result<WrittenTensor> writeTensor(const CheckpointDraft& draft, const DraftTensor& tensor,

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "core/base/hash.h"
 #include "core/checkpoints/tensor_passes.h"
 #include "core/model/hold_readable.h"
 #include "core/tensor/selected_rows.h"
@@ -73,8 +72,7 @@ Result<void> verifyTensor(const CheckpointDraft& draft, const DraftTensor& tenso
         const auto first = tile * tiling.rowsPerTile, last = std::min(first + tiling.rowsPerTile, tiling.shape.rows);
         values.resize(static_cast<std::size_t>((last - first) * tiling.shape.columns));
         decodeRows(view, first, last - first, values);
-        if (checksum64(std::as_bytes(std::span<const float>(values)))
-            != written.checksums[static_cast<std::size_t>(tile)])
+        if (valueChecksum(values) != written.checksums[static_cast<std::size_t>(tile)])
             for (auto seen = firstBad.load(); tile < seen && !firstBad.compare_exchange_weak(seen, tile);) { }
         progress.advance(first, last, tiling.shape.rows);
     });

@@ -54,6 +54,13 @@ Result<WrittenTensor> copyTensor(const DraftTensor& tensor, const ModelTensor& s
 
 }  // namespace
 
+std::uint64_t valueChecksum(std::span<float> values)
+{
+    for (auto& value : values)
+        value += 0.0F;  // −0 becomes 0
+    return checksum64(std::as_bytes(values));
+}
+
 Result<WrittenTensor> writeTensor(const CheckpointDraft& draft, const DraftTensor& tensor,
     const WeightQuantization& quantization, RegionWriter& out, std::stop_token stop, const ProgressShare& progress)
 {
@@ -90,8 +97,7 @@ Result<WrittenTensor> writeTensor(const CheckpointDraft& draft, const DraftTenso
             for (auto& value : rows.values)
                 value += tensor.added;
         tensor.pack(rows, out);
-        written.checksums[static_cast<std::size_t>(tile)] =
-            checksum64(std::as_bytes(std::span<const float>(rows.values)));
+        written.checksums[static_cast<std::size_t>(tile)] = valueChecksum(rows.values);
         progress.advance(first, last, tiling.shape.rows);
     });
     if (stop.stop_requested())

@@ -146,7 +146,7 @@ Result<ImportedPlans> readDocument(ordered_json document, const ModelCatalog& mo
             if (own->is_boolean() && !own->get<bool>())
                 continue;
             if (own->is_object()) {
-                const auto read = settingFrom(*own, *base, where);
+                const auto read = settingFrom(*own, {}, where);
                 if (!read)
                     return tl::unexpected<Error>(read.error());
                 setting = *read;
