@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // A workbench that runs its model on text: calibration, ranking, evaluation, and what becomes of them.
+#include "core/study/error_metric.h"
 #include "tests/support/shared_data.h"
 #include "tests/support/tiny_model.h"
 #include "widgets/workbench/workbench.h"
