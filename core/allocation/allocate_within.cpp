@@ -32,6 +32,7 @@ tl::unexpected<Error> impossible(const Frontier& frontier, const AllocationLimit
 
 Result<Allocation> allocateWithin(const Frontier& frontier, const StudySnapshot& study, const AllocationLimit& limit)
 {
+    constexpr double rounding = 1e-12;  // an error that was summed in another order is still within itself
     const bool byBytes = limit.kind == AllocationLimit::Kind::TotalBytes;
     const double undecided = undecidedBytes(frontier);
     std::vector<std::vector<KnapsackOption>> classes;
@@ -42,7 +43,8 @@ Result<Allocation> allocateWithin(const Frontier& frontier, const StudySnapshot&
             options.push_back(byBytes ? KnapsackOption {bytes, option.error} : KnapsackOption {option.error, bytes});
         }
     }
-    auto solution = solveKnapsack(classes, byBytes ? std::floor(limit.value) - undecided : limit.value);
+    auto solution =
+        solveKnapsack(classes, byBytes ? std::floor(limit.value) - undecided : limit.value * (1.0 + rounding));
     if (!solution)
         return impossible(frontier, limit);
     const double bytes = undecided + (byBytes ? solution->weight : solution->cost);

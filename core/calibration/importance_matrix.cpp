@@ -5,10 +5,8 @@
 #include "core/base/text.h"
 #include "core/calibration/importance_matrix_gguf.h"
 
-#include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <limits>
 #include <string_view>
 #include <unordered_set>
 
@@ -137,7 +135,7 @@ std::vector<float> ImportanceEntry::means() const
     const auto perMatrix = counts.empty() ? squares.size() : squares.size() / counts.size();
     for (std::size_t i = 0; i < values.size(); ++i) {
         const float count = counts[i / perMatrix];
-        values[i] = count > 0.0F ? std::min(squares[i] / count, std::numeric_limits<float>::max()) : 1.0F;
+        values[i] = count > 0.0F ? squares[i] / count : 1.0F;
     }
     return values;
 }

@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::uint32_t kMaxTensors = 1'000'000;
 constexpr std::uint32_t kMaxUses = 10'000'000;
-constexpr std::uint64_t kMaxNameBytes = std::uint64_t {64} << 20U;  // references may share a text: each copy counts
+constexpr std::uint64_t kMaxNameBytes = std::uint64_t {16} << 20U;  // references may share a text: each copy counts
 constexpr std::uint32_t kMaxRank = 8;
 
 /// By the numbers of TensorType; no value: nothing that can be listed.

@@ -92,7 +92,7 @@ private Q_SLOTS:
             const auto model =
                 openModel(m_folder.write("m.tflite", TfliteFile {.type = type, .operatorIndex = 7}.bytes()));
             QVERIFY2(model, model ? "" : describe(model.error()).c_str());
-            QVERIFY((*model)->tensors.empty() && (*model)->warnings.size() == 1);
+            QVERIFY((*model)->tensors.empty() && !(*model)->warnings.empty());
         }
     }
 };
