@@ -107,8 +107,7 @@ private:
         const auto replaced = askFor(m_hooks, held->tensors());
         if (!replaced)
             return tl::unexpected(replaced.error());
-        if (!other
-            && (m_decoder.integerFunctions || m_cache || !m_hooks.divisors.empty() || !replaced->empty()))
+        if (!other && (m_decoder.integerFunctions || m_cache || !m_hooks.divisors.empty() || !replaced->empty()))
             other = base;
         const ProgressShare share(m_progress, held->storedBytes());
         const Replacers none;

@@ -143,7 +143,8 @@ private:
             return tl::unexpected(replaced.error());
         const LayerObserver nobody;
         const CacheReplacer cache;
-        const BlockRun run {m_decoder, *m_tables, replaced->weights, nobody, m_stop, replaced->inputs, cache, hooks.divisors};
+        const BlockRun run {
+            m_decoder, *m_tables, replaced->weights, nobody, m_stop, replaced->inputs, cache, hooks.divisors};
         return runBlock(run, block, states, {m_progress, held->storedBytes()});
     }
 

@@ -58,8 +58,8 @@ private Q_SLOTS:
             text.tokens.insert(text.tokens.end(), sequence.begin(), sequence.end());
         }
         Progress progress;
-        const auto result = evaluate(
-            *m_decoder, text, {.weights = integerWeights(*m_model, integers, *others, {})}, {}, {}, progress);
+        const auto result =
+            evaluate(*m_decoder, text, {.weights = integerWeights(*m_model, integers, *others, {})}, {}, {}, progress);
         QVERIFY2(result, result ? "" : describe(result.error()).c_str());
         const auto& expected = m_expected.at(method.toStdString());
         const double divergence = expected.at("kl"), perplexity = expected.at("ppl");

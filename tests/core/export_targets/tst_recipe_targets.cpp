@@ -369,8 +369,8 @@ private Q_SLOTS:
         QTest::newRow("an array") << "[]";
         QTest::newRow("numbers for texts")
             << R"({"bits": "four", "quantization": {"bits": []}, "config_groups": {"a": 1}})";
-        QTest::newRow("no expression")
-            << "{\"bits\": 4, \"dynamic\": {\"+:[\": {}}, \"config_groups\": {\"a\": {\"targets\": [\"re:[\"], \"weights\": {}}}}";
+        QTest::newRow("no expression") << "{\"bits\": 4, \"dynamic\": {\"+:[\": {}}, \"config_groups\": {\"a\": "
+                                          "{\"targets\": [\"re:[\"], \"weights\": {}}}}";
         QTest::newRow("odd bits")
             << R"({"bits": 99, "quantization": {"bits": 99}, "config_groups": {"a": {"targets": ["Linear"], "weights": {"num_bits": 99}}}})";
     }
