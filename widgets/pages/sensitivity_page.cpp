@@ -85,6 +85,7 @@ SensitivityPage::SensitivityPage(Workbench* workbench, QWidget* parent)
     layout->addWidget(m_caption);
     layout->addWidget(splitter, 1);
 
+    connect(m_metric, &QComboBox::activated, this, [this] { m_metricChosen = true; });
     connect(m_metric, &QComboBox::currentIndexChanged, this, &SensitivityPage::refresh);
     connect(m_metric, &QComboBox::currentIndexChanged, this, &SensitivityPage::explain);
     connect(m_order, &QComboBox::currentIndexChanged, this, &SensitivityPage::refresh);
@@ -100,6 +101,7 @@ SensitivityPage::SensitivityPage(Workbench* workbench, QWidget* parent)
     connect(m_map, &SensitivityMapPlot::schemeChosen, this, &SensitivityPage::use);
     connect(m_workbench, &Workbench::modelChanged, this, [this] {
         m_chosenScheme.clear();
+        m_metricChosen = false;
         refresh();
     });
     connect(m_workbench, &Workbench::studyChanged, this, &SensitivityPage::refresh);
@@ -146,6 +148,15 @@ void SensitivityPage::offerMetrics(const std::vector<ErrorMetric>& metrics)
     m_metric->setCurrentIndex(std::max(0, m_metric->findData(chosen)));
 }
 
+/// Divergences say most: they are shown as soon as they are known, unless somebody has chosen.
+void SensitivityPage::preferMetric(ErrorMetric best)
+{
+    const int index = m_metric->findData(static_cast<int>(best));
+    const QSignalBlocker blocker(m_metric);
+    if (!m_metricChosen && best != ErrorMetric::ModelError && index >= 0)
+        m_metric->setCurrentIndex(index);
+}
+
 void SensitivityPage::explain()
 {
     const bool ofPredictions = metric() == ErrorMetric::OnePointKl || metric() == ErrorMetric::MeasuredKl;
@@ -169,6 +180,7 @@ void SensitivityPage::refresh()
     if (known.empty())
         known.push_back(ErrorMetric::Sqnr);
     offerMetrics(known);
+    preferMetric(quantloupe::bestMetric(*study));
     explain();
     m_map->setEmptyText(
         m_workbench->hasModel() ? tr("Analyze the model to see how schemes compare") : tr("Open a model to begin"));

@@ -36,6 +36,7 @@ private:
     void select(const QString& tensor);
     void use(const QString& tensor, const QString& scheme);
     void explain();
+    void preferMetric(quantloupe::ErrorMetric best);
     void offerMetrics(const std::vector<quantloupe::ErrorMetric>& metrics);
     quantloupe::ErrorMetric metric() const;
     std::string scheme() const;
@@ -49,5 +50,6 @@ private:
     RoleBoxPlot* m_roles;
     DepthLinesPlot* m_depth;
     QString m_chosenScheme;  ///< empty: that of the recipe
+    bool m_metricChosen = false;
     bool m_stale = true;
 };

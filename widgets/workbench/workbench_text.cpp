@@ -151,6 +151,7 @@ void Workbench::rankLayers(const QString& textFile, std::size_t tokens)
                     quantloupe::withKnownInputs(*model, writer->published(), writer->path()));
                 reading->decoder.model = known.get();
                 progress.doneBytes = 0;
+                progress.doneItems = 0;
             }
             // `this` only receives queued calls here; jobs are joined before it dies.
             return rankOn(*writer, *known, *reading, threads, stop, progress,
