@@ -10,6 +10,9 @@
 #include "core/kernels/integer_tiles.h"
 
 #include <hwy/highway.h>
+#if HWY_ARCH_X86
+#include <immintrin.h>  // Highway brings only what it needs itself
+#endif
 
 #include <cstddef>
 #include <cstdint>
