@@ -18,6 +18,14 @@
 #include <cstdint>
 #include <cstring>
 
+// Whether lanes are registers of x86 here: Highway's emulation of them has none.
+#undef QUANTLOUPE_X86_LANES
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_EMU128 && HWY_TARGET != HWY_SCALAR
+#define QUANTLOUPE_X86_LANES 1
+#else
+#define QUANTLOUPE_X86_LANES 0
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
@@ -60,7 +68,7 @@ constexpr std::size_t vectorsPerQuad = PanelShape::bytesPerQuad / hn::MaxLanes(B
 // As many sums as leave registers for what is added to them.
 constexpr std::size_t tokensPerTile = 8 / vectorsPerQuad;
 
-#if HWY_ARCH_X86
+#if QUANTLOUPE_X86_LANES
 // Two products of an unsigned and a signed byte each, in 16 bits: nibbles do not saturate.
 inline hn::Vec<Words> PairsOfBytes(hn::Vec<Bytes> codes, hn::Vec<Bytes> activations)
 {
@@ -75,14 +83,14 @@ inline hn::Vec<Words> PairsOfBytes(hn::Vec<Bytes> codes, hn::Vec<Bytes> activati
 #endif
 constexpr bool takesWords(CodeWidth width)
 {
-    return width == CodeWidth::Byte || !HWY_ARCH_X86;
+    return width == CodeWidth::Byte || !QUANTLOUPE_X86_LANES;
 }
 
 // The value, computed here: GCC would put a tile's sums off in favour of products, and run out of registers.
 template<class V>
 HWY_INLINE V Now(V value)
 {
-#if HWY_ARCH_X86 && HWY_COMPILER_GCC
+#if QUANTLOUPE_X86_LANES && HWY_COMPILER_GCC
     asm("" : "+v"(value.raw));
 #endif
     return value;
@@ -92,7 +100,7 @@ HWY_INLINE V Now(V value)
 inline hn::Vec<Sums> AddPairs(hn::Vec<Sums> sums, hn::Vec<Words> a, hn::Vec<Words> b)
 {
     const Sums d;
-#if HWY_ARCH_X86
+#if QUANTLOUPE_X86_LANES
     auto unused = hn::Zero(d);
     return Now(hn::ReorderWidenMulAccumulate(d, a, b, sums, unused));
 #else
@@ -187,7 +195,7 @@ void SumTileOfWords(const TileWork& work)
     sums.store(work.sums);
 }
 
-#if HWY_ARCH_X86
+#if QUANTLOUPE_X86_LANES
 // Eight sums of two products of a nibble and an activation, 15·128 at most, fit in 16 bits: four steps. The sums in 32
 // bits stay in memory, for there are no registers left.
 template<std::size_t tokens>
@@ -246,7 +254,7 @@ void SumTileOfNibbles(const TileWork& work)
 template<CodeWidth width, std::size_t tokens>
 void SumTile(const TileWork& work)
 {
-#if HWY_ARCH_X86
+#if QUANTLOUPE_X86_LANES
     if constexpr (width == CodeWidth::Nibble)
         return SumTileOfNibbles<tokens>(work);
 #endif
