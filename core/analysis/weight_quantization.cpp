@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/analysis/weight_quantization.h"
 
-#include "core/analysis/measure.h"
+#include "core/analysis/prepared_tensor.h"
+#include "core/model/hold_readable.h"
 #include "core/number_formats/packed_matrix.h"
 
 #include <tbb/enumerable_thread_specific.h>
@@ -30,7 +31,11 @@ public:
     }
 
     const Quantizer& quantizer() const override { return m_scheme.quantizer; }
-    bool hasCodes() const override { return m_scheme.keepsLevels(); }
+    bool hasCodes() const override
+    {
+        const auto& calibrated = m_scheme.calibrated;
+        return m_scheme.keepsLevels() && (!calibrated || (quantizer().hasGrids() && calibrated->bias.empty()));
+    }
 
     void quantize(std::uint64_t firstRow, std::size_t rowCount, QuantizedRows& rows) const override
     {
@@ -59,7 +64,10 @@ public:
         rows.grids = scheme.scales == ScaleStorage::Double8 ? scratch.quantizer.grids
                                                             : storedGrids(scheme, scratch.quantizer.grids);
         rows.codes.resize(source.size());
-        quantizer().encode(source, rowCount, rows.grids, rows.codes, scratch.quantizer.rowInBand);
+        if (m_scheme.calibrated)  // chosen already, column by column: not the nearest ones
+            m_scheme.encode(firstRow, rowCount, rows.codes, scratch.quantizer);
+        else
+            quantizer().encode(source, rowCount, rows.grids, rows.codes, scratch.quantizer.rowInBand);
         quantizer().decode(rows.codes, rowCount, rows.grids, rows.values, scratch.quantizer.rowInBand);
     }
 
@@ -80,15 +88,10 @@ WeightQuantization weightQuantization(const Model& model)
         auto held = holdReadable(tensor, stop);
         if (!held)
             return tl::unexpected(held.error());
-        Progress unseen;
-        ProgressShare share(unseen, 0);
-        const auto weights = measureWeights(tensor, stop, share);
-        if (!weights)
-            return tl::unexpected(weights.error());
-        auto prepared = prepareSchemes(tensor, *weights, std::span(&scheme, 1), &model, stop, share);
+        auto prepared = prepareTensor(model, index, scheme, stop);
         if (!prepared)
             return tl::unexpected(prepared.error());
-        return std::make_shared<const PreparedTensor>(tensor, std::move(*held), std::move(prepared->front()));
+        return std::make_shared<const PreparedTensor>(tensor, std::move(*held), std::move(*prepared));
     };
 }
 

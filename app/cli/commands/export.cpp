@@ -80,7 +80,10 @@ Result<void> exportModel(const Session& session, const ExportOptions& options)
     const auto opened = openNamedModel(session, options.model);
     if (!opened)
         return tl::unexpected(opened.error());
-    const auto weighed = weighModel(session, options.imatrix, *opened);
+    const auto known = withCalibration(session, *opened);
+    if (!known)
+        return tl::unexpected(known.error());
+    const auto weighed = weighModel(session, options.imatrix, known->model);
     if (!weighed)
         return tl::unexpected(weighed.error());
     const auto catalog = catalogOf(*weighed->model);

@@ -4,6 +4,7 @@
 #include "core/analysis/analyze.h"
 #include "core/analysis/inspect.h"
 #include "core/analysis/quantized_weights.h"
+#include "core/analysis/weight_quantization.h"
 #include "core/recipes/plan.h"
 #include "tests/core/algorithms/golden_inputs.h"
 #include "tests/core/analysis/synthetic_tensor.h"
@@ -231,6 +232,26 @@ private Q_SLOTS:
         (*replacer)(0, std::span(rows).first(40 * kColumns));
         (*replacer)(40, std::span(rows).subspan(40 * kColumns));
         QCOMPARE(rows, roundedDirectly(m_synthetic.values(), kRows, "int4:g32+gptq", m_inputs).weights);
+    }
+
+    /// What a checkpoint holds are the codes that were chosen, not the nearest ones.
+    void checkpointsHoldTheChosenCodes()
+    {
+        Model model;
+        model.tensors = {calibrated()};
+        const auto direct = roundedDirectly(m_synthetic.values(), kRows, "int4:g32:s32+gptq", m_inputs);
+        const auto weights =
+            weightQuantization(model)(0, Scheme::parse("int4:g32:s32+gptq").value(), std::stop_token());
+        QVERIFY2(weights, weights ? "" : describe(weights.error()).c_str());
+        QVERIFY((*weights)->hasCodes());
+        QuantizedRows rows;
+        (*weights)->quantize(32, 64, rows);
+        const auto chosen = std::span(direct.codes).subspan(32 * kColumns, 64 * kColumns);
+        QVERIFY(std::equal(rows.codes.begin(), rows.codes.end(), chosen.begin(), chosen.end()));
+        const auto values = std::span(direct.weights).subspan(32 * kColumns, 64 * kColumns);
+        QVERIFY(std::equal(rows.values.begin(), rows.values.end(), values.begin(), values.end()));
+        const auto scaled = weightQuantization(model)(0, Scheme::parse("int4:g32+awq").value(), std::stop_token());
+        QVERIFY(scaled && !(*scaled)->hasCodes());  // its columns were scaled: no codes for the weights themselves
     }
 
     void threadsDoNotChangeABit()
