@@ -4,20 +4,6 @@
 #include "app/cli/progress_printer.h"
 
 namespace quantloupe::cli {
-namespace {
-
-/// Divergences stay where the codes did: what calibration knows changes those of schemes alone that go by it.
-void keepDivergences(TensorMeasurement& measurement, const StudySnapshot& before)
-{
-    for (auto& scheme : measurement.schemes) {
-        const auto* old = before.find(measurement.tensor, scheme.scheme.toString());
-        if (old && !needsInputs(scheme.scheme) && old->importance == scheme.importance)
-            scheme.divergence = old->divergence;
-    }
-}
-
-}  // namespace
-
 Assignment assign(
     const Session& session, const Model& model, const std::vector<Scheme>& schemes, const StudySnapshot& known)
 {
@@ -49,15 +35,12 @@ Result<void> measure(
 {
     Progress progress;
     const ProgressPrinter printer(progress, session.options.quiet);
-    const auto before = study ? study->snapshot() : StudyPointer();
     return analyze(model, assignment.work, session.threads(), session.stop, progress,
-        [&](TensorMeasurement measurement) -> Result<void> {
-            if (!study) {
-                found.add(measurement);
-                return {};
-            }
-            keepDivergences(measurement, *before);
-            return study->append(measurement);
+        [&](const TensorMeasurement& measurement) -> Result<void> {
+            if (study)
+                return study->append(measurement);
+            found.add(measurement);
+            return {};
         });
 }
 

@@ -6,7 +6,6 @@
 #include "core/base/glob.h"
 #include "core/recipes/plan.h"
 
-#include <algorithm>
 #include <utility>
 
 namespace quantloupe::cli {
@@ -73,28 +72,6 @@ Result<void> planInIntegers(Quantized& quantized, const Model& model)
                 + " cannot be computed in integers: " + integers.floating.front().reason);
 }
 
-/// Where layers are smoothed, the norms in front of them take the factors, so that inputs are quantized behind them.
-Result<ForwardHooks> hooksOf(const Model& model, const Plan& plan, const std::optional<Scheme>& cache,
-    const ModelCalibration& calibration, const Session& session)
-{
-    const auto ranges = activationRangesOf(calibration);
-    const bool smooths = std::any_of(plan.tensors.begin(), plan.tensors.end(), [](const PlannedTensor& planned) {
-        return planned.scheme && uses(*planned.scheme, Algorithm::Smooth) && planned.activations;
-    });
-    if (!smooths)
-        return quantizedModel(model, plan, cache, ranges, session.stop);
-    const auto decoder = describeDecoder(model);
-    if (!decoder)
-        return tl::unexpected(decoder.error());
-    constexpr double usual = 0.5;
-    ComputeArena arena(session.threads());
-    const auto smoothing =
-        arena.execute([&] { return smoothInputs(*decoder, plan, inputSizesOf(calibration), usual, session.stop); });
-    if (!smoothing)
-        return tl::unexpected(smoothing.error());
-    return quantizedModel(model, *smoothing, cache, ranges, session.stop);
-}
-
 }  // namespace
 
 void addEvaluatedOptions(CLI::App& command, EvaluatedOptions& options)
@@ -128,7 +105,9 @@ Result<Quantized> quantizeBy(
         if (auto done = planInIntegers(quantized, model); !done)
             return tl::unexpected(done.error());
     const auto& plan = quantized.integers ? quantized.integers->rest : *quantized.plan;
-    auto hooks = hooksOf(model, plan, quantized.keyValueCache, calibration, session);
+    ComputeArena arena(session.threads());
+    auto hooks =
+        arena.execute([&] { return runtimeModel(model, plan, quantized.keyValueCache, calibration, session.stop); });
     if (!hooks && hooks.error().code == ErrorCode::Unsupported && !options.recipe.scheme.empty())
         return usageError("--scheme " + options.recipe.scheme, hooks.error().where + ": " + hooks.error().reason);
     if (!hooks)

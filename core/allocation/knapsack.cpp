@@ -194,7 +194,7 @@ private:
         for (std::size_t place = 0; place < m_order.size(); ++place) {
             layers.push_back(extend(layers.back(), m_classes[m_order[place]], rests[place + 1]));
             improve(layers, rests[place + 1]);
-            seen += layers.back().size();
+            seen += std::max(m_extended, layers.back().size());
             if (seen > mostStates) {
                 m_optimal = false;
                 return;
@@ -206,7 +206,7 @@ private:
     std::vector<State> extend(const std::vector<State>& before, const CandidateClass& candidates, const Rest& rest)
     {
         std::vector<State> states;
-        for (std::uint32_t parent = 0; parent < before.size(); ++parent)
+        for (std::uint32_t parent = 0; parent < before.size() && states.size() <= mostStates; ++parent)
             for (std::uint32_t c = 0; c < candidates.size(); ++c) {
                 const State state {before[parent].weight + candidates[c].weight,
                     before[parent].cost + candidates[c].cost, before[parent].regret + candidates[c].regret, parent, c};
@@ -219,6 +219,7 @@ private:
             return std::tie(a.weight, a.cost, a.parent, a.candidate)
                 < std::tie(b.weight, b.cost, b.parent, b.candidate);
         });
+        m_extended = states.size();
         std::size_t kept = 0;
         for (const auto& state : states)
             if (kept == 0 || state.cost < states[kept - 1].cost)
@@ -265,6 +266,7 @@ private:
     double m_limit;
     std::vector<std::size_t> m_best, m_order;
     double m_multiplier = 0.0, m_bound = 0.0, m_upper = 0.0;
+    std::size_t m_extended = 0;  ///< states of the last layer, before equals were dropped
     bool m_optimal = true;
 };
 

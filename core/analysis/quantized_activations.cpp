@@ -175,6 +175,8 @@ std::string refusalOfKnownRanges(const Scheme& scheme, const ChannelRanges* rang
 ActivationRanges activationRangesOf(const ModelCalibration& calibration)
 {
     ActivationRanges ranges;
+    if (!calibration.isComplete())
+        return ranges;  // of some layers only: one model must not be half static
     for (const auto& [layer, figures] : calibration.layers) {
         const auto& seen = figures->inputs;
         if (seen.tokens == 0)

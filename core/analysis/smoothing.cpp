@@ -4,6 +4,7 @@
 #include "core/algorithms/smooth_quant.h"
 #include "core/analysis/analyze.h"
 #include "core/analysis/channel_factors.h"
+#include "core/analysis/quantized_model.h"
 
 #include <algorithm>
 #include <memory>
@@ -81,11 +82,24 @@ Result<std::vector<float>> sizesOf(const Model& model, const NormReaders& reader
     return largest;
 }
 
+/// What is known of inputs is known of them as they were, not of smoothed ones.
+Result<void> requirePlainRounding(const Model& model, const Plan& plan, const NormReaders& readers)
+{
+    for (const auto tensor : readers.tensors)
+        if (const auto& scheme = plan.tensors[tensor].scheme; scheme && needsInputs(*scheme))
+            return failure(ErrorCode::Unsupported, model.tensors[tensor].name,
+                "with quantized inputs smooth goes with rounding to nearest: '" + scheme->toString()
+                    + "' goes by inputs that were not smoothed");
+    return {};
+}
+
 }  // namespace
 
 InputSizes inputSizesOf(const ModelCalibration& calibration)
 {
     InputSizes sizes;
+    if (!calibration.isComplete())
+        return sizes;
     for (const auto& [layer, figures] : calibration.layers) {
         const auto seen = figures->inputs.absMax();
         auto& known = sizes[layer.tensor];
@@ -113,6 +127,8 @@ Result<Smoothing> smoothInputs(
                 return tl::unexpected(smooth.error());
             if (!*smooth)
                 continue;
+            if (auto plain = requirePlainRounding(model, smoothing.plan, readers); !plain)
+                return tl::unexpected(plain.error());
             const auto inputs = sizesOf(model, readers, sizes);
             if (!inputs)
                 return tl::unexpected(inputs.error());
@@ -171,6 +187,25 @@ Result<ForwardHooks> quantizedModel(const Model& model, const Smoothing& smoothi
         });
     };
     return hooks;
+}
+
+Result<ForwardHooks> runtimeModel(const Model& model, const Plan& plan, const std::optional<Scheme>& keyValueCache,
+    const ModelCalibration& calibration, std::stop_token stop)
+{
+    const auto ranges = activationRangesOf(calibration);
+    const bool smooths = std::any_of(plan.tensors.begin(), plan.tensors.end(), [](const PlannedTensor& planned) {
+        return planned.scheme && uses(*planned.scheme, Algorithm::Smooth) && planned.activations;
+    });
+    if (!smooths)
+        return quantizedModel(model, plan, keyValueCache, ranges, std::move(stop));
+    const auto decoder = describeDecoder(model);
+    if (!decoder)
+        return tl::unexpected(decoder.error());
+    constexpr double usual = 0.5;
+    const auto smoothing = smoothInputs(*decoder, plan, inputSizesOf(calibration), usual, stop);
+    if (!smoothing)
+        return tl::unexpected(smoothing.error());
+    return quantizedModel(model, *smoothing, keyValueCache, ranges, std::move(stop));
 }
 
 }  // namespace quantloupe

@@ -39,4 +39,9 @@ Result<Smoothing> smoothInputs(
 Result<ForwardHooks> quantizedModel(const Model& model, const Smoothing& smoothing,
     const std::optional<Scheme>& keyValueCache, const ActivationRanges& ranges, std::stop_token stop);
 
+/// quantizedModel() by what a calibration knows: static ranges where activations can have them, and, where the plan
+/// smooths layers with quantized inputs, the norms in front of them divide (α = 0.5). Works in the caller's task arena.
+Result<ForwardHooks> runtimeModel(const Model& model, const Plan& plan, const std::optional<Scheme>& keyValueCache,
+    const ModelCalibration& calibration, std::stop_token stop);
+
 }  // namespace quantloupe

@@ -69,6 +69,7 @@ std::vector<float> logitsOf(const Decoder& decoder, std::span<const float> rows,
     const kernels::MutableMatrix result {values.data(), count, weights.outputs, weights.outputs};
     kernels::multiplyByTransposed({rows.data() + first * hidden, count, hidden, hidden}, weights.matrix(), result);
     addBias(bias, result);
+    addBias(weights.bias, result);  // what a replacer gives back
     if (decoder.outputCap > 0.0F)
         softCap(values, decoder.outputCap);
     return values;

@@ -39,6 +39,8 @@ std::uint64_t slicesOf(const ModelCalibration& calibration, const ModelTensor& t
 Model withKnownInputs(const Model& model, const StudyPointer& study, const std::filesystem::path& path)
 {
     auto known = model;
+    for (auto& tensor : known.tensors)
+        tensor.inputs.reset();  // what an earlier calibration knew
     const auto& calibration = study->calibration;
     if (!calibration.isComplete())
         return known;

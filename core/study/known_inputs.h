@@ -9,7 +9,7 @@
 namespace quantloupe {
 
 /// The model with what a study's calibration knows of its layers' inputs (ModelTensor::inputs), for whatever goes by
-/// it. `path`: the study's file. Without a finished calibration in it, the model as it is.
+/// it. `path`: the study's file. Without a finished calibration in it, nothing is known.
 /// @pre the study is that of the model
 Model withKnownInputs(const Model& model, const StudyPointer& study, const std::filesystem::path& path);
 

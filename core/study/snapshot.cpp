@@ -60,8 +60,15 @@ void StudySnapshot::add(const TensorMeasurement& measurement)
     auto& shared = measurements[measurement.tensor];
     // A new map of pointers per append: snapshots handed out earlier keep the old one.
     auto all = shared ? std::make_shared<SchemeMeasurements>(*shared) : std::make_shared<SchemeMeasurements>();
-    for (const auto& scheme : measurement.schemes)
-        (*all)[scheme.scheme.toString()] = std::make_shared<const SchemeMeasurement>(scheme);
+    for (const auto& scheme : measurement.schemes) {
+        auto& known = (*all)[scheme.scheme.toString()];
+        auto added = std::make_shared<SchemeMeasurement>(scheme);
+        // The same codes as before, measured for something else: what they do to the predictions stands.
+        if (known && !added->divergence.known() && known->error == added->error
+            && known->rowErrorEnergy == added->rowErrorEnergy)
+            added->divergence = known->divergence;
+        known = std::move(added);
+    }
     shared = std::move(all);
 }
 

@@ -38,7 +38,8 @@ struct StudySnapshot {
     /// Every scheme that at least one tensor was measured under, ordered by bits per weight, smallest first.
     std::vector<std::string> schemes() const;
 
-    /// Adds a measurement, replacing an older one of the same tensor and scheme.
+    /// Adds a measurement, replacing an older one of the same tensor and scheme, whose divergence stays where the codes
+    /// are the same.
     void add(const TensorMeasurement& measurement);
 };
 using StudyPointer = std::shared_ptr<const StudySnapshot>;

@@ -2,6 +2,7 @@
 #include "widgets/workbench/study_store.h"
 
 #include "core/base/atomic_file.h"
+#include "core/study/calibration_run.h"
 
 #include <algorithm>
 #include <system_error>
@@ -17,6 +18,20 @@ namespace {
 Result<void> closedError(const std::filesystem::path& path)
 {
     return failure(ErrorCode::Cancelled, path.string(), "the study was closed");
+}
+
+/// The large parts of a calibration lie beside the study.
+Result<void> copyInputs(const std::filesystem::path& from, const std::filesystem::path& to)
+{
+    const auto folder = quantloupe::inputFolderOf(from);
+    std::error_code error;
+    if (!std::filesystem::exists(folder, error))
+        return {};
+    std::filesystem::copy(folder, quantloupe::inputFolderOf(to),
+        std::filesystem::copy_options::recursive | std::filesystem::copy_options::overwrite_existing, error);
+    if (error)
+        return failure(ErrorCode::CannotWrite, quantloupe::inputFolderOf(to).string(), error.message());
+    return {};
 }
 
 }  // namespace
@@ -58,6 +73,8 @@ Result<void> StudyWriter::saveAs(const std::filesystem::path& path)
         return closedError(m_path);
     if (const auto saved = m_study->save(); !saved)
         return saved;
+    if (auto copied = copyInputs(m_path, path); !copied)
+        return copied;
     return quantloupe::replaceFileAtomically(path, [this](const std::filesystem::path& temporary) -> Result<void> {
         std::error_code error;
         std::filesystem::copy_file(m_path, temporary, std::filesystem::copy_options::overwrite_existing, error);

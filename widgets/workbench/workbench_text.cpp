@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What running the model on text teaches: calibration, sensitive layers, and what the recipe does to the predictions.
 #include "core/analysis/layer_divergence.h"
-#include "core/analysis/quantized_model.h"
+#include "core/analysis/smoothing.h"
 #include "core/calibration/model_text.h"
 #include "core/study/calibrate_study.h"
 #include "core/study/known_inputs.h"
@@ -125,7 +125,7 @@ void Workbench::calibrate(const QString& textFile, std::size_t tokens)
             writer->publish();
             return {};
         });
-    connect(job, &Job::finished, this, &Workbench::takeInputs);
+    connect(job, &Job::ended, this, &Workbench::takeInputs);
     connect(job, &Job::failed, this,
         [this](const quantloupe::Error& error) { reportFailure(tr("The model was not calibrated"), toText(error)); });
 }
@@ -176,8 +176,7 @@ void Workbench::evaluateRecipe(const QString& textFile, std::size_t tokens)
             const auto reading = readingOf(*model, file, tokens);
             if (!reading)
                 return tl::unexpected(reading.error());
-            const auto hooks = quantloupe::quantizedModel(
-                *model, plan, recipe.keyValueCache, quantloupe::activationRangesOf(study->calibration), stop);
+            const auto hooks = quantloupe::runtimeModel(*model, plan, recipe.keyValueCache, study->calibration, stop);
             if (!hooks)
                 return tl::unexpected(hooks.error());
             return quantloupe::evaluate(

@@ -65,6 +65,10 @@ Result<ErrorMetric> metricOf(const AllocateOptions& options, const StudySnapshot
         return metric == ErrorMetric::OnePointKl || metric == ErrorMetric::MeasuredKl;
     };
     auto metric = bestMetric(study);
+    if (options.limitsKl)
+        for (const auto kl : {ErrorMetric::MeasuredKl, ErrorMetric::OnePointKl})
+            if (!isKl(metric) && std::find(known.begin(), known.end(), kl) != known.end())
+                metric = kl;
     if (!options.metric.empty()) {
         const auto named = metricNamed(options.metric);
         if (!named || !addsUp(*named) || std::find(known.begin(), known.end(), *named) == known.end())

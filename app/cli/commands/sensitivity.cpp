@@ -45,9 +45,14 @@ bool needsText(ErrorMetric metric)
     return metric == ErrorMetric::OnePointKl || metric == ErrorMetric::MeasuredKl;
 }
 
-Result<ErrorMetric> metricOf(const SensitivityOptions& options, const Model& model)
+bool knowsMoments(const ModelCalibration& calibration)
 {
-    const bool calibrated = calibrationOf(model) == Calibration::Given;
+    return calibration.isComplete() && calibration.texts.back().moments;
+}
+
+/// `calibrated`: with what outputs lose, which takes the second moments of inputs.
+Result<ErrorMetric> metricOf(const SensitivityOptions& options, bool calibrated)
+{
     if (options.metric.empty()) {
         if (options.text.empty())
             return calibrated ? ErrorMetric::OutputError : ErrorMetric::RelativeError;
@@ -148,10 +153,18 @@ std::vector<RankedLayer> rank(
     return layers;
 }
 
+/// One-point estimates start from what was just measured, whatever else the study holds.
+MetricContext contextOf(const Known& known)
+{
+    auto context = metricContext(known.found);
+    context.measuredScheme = Scheme::parse(kReferenceScheme).value().toString();
+    return context;
+}
+
 /// How alike two metrics rank the layers, scheme by scheme: mean rank correlation over the schemes.
 double agreementOf(const Known& known, const Assignment& assignment, ErrorMetric a, ErrorMetric b)
 {
-    const auto context = metricContext(known.found);
+    const auto context = contextOf(known);
     double sum = 0.0;
     std::size_t schemes = 0;
     for (const auto& scheme : assignment.schemes) {
@@ -186,7 +199,7 @@ bool isTie(const RankedLayer& a, const RankedLayer& b)
 
 Findings sensitivityFindings(const Known& known, const Assignment& assignment, ErrorMetric metric)
 {
-    const auto context = metricContext(known.found);
+    const auto context = contextOf(known);
     const auto layers = rank(known, assignment, metric, context);
     Json list = Json::array();
     Findings findings;
@@ -256,7 +269,7 @@ Result<void> rankLayers(const Session& session, const SensitivityOptions& option
     const auto& model = *calibrated->model;
     if (auto enough = requireCalibration(model, *schemes); !enough)
         return enough;
-    const auto metric = metricOf(options, model);
+    const auto metric = metricOf(options, knowsMoments(calibrated->calibration));
     if (!metric)
         return tl::unexpected(metric.error());
     auto study = openStudy(session, model);
