@@ -23,7 +23,8 @@ tl::unexpected<Error> impossible(const Frontier& frontier, const AllocationLimit
         limit.kind == AllocationLimit::Kind::TotalBytes ? frontier.points.front() : frontier.points.back();
     return failure(ErrorCode::InvalidArgument, "budget",
         limit.kind == AllocationLimit::Kind::TotalBytes
-            ? "the smallest the measured schemes make of the model is " + std::to_string(least.bytes) + " bytes"
+            ? "the smallest the measured schemes make of the model is " + std::to_string(least.bytes) + " bytes, "
+                + std::to_string(least.bitsPerWeight).substr(0, 5) + " bits per weight"
             : "the least " + std::string(nameOf(frontier.metric)) + " of the measured schemes is "
                 + std::to_string(least.error));
 }

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <string>
 #include <utility>
 
 namespace quantloupe {
@@ -88,6 +89,15 @@ WeightQuantization weightQuantization(const Model& model)
         auto held = holdReadable(tensor, stop);
         if (!held)
             return tl::unexpected(held.error());
+        Progress unseen;
+        const auto weights = measureWeights(tensor, stop, unseen);
+        if (!weights)
+            return tl::unexpected(weights.error());
+        if (weights->nonFinite > 0)
+            return failure(ErrorCode::Malformed, tensor.name,
+                std::to_string(weights->nonFinite)
+                    + " of its weights are NaN or infinite, for which quantized weights have no code: keep it as "
+                      "stored");
         auto prepared = prepareTensor(model, index, scheme, stop);
         if (!prepared)
             return tl::unexpected(prepared.error());

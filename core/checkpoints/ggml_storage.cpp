@@ -153,12 +153,17 @@ Result<GgmlStorage> ggmlStorageFor(const std::string& tensor, const Scheme& sche
         return failure(ErrorCode::Unsupported, tensor,
             "ggml has no type for " + scheme.toString() + ", choose another scheme for this tensor");
     const auto type = ggmlTypeForRow(choice->type, columns);
+    const bool own = type == choice->type && isOwnFormat(scheme.format);
+    if (!own && !scheme.algorithms.empty())
+        return failure(ErrorCode::Unsupported, tensor,
+            "the codes of " + scheme.toString() + " fit no type of ggml: rounded anew as " + ggmlTypeName(type)
+                + " nothing would be left of its algorithms; sym, symf and asymf in groups of 32 with s16 scales fit");
     const auto format = formatOf(type);
     if (!format)
         return failure(ErrorCode::Unsupported, tensor,
             "rows of type " + ggmlTypeName(type) + ", which " + scheme.toString() + " would become, cannot be written");
     GgmlStorage storage {type, Scheme::of(*format), std::string(choice->difference)};
-    if (type == choice->type && isOwnFormat(scheme.format))
+    if (own)
         storage.scheme = scheme;  // with what it says of importance
     if (type != choice->type)
         storage.reason =

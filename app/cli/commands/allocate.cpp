@@ -43,6 +43,8 @@ Result<AllocationLimit> limitOf(const AllocateOptions& options, const ModelCatal
 {
     if (options.limitsKl == !options.budget.empty())
         return usageError("--budget", "give a budget (4.5bpw, 6GiB) or --max-kl, one of them");
+    if (options.limitsKl && !std::isfinite(options.maxKl))
+        return usageError("--max-kl", "is no number of nats");
     if (options.limitsKl)
         return AllocationLimit {AllocationLimit::Kind::TotalError, options.maxKl};
     return parseBudget(options.budget, model);
@@ -238,7 +240,8 @@ Action setUpAllocate(CLI::App& command)
         ->type_name("FILE");
     command.footer(
         "The choice is the optimum of the additive model: layers' figures are summed. Tensors that runtimes\n"
-        "fuse (q, k and v; gate and up) share a scheme. What the study's recipe keeps stays as stored.");
+        "fuse (q, k and v; gate and up) share a scheme. What the study's recipe keeps stays as stored. Every scheme\n"
+        "that was measured may be chosen, the reference scheme of 'sensitivity' (int3:g32:asym) among them.");
     return [options, maxKl](Session& session) {
         options->limitsKl = maxKl->count() > 0;
         return allocate(session, *options);

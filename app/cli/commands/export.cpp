@@ -80,6 +80,9 @@ Result<void> exportModel(const Session& session, const ExportOptions& options)
     const auto opened = openNamedModel(session, options.model);
     if (!opened)
         return tl::unexpected(opened.error());
+    std::error_code ignored;
+    if (const auto& study = session.options.study; !study.empty() && !std::filesystem::exists(study, ignored))
+        return failure(ErrorCode::CannotOpen, study.string(), "no such study");
     const auto known = withCalibration(session, *opened);
     if (!known)
         return tl::unexpected(known.error());
