@@ -6,9 +6,8 @@
 
 namespace quantloupe {
 
-/// The codes that `analyze` measures, for whoever writes them to a file; with what importance the model's tensors have and
-/// what is known of their inputs.
-/// Borrows the model. Errors: see WeightQuantization.
+/// The codes that `analyze` measures, for whoever writes them to a file; with what importance the model's tensors have
+/// and what is known of their inputs. Borrows the model. Errors: see WeightQuantization.
 WeightQuantization weightQuantization(const Model& model);
 
 }  // namespace quantloupe
