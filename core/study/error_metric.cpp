@@ -14,7 +14,7 @@ namespace quantloupe {
 
 namespace {
 
-/// The KL measured at one scheme of the tensor, scaled by what the outputs lose (architecture-free: no gradients).
+/// The KL measured at one scheme of the tensor, scaled by what the outputs lose.
 double onePointKl(
     const SchemeMeasurements& all, const SchemeMeasurement& measurement, const std::string& measuredScheme)
 {
