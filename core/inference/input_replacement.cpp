@@ -17,23 +17,6 @@ void widen(kernels::FiniteRange& range, const kernels::FiniteRange& other)
 
 }  // namespace
 
-Result<InputReplacers> askFor(const InputHook& hook, std::span<const std::size_t> tensors)
-{
-    InputReplacers replacers;
-    if (!hook)
-        return replacers;
-    for (const auto tensor : tensors) {
-        if (replacers.contains(tensor))
-            continue;
-        auto replacer = hook(tensor);
-        if (!replacer)
-            return tl::unexpected(replacer.error());
-        if (*replacer)
-            replacers.emplace(tensor, std::move(*replacer));
-    }
-    return replacers;
-}
-
 void replaceHeads(const CacheReplacer& replacer, kernels::MutableMatrix heads)
 {
     std::vector<float> tight(heads.rows * heads.columns);

@@ -34,9 +34,6 @@ using InputHook = std::function<Result<std::shared_ptr<const InputReplacer>>(std
 /// Replacers of some tensors, by index; without those whose inputs stay.
 using InputReplacers = std::map<std::size_t, std::shared_ptr<const InputReplacer>>;
 
-/// Asks the hook for each of these. An empty hook replaces nothing.
-Result<InputReplacers> askFor(const InputHook& hook, std::span<const std::size_t> tensors);
-
 /// Replaces keys (after their rotation) or values as they enter the cache, in place: heads of headDimension numbers,
 /// one behind the other, of any number of tokens. As InputReplacer::replace: every head of every token by itself.
 using CacheReplacer = std::function<void(std::span<float> heads)>;

@@ -59,23 +59,6 @@ Result<void> loadRows(const Model& model, const LinearLayer& layer, const RowRep
 
 }  // namespace
 
-Result<Replacers> askFor(const WeightHook& hook, std::span<const std::size_t> tensors)
-{
-    Replacers replacers;
-    if (!hook)
-        return replacers;
-    for (const auto tensor : tensors) {
-        if (replacers.contains(tensor))
-            continue;
-        auto replacer = hook(tensor);
-        if (!replacer)
-            return tl::unexpected(replacer.error());
-        if (*replacer)
-            replacers.emplace(tensor, std::move(*replacer));
-    }
-    return replacers;
-}
-
 Result<LoadedLayers> loadLayers(
     const Model& model, std::span<const LinearLayer> layers, const Replacers& replacers, std::stop_token stop)
 {

@@ -71,8 +71,26 @@ using WeightHook = std::function<Result<RowReplacer>(std::size_t tensor)>;
 /// Replacers of some tensors, by index; without those that are left as stored.
 using Replacers = std::map<std::size_t, RowReplacer>;
 
-/// Asks the hook for each of these. An empty hook replaces nothing.
-Result<Replacers> askFor(const WeightHook& hook, std::span<const std::size_t> tensors);
+/// Asks a hook for what replaces each of these tensors, or their inputs; without those that stay. An empty hook
+/// replaces nothing.
+template<class Replacer>
+Result<std::map<std::size_t, Replacer>> askFor(
+    const std::function<Result<Replacer>(std::size_t tensor)>& hook, std::span<const std::size_t> tensors)
+{
+    std::map<std::size_t, Replacer> replacers;
+    if (!hook)
+        return replacers;
+    for (const auto tensor : tensors) {
+        if (replacers.contains(tensor))
+            continue;
+        auto replacer = hook(tensor);
+        if (!replacer)
+            return tl::unexpected(replacer.error());
+        if (*replacer)
+            replacers.emplace(tensor, std::move(*replacer));
+    }
+    return replacers;
+}
 
 /// Outputs [firstOutput, + outputs) of layers side by side that are computed in integers.
 struct IntegerPart {
