@@ -26,6 +26,39 @@ Plan planOf(const Model& model, const QuantizedLayer& layer)
 
 }  // namespace
 
+const Scheme& onePointScheme()
+{
+    static const Scheme scheme = Scheme::parse("int3:g32:asym").value();
+    return scheme;
+}
+
+std::vector<QuantizedLayer> withoutDivergence(const Model& model, const StudySnapshot& study,
+    std::span<const std::size_t> tensors, std::span<const Scheme> schemes, const WindowedText& text)
+{
+    const auto fingerprint = fingerprintOf(text);
+    std::vector<QuantizedLayer> layers;
+    for (const auto& scheme : schemes)
+        for (const auto tensor : tensors) {
+            const auto* measured = study.find(model.tensors[tensor].name, scheme.toString());
+            if (!measured || measured->divergence.text != fingerprint)
+                layers.push_back({tensor, scheme});
+        }
+    return layers;
+}
+
+Result<TensorMeasurement> withDivergence(
+    const Model& model, const StudySnapshot& study, const QuantizedLayer& layer, const MeasuredDivergence& divergence)
+{
+    const auto& name = model.tensors[layer.tensor].name;
+    const auto* weights = study.findWeights(name);
+    const auto* measured = study.find(name, layer.scheme.toString());
+    if (!weights || !measured)
+        return failure(ErrorCode::Conflict, name, "was not measured before its divergence");
+    TensorMeasurement updated {.tensor = name, .weights = *weights, .schemes = {*measured}};
+    updated.schemes.front().divergence = divergence;
+    return updated;
+}
+
 std::uint64_t fingerprintOf(const WindowedText& text)
 {
     auto identity = identityOf(text);

@@ -7,12 +7,13 @@
 #include "core/inference/evaluate.h"
 #include "core/inference/text_windows.h"
 #include "core/schemes/scheme.h"
-#include "core/study/measurement.h"
+#include "core/study/study.h"
 
 #include <cstddef>
 #include <functional>
 #include <span>
 #include <stop_token>
+#include <vector>
 
 namespace quantloupe {
 
@@ -30,6 +31,19 @@ using LayerDivergenceSink = std::function<Result<void>(std::size_t index, const 
 Result<void> measureLayerDivergences(const Decoder& decoder, const WindowedText& text,
     std::span<const QuantizedLayer> layers, const EvaluationLimits& limits, std::stop_token stop, Progress& progress,
     const LayerDivergenceSink& sink);
+
+/// Where one-point estimates start (error_metric.h): cheap, and harsh enough to be seen over the rounding of a forward
+/// pass.
+const Scheme& onePointScheme();
+
+/// Those of `tensors` (indices), under each scheme, whose divergence on this text the study does not know.
+std::vector<QuantizedLayer> withoutDivergence(const Model& model, const StudySnapshot& study,
+    std::span<const std::size_t> tensors, std::span<const Scheme> schemes, const WindowedText& text);
+
+/// What the study knows of a layer, with its divergence: to be added to it. Errors: Conflict (the layer was not
+/// measured under the scheme).
+Result<TensorMeasurement> withDivergence(
+    const Model& model, const StudySnapshot& study, const QuantizedLayer& layer, const MeasuredDivergence& divergence);
 
 /// Fingerprint of a text's tokens, its windows and what of them is scored; never 0.
 std::uint64_t fingerprintOf(const WindowedText& text);

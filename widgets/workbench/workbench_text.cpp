@@ -35,12 +35,6 @@ Result<Reading> readingOf(const quantloupe::Model& model, const std::filesystem:
     return Reading {std::move(*decoder), std::move(*windows)};
 }
 
-/// Where one-point estimates start, as in the command line: harsh enough to be seen over rounding.
-quantloupe::Scheme rankingScheme()
-{
-    return quantloupe::Scheme::parse("int3:g32:asym").value();
-}
-
 Result<void> calibrateOn(StudyWriter& writer, const Reading& reading, const std::string& name, unsigned threads,
     std::stop_token stop, Progress& progress)
 {
@@ -53,41 +47,39 @@ Result<void> calibrateOn(StudyWriter& writer, const Reading& reading, const std:
     });
 }
 
-/// Every layer with known inputs, measured under the ranking scheme first where it was not.
+/// Every layer with known inputs, measured under the one-point scheme first where it was not.
 Result<void> rankOn(StudyWriter& writer, const quantloupe::Model& model, const Reading& reading, unsigned threads,
     std::stop_token stop, Progress& progress, const std::function<void()>& published)
 {
-    const auto scheme = rankingScheme();
-    const auto name = scheme.toString();
-    std::vector<quantloupe::QuantizedLayer> layers;
+    const auto& scheme = quantloupe::onePointScheme();
+    std::vector<std::size_t> tensors;
     std::vector<quantloupe::WorkUnit> work;
     writer.publish();
-    const auto known = writer.published();
-    const auto text = quantloupe::fingerprintOf(reading.windows);
+    auto known = writer.published();
     for (const auto tensor : model.quantizableTensors()) {
         if (!model.tensors[tensor].inputs)
             continue;
-        const auto* measured = known->find(model.tensors[tensor].name, name);
+        tensors.push_back(tensor);
+        const auto* measured = known->find(model.tensors[tensor].name, scheme.toString());
         if (!measured || measured->calibration != quantloupe::calibrationUsed(model.tensors[tensor]))
             work.push_back({tensor, {scheme}});
-        if (!measured || measured->divergence.text != text)
-            layers.push_back({tensor, scheme});
     }
     const auto store = [&](const quantloupe::TensorMeasurement& measurement) { return writer.append(measurement); };
     Progress unseen;
     if (auto done = quantloupe::analyze(model, work, threads, stop, unseen, store); !done)
         return done;
+    writer.publish();
+    known = writer.published();
+    const auto layers = quantloupe::withoutDivergence(model, *known, tensors, std::span(&scheme, 1), reading.windows);
     return quantloupe::measureLayerDivergences(reading.decoder, reading.windows, layers, {.threads = threads}, stop,
         progress, [&](std::size_t index, const quantloupe::MeasuredDivergence& divergence) -> Result<void> {
-            writer.publish();
-            const auto now = writer.published();
-            const auto& tensor = model.tensors[layers[index].tensor].name;
-            quantloupe::TensorMeasurement updated {
-                .tensor = tensor, .weights = *now->findWeights(tensor), .schemes = {*now->find(tensor, name)}};
-            updated.schemes.front().divergence = divergence;
-            if (auto stored = writer.append(updated); !stored)
+            const auto updated = quantloupe::withDivergence(model, *known, layers[index], divergence);
+            if (!updated)
+                return tl::unexpected(updated.error());
+            if (auto stored = writer.append(*updated); !stored)
                 return stored;
-            published();
+            if (writer.publishIfDue())
+                published();
             return {};
         });
 }
@@ -154,8 +146,10 @@ void Workbench::rankLayers(const QString& textFile, std::size_t tokens)
                 progress.doneItems = 0;
             }
             // `this` only receives queued calls here; jobs are joined before it dies.
-            return rankOn(*writer, *known, *reading, threads, stop, progress,
+            const auto done = rankOn(*writer, *known, *reading, threads, stop, progress,
                 [&] { QMetaObject::invokeMethod(this, &Workbench::takeSnapshot, Qt::QueuedConnection); });
+            writer->publish();  // also what was finished before it stopped
+            return done;
         });
     connect(job, &Job::failed, this,
         [this](const quantloupe::Error& error) { reportFailure(tr("The layers were not ranked"), toText(error)); });
