@@ -168,9 +168,7 @@ Result<CheckpointDraft> draft(const CheckpointRequest& request)
     (*config)["quantization_config"] = *quantization;
     addTextFile(result, "config.json", config->dump(2) + "\n");
     addTextFile(result, "quantize_config.json", quantization->dump(2) + "\n");
-    if (const auto split = splitFusedTensors(request.plan, request.catalog); !split.empty())
-        result.warnings.push_back(
-            "vLLM fuses these with their neighbours and refuses different schemes: " + shortList(split));
+    warnOfSplitFusedTensors(request.plan, request.catalog, result.warnings);
     return result;
 }
 

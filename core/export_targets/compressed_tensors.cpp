@@ -242,9 +242,7 @@ Result<ExportResult> write(const Recipe& recipe, const Plan& plan, const ModelCa
     ExportResult result;
     const ordered_json document {{"quantization_config", *config}};
     result.files = {{"", document.dump(2) + "\n"}, planFile(recipe)};
-    if (const auto split = splitFusedTensors(plan, model); !split.empty())
-        result.warnings.push_back(
-            "vLLM fuses these with their neighbours and refuses different schemes: " + shortList(split));
+    warnOfSplitFusedTensors(plan, model, result.warnings);
     warnOfLosses(recipe, plan, model, result.warnings);
     return result;
 }
@@ -284,7 +282,7 @@ Result<nlohmann::ordered_json> compressedTensorsConfig(
     return export_targets::makeConfig(recipe, plan, model);
 }
 
-std::vector<std::string> splitFusedTensors(const Plan& plan, const ModelCatalog& model)
+void warnOfSplitFusedTensors(const Plan& plan, const ModelCatalog& model, std::vector<std::string>& warnings)
 {
     std::map<std::string, std::pair<std::string, std::vector<std::string>>> groups;
     std::vector<std::string> split;
@@ -301,7 +299,8 @@ std::vector<std::string> splitFusedTensors(const Plan& plan, const ModelCatalog&
         if (!added && entry->second.first != text)
             split.push_back(tensor.name);
     }
-    return split;
+    if (!split.empty())
+        warnings.push_back("vLLM fuses these with their neighbours and refuses different schemes: " + shortList(split));
 }
 
 }  // namespace quantloupe

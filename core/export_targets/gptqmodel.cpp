@@ -122,9 +122,7 @@ Result<ExportResult> write(const Recipe& recipe, const Plan& plan, const ModelCa
     }
     ExportResult result {
         .files = {{"", config->dump(2) + "\n"}, planFile(recipe)}, .warnings = remarks.lines(), .command = {}};
-    if (const auto split = splitFusedTensors(plan, model); !split.empty())
-        result.warnings.push_back(
-            "vLLM fuses these with their neighbours and refuses different schemes: " + shortList(split));
+    warnOfSplitFusedTensors(plan, model, result.warnings);
     return result;
 }
 

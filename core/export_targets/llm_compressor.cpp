@@ -85,9 +85,7 @@ void warn(const Plan& plan, const ModelCatalog& model, const Recipe& recipe, Exp
     if (recipe.keyValueCache && recipe.keyValueCache->granularity.kind != Granularity::Kind::Tensor)
         remarks.add("the KV cache takes one scale per tensor there", recipe.keyValueCache->toString());
     result.warnings = remarks.lines();
-    if (const auto split = splitFusedTensors(plan, model); !split.empty())
-        result.warnings.push_back(
-            "vLLM fuses these with their neighbours and refuses different schemes: " + shortList(split));
+    warnOfSplitFusedTensors(plan, model, result.warnings);
 }
 
 Result<ExportResult> write(const Recipe& recipe, const Plan& plan, const ModelCatalog& model)

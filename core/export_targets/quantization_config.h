@@ -26,7 +26,7 @@ Result<ImportedPlans> readCompressedTensors(std::string_view text, const ModelCa
 /// quantize_config.json of GPTQModel. Errors: Unsupported naming the tensor and scheme.
 Result<nlohmann::ordered_json> gptqConfig(const Plan& plan, const ModelCatalog& model);
 
-/// Tensors that runtimes join with neighbours of another scheme (q, k and v; gate and up).
-std::vector<std::string> splitFusedTensors(const Plan& plan, const ModelCatalog& model);
+/// Warns of tensors that vLLM joins with neighbours of another scheme (q, k and v; gate and up).
+void warnOfSplitFusedTensors(const Plan& plan, const ModelCatalog& model, std::vector<std::string>& warnings);
 
 }  // namespace quantloupe
