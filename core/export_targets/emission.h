@@ -4,11 +4,13 @@
 
 #include "core/export_targets/export_target.h"
 
+#include <algorithm>
 #include <initializer_list>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace quantloupe {
@@ -41,6 +43,19 @@ Result<std::vector<ModulePlan>> modulePlans(const Plan& plan, const ModelCatalog
 
 /// The path by which tools know the module of a weight, names of GGUF translated; nullopt where it has none.
 std::optional<std::string> modulePathOf(const CatalogTensor& tensor, const ModelCatalog& model);
+
+/// Modules by their settings, in the order in which settings come first.
+template<class Settings>
+using ModulesBySettings = std::vector<std::pair<Settings, std::vector<std::string>>>;
+
+template<class Settings>
+void addModule(ModulesBySettings<Settings>& groups, Settings settings, const std::string& module)
+{
+    auto group = std::find_if(groups.begin(), groups.end(), [&](const auto& known) { return known.first == settings; });
+    if (group == groups.end())
+        group = groups.emplace(groups.end(), std::move(settings), std::vector<std::string>());
+    group->second.push_back(module);
+}
 
 /// Whether a scheme is fp32, fp16 or bf16: the module stays unquantized for tools.
 bool isPlainFloat(const Scheme& scheme);

@@ -5,8 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include <algorithm>
-#include <iterator>
+#include <utility>
 
 namespace quantloupe::export_targets {
 namespace {
@@ -68,7 +67,7 @@ Result<ExportResult> write(const Recipe& recipe, const Plan& plan, const ModelCa
     if (!modules)
         return tl::unexpected<Error>(modules.error());
     Remarks remarks;
-    std::vector<std::pair<ordered_json, std::vector<std::string>>> groups;
+    ModulesBySettings<ordered_json> groups;
     bool any = false, embeddings = false;
     for (const auto& module : *modules) {
         ordered_json config;  // null: left alone
@@ -83,13 +82,7 @@ Result<ExportResult> write(const Recipe& recipe, const Plan& plan, const ModelCa
         } else if (!module.linear) {
             continue;
         }
-        auto group =
-            std::find_if(groups.begin(), groups.end(), [&](const auto& known) { return known.first == config; });
-        if (group == groups.end()) {
-            groups.emplace_back(config, std::vector<std::string> {});
-            group = std::prev(groups.end());
-        }
-        group->second.push_back(module.module);
+        addModule(groups, std::move(config), module.module);
     }
     if (!any)
         return failure(ErrorCode::Unsupported, model.path, "the recipe quantizes nothing that torchao could");
