@@ -109,8 +109,8 @@ Result<RowReplacer> encodeLayer(
         decodeRows(tensor.view, first, count, scratch.weights);
         if (!allFinite(scratch.weights))
             finite = false;
-        prepared->quantize(first, scratch.weights, count, scratch.quantizer);
-        prepared->encode(first, count, scratch.codes, scratch.quantizer);
+        prepared->scheme.quantize(first, scratch.weights, count, scratch.quantizer);
+        prepared->scheme.encode(first, count, scratch.codes, scratch.quantizer);
         layer->setRows(first, scratch.codes, scratch.quantizer.grids);
     });
     if (stop.stop_requested())

@@ -11,9 +11,15 @@
 
 namespace quantloupe {
 
+/// A scheme made ready, and what its tensor was measured to be for that.
+struct PreparedTensor {
+    WeightStatistics weights;
+    PreparedScheme scheme;
+};
+
 /// Makes a scheme ready for a tensor (an index into Model::tensors), as `analyze` does, with what it must know of the
 /// whole of it. Errors: Unsupported (the scheme), Cancelled, those of reading weights.
-Result<PreparedScheme> prepareTensor(
+Result<PreparedTensor> prepareTensor(
     const Model& model, std::size_t tensor, const Scheme& scheme, const std::stop_token& stop);
 
 }  // namespace quantloupe

@@ -39,14 +39,14 @@ Result<RowReplacer> prepare(const Model& model, std::size_t index, const Scheme&
     auto prepared = prepareTensor(model, index, scheme, stop);
     if (!prepared)
         return tl::unexpected(prepared.error());
-    const auto calibrated = prepared->calibrated;
-    auto replacer = replacerOf(std::move(*prepared));
+    const auto calibrated = prepared->scheme.calibrated;
+    auto replacer = replacerOf(std::move(prepared->scheme));
     return calibrated && !calibrated->bias.empty() ? replacer.withOutputBias(calibrated->bias) : replacer;
 }
 
 }  // namespace
 
-Result<PreparedScheme> prepareTensor(
+Result<PreparedTensor> prepareTensor(
     const Model& model, std::size_t index, const Scheme& scheme, const std::stop_token& stop)
 {
     const auto& tensor = model.tensors[index];
@@ -55,13 +55,13 @@ Result<PreparedScheme> prepareTensor(
         return tl::unexpected(held.error());
     Progress unseen;
     ProgressShare share(unseen, 0);
-    const auto weights = measureWeights(tensor, stop, share);
+    auto weights = measureWeights(tensor, stop, share);
     if (!weights)
         return tl::unexpected(weights.error());
     auto prepared = prepareSchemes(tensor, *weights, std::span(&scheme, 1), &model, stop, share);
     if (!prepared)
         return tl::unexpected(prepared.error());
-    return std::move(prepared->front());
+    return PreparedTensor {std::move(*weights), std::move(prepared->front())};
 }
 
 Result<WeightHook> quantizedWeights(const Model& model, const Plan& plan, std::stop_token stop)

@@ -21,10 +21,10 @@ struct TileScratch {
     std::vector<float> decoded {};
 };
 
-class PreparedTensor final : public QuantizedTensor
+class EncodedTensor final : public QuantizedTensor
 {
 public:
-    PreparedTensor(const ModelTensor& tensor, HeldBytes held, PreparedScheme scheme)
+    EncodedTensor(const ModelTensor& tensor, HeldBytes held, PreparedScheme scheme)
         : m_tensor(&tensor)
         , m_held(std::move(held))
         , m_scheme(std::move(scheme))
@@ -89,19 +89,15 @@ WeightQuantization weightQuantization(const Model& model)
         auto held = holdReadable(tensor, stop);
         if (!held)
             return tl::unexpected(held.error());
-        Progress unseen;
-        const auto weights = measureWeights(tensor, stop, unseen);
-        if (!weights)
-            return tl::unexpected(weights.error());
-        if (weights->nonFinite > 0)
-            return failure(ErrorCode::Malformed, tensor.name,
-                std::to_string(weights->nonFinite)
-                    + " of its weights are NaN or infinite, for which quantized weights have no code: keep it as "
-                      "stored");
         auto prepared = prepareTensor(model, index, scheme, stop);
         if (!prepared)
             return tl::unexpected(prepared.error());
-        return std::make_shared<const PreparedTensor>(tensor, std::move(*held), std::move(*prepared));
+        if (prepared->weights.nonFinite > 0)
+            return failure(ErrorCode::Malformed, tensor.name,
+                std::to_string(prepared->weights.nonFinite)
+                    + " of its weights are NaN or infinite, for which quantized weights have no code: keep it as "
+                      "stored");
+        return std::make_shared<const EncodedTensor>(tensor, std::move(*held), std::move(prepared->scheme));
     };
 }
 
