@@ -35,8 +35,12 @@ Result<std::unique_ptr<Study>> openStudy(const Session& session, const Model& mo
     return study;
 }
 
-Result<CalibratedModel> withCalibration(const Session& session, const ModelPointer& model)
+Result<CalibratedModel> openCalibratedModel(const Session& session, const std::string& name)
 {
+    auto opened = openNamedModel(session, name);
+    if (!opened)
+        return tl::unexpected(opened.error());
+    const auto& model = *opened;
     const auto& path = session.options.study;
     std::error_code ignored;
     if (path.empty() || !std::filesystem::exists(path, ignored))

@@ -28,8 +28,8 @@ struct CalibratedModel {
     ModelPointer model;
     ModelCalibration calibration {};
 };
-/// Errors: those of reading the study, Conflict (another model's).
-Result<CalibratedModel> withCalibration(const Session& session, const ModelPointer& model);
+/// Errors: those of opening the model and of reading the study, Conflict (another model's study).
+Result<CalibratedModel> openCalibratedModel(const Session& session, const std::string& name);
 
 /// Each --scheme once, in the order given. Errors: InvalidArgument for what cannot be read or is not built, by name.
 Result<std::vector<Scheme>> parseSchemes(const std::vector<std::string>& texts, Calibration calibration);

@@ -176,10 +176,7 @@ Result<void> analyzeModel(const Session& session, const AnalyzeOptions& options)
         return tl::unexpected(schemes.error());
     if (auto writable = requireWritable(session, {".json", ".csv"}); !writable)
         return writable;
-    const auto opened = openNamedModel(session, options.model);
-    if (!opened)
-        return tl::unexpected(opened.error());
-    const auto known = withCalibration(session, *opened);
+    const auto known = openCalibratedModel(session, options.model);
     if (!known)
         return tl::unexpected(known.error());
     if (auto enough = requireCalibration(*known->model, *schemes); !enough)

@@ -162,10 +162,7 @@ Result<void> evaluateText(const Session& session, const EvaluateOptions& options
     const auto start = std::chrono::steady_clock::now();
     if (auto writable = requireWritable(session, {".json", ".csv"}); !writable)
         return writable;
-    const auto opened = openNamedModel(session, options.model);
-    if (!opened)
-        return tl::unexpected(opened.error());
-    const auto known = withCalibration(session, *opened);
+    const auto known = openCalibratedModel(session, options.model);
     if (!known)
         return tl::unexpected(known.error());
     const auto weighed = weighModel(session, options.imatrix, known->model);

@@ -77,13 +77,10 @@ Result<void> exportModel(const Session& session, const ExportOptions& options)
         return usageError("--out",
             target ? "is required: the file to write, usually ending in " + std::string(target->suffix)
                    : "is required: the " + std::string(checkpoint->suffix.empty() ? "folder" : "file") + " to write");
-    const auto opened = openNamedModel(session, options.model);
-    if (!opened)
-        return tl::unexpected(opened.error());
     std::error_code ignored;
     if (const auto& study = session.options.study; !study.empty() && !std::filesystem::exists(study, ignored))
         return failure(ErrorCode::CannotOpen, study.string(), "no such study");
-    const auto known = withCalibration(session, *opened);
+    const auto known = openCalibratedModel(session, options.model);
     if (!known)
         return tl::unexpected(known.error());
     const auto weighed = weighModel(session, options.imatrix, known->model);

@@ -16,9 +16,6 @@
 namespace quantloupe::cli {
 namespace {
 
-/// Where one-point estimates start: cheap, and harsh enough to be seen over the rounding of the forward pass.
-constexpr const char* kReferenceScheme = "int3:g32:asym";
-
 struct SensitivityOptions {
     std::string model, text, metric;
     std::vector<std::string> schemes;
@@ -75,20 +72,6 @@ Result<ErrorMetric> metricOf(const SensitivityOptions& options, bool calibrated)
     return *metric;
 }
 
-/// The layers whose divergence is missing under a scheme.
-std::vector<QuantizedLayer> missingDivergences(
-    const Assignment& assignment, const std::vector<Scheme>& schemes, const Known& known, std::uint64_t text)
-{
-    std::vector<QuantizedLayer> layers;
-    for (const auto& scheme : schemes)
-        for (const auto tensor : assignment.tensors) {
-            const auto* measured = known.found.find(known.model->tensors[tensor].name, scheme.toString());
-            if (!measured || measured->divergence.text != text)
-                layers.push_back({tensor, scheme});
-        }
-    return layers;
-}
-
 /// Measures what is missing; each is durable before the next begins.
 Result<void> measureMissing(const Session& session, const SensitivityOptions& options, const Assignment& assignment,
     const std::vector<Scheme>& schemes, Known& known)
@@ -99,23 +82,18 @@ Result<void> measureMissing(const Session& session, const SensitivityOptions& op
     const auto text = readWindows(session, *known.model, options.text, options.window);
     if (!text)
         return tl::unexpected(text.error());
-    const auto layers = missingDivergences(assignment, schemes, known, fingerprintOf(*text));
+    const auto layers = withoutDivergence(*known.model, known.found, assignment.tensors, schemes, *text);
+    const auto before = known.found;  // each layer is measured once
     Progress progress;
     const ProgressPrinter printer(progress, session.options.quiet);
     return measureLayerDivergences(*decoder, *text, layers, {session.threads(), options.memory}, session.stop, progress,
         [&](std::size_t index, const MeasuredDivergence& divergence) -> Result<void> {
-            const auto& name = known.model->tensors[layers[index].tensor].name;
-            const auto snapshot = known.study ? known.study->snapshot() : nullptr;
-            const auto& found = snapshot ? *snapshot : known.found;
-            const auto* weights = found.findWeights(name);
-            const auto* measured = found.find(name, layers[index].scheme.toString());
-            if (!weights || !measured)
-                return failure(ErrorCode::Conflict, name, "was not measured before its divergence");
-            TensorMeasurement updated {.tensor = name, .weights = *weights, .schemes = {*measured}};
-            updated.schemes.front().divergence = divergence;
+            const auto updated = withDivergence(*known.model, before, layers[index], divergence);
+            if (!updated)
+                return tl::unexpected(updated.error());
             if (known.study)
-                return known.study->append(updated);
-            known.found.add(updated);
+                return known.study->append(*updated);
+            known.found.add(*updated);
             return {};
         });
 }
@@ -157,7 +135,7 @@ std::vector<RankedLayer> rank(
 MetricContext contextOf(const Known& known)
 {
     auto context = metricContext(known.found);
-    context.measuredScheme = Scheme::parse(kReferenceScheme).value().toString();
+    context.measuredScheme = onePointScheme().toString();
     return context;
 }
 
@@ -235,7 +213,7 @@ Result<void> work(const Session& session, const SensitivityOptions& options, con
     ErrorMetric metric, Known& known)
 {
     auto schemes = asked;
-    const auto reference = Scheme::parse(kReferenceScheme).value();
+    const auto& reference = onePointScheme();
     const bool onePoint = metric == ErrorMetric::OnePointKl;
     if (onePoint && std::find(schemes.begin(), schemes.end(), reference) == schemes.end())
         schemes.push_back(reference);
@@ -260,10 +238,7 @@ Result<void> rankLayers(const Session& session, const SensitivityOptions& option
         return tl::unexpected(schemes.error());
     if (auto writable = requireWritable(session, {".json", ".csv"}); !writable)
         return writable;
-    const auto opened = openNamedModel(session, options.model);
-    if (!opened)
-        return tl::unexpected(opened.error());
-    const auto calibrated = withCalibration(session, *opened);
+    const auto calibrated = openCalibratedModel(session, options.model);
     if (!calibrated)
         return tl::unexpected(calibrated.error());
     const auto& model = *calibrated->model;
