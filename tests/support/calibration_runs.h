@@ -4,40 +4,17 @@
 
 #include "core/calibration/calibrate.h"
 #include "core/inference/forward.h"
+#include "tests/support/text_windows.h"
 
 #include <cmath>
 #include <map>
 #include <mutex>
-#include <random>
 #include <string>
 #include <vector>
 
 namespace quantloupe::tests {
 
 using GatheredInputs = std::map<std::string, GatheredInput>;
-
-/// Windows of these tokens, one behind the other.
-inline WindowedText windowsOf(const std::vector<std::vector<std::uint32_t>>& sequences)
-{
-    WindowedText text;
-    for (const auto& sequence : sequences) {
-        text.windows.push_back({.begin = text.tokens.size(), .length = sequence.size()});
-        text.tokens.insert(text.tokens.end(), sequence.begin(), sequence.end());
-    }
-    return text;
-}
-
-inline WindowedText randomWindows(std::size_t vocabulary, const std::vector<std::size_t>& lengths, unsigned seed = 1)
-{
-    std::mt19937 random(seed);
-    std::vector<std::vector<std::uint32_t>> sequences;
-    for (const auto length : lengths) {
-        auto& sequence = sequences.emplace_back(length);
-        for (auto& token : sequence)
-            token = std::uint32_t(random() % vocabulary);
-    }
-    return windowsOf(sequences);
-}
 
 /// By key. Empty with a warning where it fails.
 inline GatheredInputs gather(const Decoder& decoder, const WindowedText& text, GatheringOptions options = {},

@@ -5,6 +5,8 @@
 #include "core/inference/evaluate.h"
 #include "tests/support/golden_layers.h"
 #include "tests/support/golden_tokens.h"
+#include "tests/support/text_windows.h"
+#include "tests/support/uniform_plan.h"
 
 #include <QTest>
 
@@ -14,15 +16,6 @@ using namespace quantloupe;
 using namespace quantloupe::tests;
 
 namespace {
-
-Plan planOf(const Model& model, const std::string& notation)
-{
-    const auto catalog = catalogOf(model);
-    const auto plan = LayerPlan::parse(notation).value();
-    auto recipe = Recipe::uniform(plan.weights, catalog);
-    recipe.activations = plan.activations;
-    return resolve(recipe, catalog);
-}
 
 void keep(PlannedTensor& planned)
 {
@@ -44,10 +37,7 @@ private Q_SLOTS:
         m_model = openModel(path).value();
         m_decoder = describeDecoder(*m_model).value();
         m_expected = nlohmann::json::parse(contentOf(golden() / "results" / "model_level.json"));
-        for (const auto& sequence : goldenTokens("tok_eval")) {
-            m_text.windows.push_back({.begin = m_text.tokens.size(), .length = sequence.size()});
-            m_text.tokens.insert(m_text.tokens.end(), sequence.begin(), sequence.end());
-        }
+        m_text = windowsOf(goldenTokens("tok_eval"));
     }
 
     void divergence_data()
@@ -118,7 +108,7 @@ private Q_SLOTS:
         text.windows.resize(2);
         text.windows[0].length = text.windows[1].length = 70;
         text.windowsPerCall = 2;
-        const auto plan = planOf(*m_model, "fp32/int8:tensor");
+        const auto plan = uniformPlan(*m_model, "fp32/int8:tensor");
         ActivationRanges ranges;
         std::mutex mutex;
         auto hooks = quantizedModel(*m_model, plan, {}, {}, {}).value();
@@ -149,7 +139,7 @@ private Q_SLOTS:
     {
         auto text = m_text;
         text.windows.resize(2);
-        auto plan = planOf(*m_model, "int4:g32/int8:token");
+        auto plan = uniformPlan(*m_model, "int4:g32/int8:token");
         for (auto& planned : plan.tensors)
             if (m_model->tensors[planned.tensor].name != "model.layers.2.mlp.down_proj.weight")
                 keep(planned);
@@ -182,14 +172,14 @@ private Q_SLOTS:
         const auto result = evaluated({}, "q8_0", m_text);  // heads of 8, blocks of 32
         QVERIFY(!result);
         QCOMPARE(result.error().code, ErrorCode::Unsupported);
-        QVERIFY(!quantizedModel(*m_model, planOf(*m_model, "int8"), Scheme::parse("int8:tensor").value(), {}, {}));
+        QVERIFY(!quantizedModel(*m_model, uniformPlan(*m_model, "int8"), Scheme::parse("int8:tensor").value(), {}, {}));
     }
 
 private:
     Result<Evaluation> evaluated(const QByteArray& scheme, const QByteArray& cache, const WindowedText& text,
         const EvaluationLimits& limits = {}) const
     {
-        auto plan = planOf(*m_model, scheme.isEmpty() ? "fp32" : scheme.toStdString());
+        auto plan = uniformPlan(*m_model, scheme.isEmpty() ? "fp32" : scheme.toStdString());
         if (scheme.isEmpty())
             for (auto& planned : plan.tensors)
                 keep(planned);

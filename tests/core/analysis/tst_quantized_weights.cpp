@@ -6,6 +6,7 @@
 #include "tests/core/analysis/synthetic_tensor.h"
 #include "tests/support/golden_layers.h"
 #include "tests/support/golden_tokens.h"
+#include "tests/support/text_windows.h"
 
 #include <QTest>
 
@@ -72,11 +73,7 @@ private Q_SLOTS:
         QVERIFY2(hook, hook ? "" : describe(hook.error()).c_str());
         const auto decoder = describeDecoder(*m_model);
         QVERIFY(decoder);
-        WindowedText text;
-        for (const auto& sequence : goldenTokens("tok_eval")) {
-            text.windows.push_back({.begin = text.tokens.size(), .length = sequence.size()});
-            text.tokens.insert(text.tokens.end(), sequence.begin(), sequence.end());
-        }
+        const auto text = windowsOf(goldenTokens("tok_eval"));
         Progress progress;
         const auto result = evaluate(*decoder, text, {.weights = *hook}, {}, {}, progress);
         QVERIFY2(result, result ? "" : describe(result.error()).c_str());

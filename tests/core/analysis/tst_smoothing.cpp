@@ -6,6 +6,8 @@
 #include "tests/support/golden_layers.h"
 #include "tests/support/golden_tokens.h"
 #include "tests/support/npy_file.h"
+#include "tests/support/text_windows.h"
+#include "tests/support/uniform_plan.h"
 
 #include <QTest>
 
@@ -26,10 +28,7 @@ private Q_SLOTS:
         m_model = openModel(path).value();
         m_decoder = describeDecoder(*m_model).value();
         m_expected = nlohmann::json::parse(contentOf(golden() / "results" / "model_level.json"));
-        for (const auto& sequence : goldenTokens("tok_eval")) {
-            m_text.windows.push_back({.begin = m_text.tokens.size(), .length = sequence.size()});
-            m_text.tokens.insert(m_text.tokens.end(), sequence.begin(), sequence.end());
-        }
+        m_text = windowsOf(goldenTokens("tok_eval"));
         m_text.windowsPerCall = m_text.windows.size();
         std::mutex mutex;
         ForwardHooks hooks;
@@ -66,12 +65,12 @@ private Q_SLOTS:
         QFETCH(const QByteArray, method);
         QFETCH(const QByteArray, scheme);
         QFETCH(const double, alpha);
-        const auto result = evaluated(planOf(scheme), alpha);
+        const auto result = evaluated(uniformPlan(*m_model, scheme.toStdString()), alpha);
         QVERIFY2(result, result ? "" : describe(result.error()).c_str());
         const auto& expected = m_expected.at(method.toStdString());
         const double divergence = expected.at("kl"), perplexity = expected.at("ppl");
-        // The whole model's factors are not recorded. Roundings that fall otherwise move so small a divergence by some
-        // per cent; without smoothing W8A8 by token is 6 % away.
+        // The golden set holds the whole model's divergence, not its factors, so what remains is not traced. Without
+        // smoothing W8A8 by token is 6 % away.
         QVERIFY2(std::abs(result->divergence->mean / divergence - 1.0) < 0.04,
             qPrintable(QString::number(result->divergence->mean)));
         QVERIFY2(std::abs(result->quantized->value / perplexity - 1.0) < 0.01,
@@ -101,20 +100,20 @@ private Q_SLOTS:
 
     void theModelStaysWhatItIs()
     {
-        const auto result = evaluated(planOf("fp32+smooth"), 0.5);
+        const auto result = evaluated(uniformPlan(*m_model, "fp32+smooth"), 0.5);
         QVERIFY2(result, result ? "" : describe(result.error()).c_str());
         QVERIFY2(result->divergence->max < 1e-6, qPrintable(QString::number(result->divergence->max)));
         QVERIFY(result->depth.back().sqnr() > 100.0);
-        const auto smoothing = smoothInputs(*m_decoder, planOf("fp32+smooth"), m_sizes, 0.5, {});
+        const auto smoothing = smoothInputs(*m_decoder, uniformPlan(*m_model, "fp32+smooth"), m_sizes, 0.5, {});
         QCOMPARE(smoothing->divisors.size(), std::size_t(10));  // two norms a block
         QCOMPARE(smoothing->columns.size(), std::size_t(25));   // q, k, v, gate, up
-        const auto nothing = smoothInputs(*m_decoder, planOf("int8/int8:token"), {}, 0.5, {});
+        const auto nothing = smoothInputs(*m_decoder, uniformPlan(*m_model, "int8/int8:token"), {}, 0.5, {});
         QVERIFY(nothing && nothing->divisors.empty() && nothing->columns.empty());
     }
 
     void refusals()
     {
-        auto plan = planOf("int8+smooth/int8:token");
+        auto plan = uniformPlan(*m_model, "int8+smooth/int8:token");
         const auto unknown = smoothInputs(*m_decoder, plan, {}, 0.5, {});
         QVERIFY(!unknown);
         QCOMPARE(unknown.error().code, ErrorCode::Unsupported);
@@ -129,20 +128,11 @@ private Q_SLOTS:
         QCOMPARE(smoothInputs(*m_decoder, Plan(), m_sizes, 0.5, {}).error().code, ErrorCode::Conflict);
         auto narrow = m_sizes;
         narrow["model.layers.0.mlp.up_proj.weight"].pop_back();
-        QCOMPARE(
-            smoothInputs(*m_decoder, planOf("int8+smooth"), narrow, 0.5, {}).error().code, ErrorCode::InvalidArgument);
+        QCOMPARE(smoothInputs(*m_decoder, uniformPlan(*m_model, "int8+smooth"), narrow, 0.5, {}).error().code,
+            ErrorCode::InvalidArgument);
     }
 
 private:
-    Plan planOf(const QByteArray& notation) const
-    {
-        const auto catalog = catalogOf(*m_model);
-        const auto plan = LayerPlan::parse(notation.toStdString()).value();
-        auto recipe = Recipe::uniform(plan.weights, catalog);
-        recipe.activations = plan.activations;
-        return resolve(recipe, catalog);
-    }
-
     Result<Evaluation> evaluated(const Plan& plan, double alpha) const
     {
         const auto smoothing = smoothInputs(*m_decoder, plan, m_sizes, alpha, {});

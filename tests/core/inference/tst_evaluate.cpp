@@ -4,6 +4,7 @@
 #include "core/inference/evaluate.h"
 #include "tests/core/inference/tiny_families.h"
 #include "tests/support/golden_tokens.h"
+#include "tests/support/text_windows.h"
 #include "tests/support/npy_file.h"
 
 #include <QTest>
@@ -22,17 +23,6 @@ namespace {
 std::filesystem::path stories(const char* what)
 {
     return corpus() / "llm" / "stories260K" / what;
-}
-
-/// One window per sequence, every prediction scored.
-WindowedText everyPrediction(const std::vector<std::vector<std::uint32_t>>& sequences)
-{
-    WindowedText text;
-    for (const auto& sequence : sequences) {
-        text.windows.push_back({.begin = text.tokens.size(), .length = sequence.size()});
-        text.tokens.insert(text.tokens.end(), sequence.begin(), sequence.end());
-    }
-    return text;
 }
 
 /// Every weight rounded to sixteenths, where the name matches.
@@ -102,7 +92,7 @@ private Q_SLOTS:
         QFETCH(const double, perplexity);
         QUANTLOUPE_NEED(golden() / "tokens");
         Progress progress;
-        const auto text = everyPrediction(goldenTokens(tokens.toStdString()));
+        const auto text = windowsOf(goldenTokens(tokens.toStdString()));
         const auto result = evaluate(*m_decoder, text, {}, {}, {}, progress);
         QVERIFY2(result, result ? "" : describe(result.error()).c_str());
         QVERIFY(near(result->base.value, perplexity, 1e-5));
@@ -142,7 +132,7 @@ private Q_SLOTS:
         QUANTLOUPE_NEED(golden() / "tokens");
         auto sequences = goldenTokens("tok_eval");
         sequences.resize(3);
-        const auto text = everyPrediction(sequences);
+        const auto text = windowsOf(sequences);
         const auto hook = rounding(*m_model, {replaced.data(), std::size_t(replaced.size())});
         Progress progress;
         const auto result = evaluate(*m_decoder, text, {.weights = hook}, {}, {}, progress);
@@ -183,7 +173,7 @@ private Q_SLOTS:
     void unchangedWeightsDoNotDiverge()
     {
         QUANTLOUPE_NEED(golden() / "tokens");
-        const auto text = everyPrediction({goldenTokens("tok_eval").at(0)});
+        const auto text = windowsOf({goldenTokens("tok_eval").at(0)});
         Progress progress;
         const auto untouched = evaluate(*m_decoder, text, {.weights = rounding(*m_model, "nothing")}, {}, {}, progress);
         QVERIFY(untouched);
@@ -203,7 +193,7 @@ private Q_SLOTS:
         QUANTLOUPE_NEED(golden() / "tokens");
         auto sequences = goldenTokens("tok_eval");
         sequences.resize(4);
-        const auto text = everyPrediction(sequences);
+        const auto text = windowsOf(sequences);
         auto decoder = *m_decoder;
         setIntegerFunctions(decoder, true);
         Progress progress, second;
@@ -225,7 +215,7 @@ private Q_SLOTS:
         QUANTLOUPE_NEED(golden() / "tokens");
         auto sequences = goldenTokens("tok_eval");
         sequences.resize(5);
-        const auto text = everyPrediction(sequences);
+        const auto text = windowsOf(sequences);
         const auto run = [&](unsigned threads, std::uint64_t memory) {
             Progress progress;
             return evaluate(*m_decoder, text, {.weights = rounding(*m_model, "proj")}, {threads, memory}, {}, progress);

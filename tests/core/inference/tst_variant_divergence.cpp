@@ -3,6 +3,7 @@
 #include "core/file_formats/file_format.h"
 #include "core/inference/variant_divergence.h"
 #include "tests/support/golden_tokens.h"
+#include "tests/support/text_windows.h"
 
 #include <QTest>
 
@@ -19,11 +20,9 @@ WindowedText someText(std::size_t sequences)
 {
     auto all = goldenTokens("tok_eval");
     all.resize(std::min(all.size(), sequences));
-    WindowedText text;
-    for (const auto& sequence : all) {
-        text.windows.push_back({.begin = text.tokens.size(), .length = sequence.size(), .firstScored = 40});
-        text.tokens.insert(text.tokens.end(), sequence.begin(), sequence.end());
-    }
+    auto text = windowsOf(all);
+    for (auto& window : text.windows)
+        window.firstScored = 40;
     return text;
 }
 
