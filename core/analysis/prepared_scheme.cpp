@@ -227,10 +227,8 @@ bool PreparedScheme::addFused(
         if (!grids)
             scratch.tile = {this, tile.firstRow, tile.rowCount, scratch.grids};
     }
-    if (!scratch.pairs)
-        scratch.pairs.emplace();
-    errors.addIntegers(tile.weights, scheme, *scratch.pairs,
-        rowErrorEnergy.subspan(static_cast<std::size_t>(tile.firstRow), tile.rowCount));
+    errors.addIntegers(
+        tile.weights, scheme, rowErrorEnergy.subspan(static_cast<std::size_t>(tile.firstRow), tile.rowCount));
     return true;
 }
 

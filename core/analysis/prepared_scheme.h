@@ -40,7 +40,6 @@ struct QuantizerScratch {
     std::vector<float> quantized {};
     TransformScratch transform {};
     std::vector<float> transformed {};
-    std::optional<kernels::PairedHistogram> pairs {};
     TileGrids tile {};
 };
 

@@ -20,43 +20,48 @@ HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// One block, at `offset` of its stretch; `look`: while the range of the next stretch is taken. Its dotProduct is Σw·e.
-template<bool floating, Clipping clipping, bool keep, bool look>
-ErrorSums AddBlock(const float* stretch, std::size_t offset, std::size_t count, const IntegerCodes& codes, Units& units,
-    RangeAhead& ahead, float* columns, float* errors, std::uint64_t& clipped)
+// Floats: what lies farther ahead would leave the second-level cache before it is worked on.
+constexpr std::size_t farthestAhead = 32'768;
+
+// One block, at `offset` of its stretch, whose units are alike.
+template<bool floating, Clipping clipping, bool counting>
+HWY_INLINE void addBlock(const float* stretch, std::size_t offset, std::size_t end, std::size_t ahead,
+    const IntegerCodes& codes, const Units& units, float* columns, ErrorSlots* slots, StretchSums& sums)
 {
-    const Wide d;
-    const One one;
-    BlockLanes<Wide> lanes(d);
-    BlockLanes<One> tail(one);
-    LookedAt<Wide> looked {lanes.sum, lanes.sum, lanes.sum};
-    if constexpr (look) {
-        looked.low = hn::Load(d, ahead.low);
-        looked.high = hn::Load(d, ahead.high);
-    }
-    const std::size_t end = offset + count;
+    BlockSums block;
     std::size_t u = offset / units.length;
     for (std::size_t at = offset; at < end; ++u) {
         const std::size_t next = HWY_MIN((u + 1) * units.length, end);
-        float* kept = errors + (at - offset);
-        const float* other = look ? ahead.weights + at : nullptr;
-        if (units.clips[u] != 0.0F)
-            addSegment<floating, clipping, keep, look>(
-                stretch + at, other, looked, next - at, codes, units, u, lanes, tail, columns + at, kept);
-        else
-            addSegment<floating, Clipping::None, keep, look>(
-                stretch + at, other, looked, next - at, codes, units, u, lanes, tail, columns + at, kept);
+        addSegment<floating, clipping, counting>(
+            stretch + at, next - at, ahead, codes, units, u, block, columns + at, slots);
         at = next;
     }
-    if constexpr (look) {
-        hn::Store(looked.low, d, ahead.low);
-        hn::Store(looked.high, d, ahead.high);
-        ahead.signal += static_cast<double>(hn::GetLane(hn::SumOfLanes(d, looked.signal)));
+    sums.add(Wide(), block.lanes);
+    sums.add(One(), block.tail);
+}
+
+// All blocks of a stretch; where some units clip and some do not, each unit is a block of its own.
+template<bool floating, Clipping clipping, bool counting>
+StretchSums AddBlocks(const float* stretch, std::size_t count, std::size_t ahead, const IntegerCodes& codes,
+    const Units& units, float* columns, ErrorSlots* slots)
+{
+    StretchSums sums;
+    if (HWY_LIKELY(!units.anyClips)) {
+        for (std::size_t offset = 0; offset < count; offset += blockLength)
+            addBlock<floating, clipping, counting>(
+                stretch, offset, HWY_MIN(offset + blockLength, count), ahead, codes, units, columns, slots, sums);
+        return sums;
     }
-    ErrorSums sums {count};
-    addTo(d, lanes, sums, clipped);
-    if (count % wideLanes != 0 || units.length % wideLanes != 0)
-        addTo(one, tail, sums, clipped);
+    for (std::size_t offset = 0; offset < count;) {
+        const std::size_t u = offset / units.length;
+        const std::size_t end = HWY_MIN(HWY_MIN(offset + blockLength, (u + 1) * units.length), count);
+        if (units.clips[u] != 0.0F)
+            addBlock<floating, Clipping::Common, counting>(
+                stretch, offset, end, ahead, codes, units, columns, slots, sums);
+        else
+            addBlock<floating, clipping, counting>(stretch, offset, end, ahead, codes, units, columns, slots, sums);
+        offset = end;
+    }
     return sums;
 }
 
@@ -69,9 +74,9 @@ inline bool isSafe(double sum)
 
 // Whole units of one row, whose ranges and Σw² are known. False, and nothing done, where only the definition itself
 // will do.
-template<bool floating, Clipping clipping, bool keep>
+template<bool floating, Clipping clipping, bool counting>
 bool AddStretch(const IntegerRun& run, const IntegerScheme& scheme, const IntegerErrorProfile& profile, Units& units,
-    double signal, RangeAhead& ahead, ErrorSums& sums, std::uint64_t& clipped)
+    double signal, std::size_t ahead, ErrorSlots* slots, ErrorSums& sums, std::uint64_t& clipped)
 {
     if (!isSafe(signal))
         return false;
@@ -86,29 +91,20 @@ bool AddStretch(const IntegerRun& run, const IntegerScheme& scheme, const Intege
     } else if (!MakeGrids(scheme, units)) {
         return false;
     }
-    if (!PrepareGrids(scheme.codes, units))
+    if (!PrepareGrids(scheme, units))
         return false;
-    ErrorSums quick;
-    HWY_ALIGN float errors[blockLength];
-    for (std::size_t offset = 0; offset < run.count; offset += blockLength) {
-        const std::size_t count = HWY_MIN(blockLength, run.count - offset);
-        float* columns = profile.columnEnergies.data() + run.column;
-        const ErrorSums block = ahead.weights ? AddBlock<floating, clipping, keep, wideLanes == 8>(
-                                    run.weights, offset, count, scheme.codes, units, ahead, columns, errors, clipped)
-                                              : AddBlock<floating, clipping, keep, false>(run.weights, offset, count,
-                                                  scheme.codes, units, ahead, columns, errors, clipped);
-        if constexpr (keep) {
-            // Squares of tiny errors may have become 0, and with them the bound.
-            const bool bounded = block.maxAbsError >= 0x1p-50;
-            profile.histogram->add({errors, count},
-                bounded ? static_cast<float>(block.maxAbsError) : std::numeric_limits<float>::infinity());
-        }
-        quick += block;
-    }
-    // ŵ = w − e: as exact as its own sums wherever ŵ is anything like w.
-    quick.signalEnergy = signal;
-    quick.quantizedEnergy = signal - 2.0 * quick.dotProduct + quick.errorEnergy;
-    quick.dotProduct = signal - quick.dotProduct;
+    const StretchSums made = AddBlocks<floating, clipping, counting>(
+        run.weights, run.count, ahead, scheme.codes, units, profile.columnEnergies.data() + run.column, slots);
+    clipped += static_cast<std::uint64_t>(made.clipped);
+    // ŵ = w − e: as exact as its own sums wherever ŵ is anything like w. The root of a rounded square is the number
+    // itself, exactly.
+    const ErrorSums quick {.count = run.count,
+        .signalEnergy = signal,
+        .quantizedEnergy = signal - 2.0 * made.product + made.energy,
+        .errorEnergy = made.energy,
+        .dotProduct = signal - made.product,
+        .errorSum = made.sum,
+        .maxAbsError = static_cast<double>(std::sqrt(made.largest))};
     const bool good = isSafe(quick.errorEnergy) && 16.0 * quick.dotProduct >= signal
         && 16.0 * quick.quantizedEnergy >= signal && quick.quantizedEnergy <= 0x1p120;
     std::uint64_t counted = 0;
@@ -116,37 +112,28 @@ bool AddStretch(const IntegerRun& run, const IntegerScheme& scheme, const Intege
     return true;
 }
 
-template<bool floating, Clipping clipping, bool keep>
+template<bool floating, Clipping clipping, bool counting>
 ErrorSums MeasureRows(const float* rows, std::size_t rowCount, const IntegerScheme& scheme,
-    const IntegerErrorProfile& profile, std::uint64_t& clipped)
+    const IntegerErrorProfile& profile, ErrorSlots* slots, std::uint64_t& clipped)
 {
     const auto& shape = scheme.shape;
-    const std::size_t unitsAtATime = HWY_MAX(1, HWY_MIN(maxUnits, blockLength / shape.length));
+    const std::size_t unitsAtATime = HWY_MAX(1, HWY_MIN(maxUnits, stretchLength / shape.length));
     Units units {};
     units.length = shape.length;
-    hn::Store(hn::Set(Wide(), 12582912.0F), Wide(), units.lanes.magic);
-    RangeAhead ahead {};
-    const float* const end = rows + rowCount * shape.columns;
     const std::size_t stretch = unitsAtATime * shape.length;
-    const auto countAt = [&](std::size_t start) { return HWY_MIN(stretch, shape.columns - start); };
-    bool known = false;  // whether the range was taken ahead
+    // The next stretch is fetched while one is measured; of units that are long, the next one.
+    const std::size_t ahead = HWY_MAX(stretchLength + blockLength, HWY_MIN(shape.length, farthestAhead));
     ErrorSums total;
     for (std::size_t row = 0; row < rowCount; ++row) {
         ErrorSums sums;
         for (std::size_t start = 0; start < shape.columns; start += stretch) {
-            const std::size_t count = countAt(start);
+            const std::size_t count = HWY_MIN(stretch, shape.columns - start);
             const IntegerRun run {rows + row * shape.columns + start, row, start, count};
             units.count = (count + shape.length - 1) / shape.length;
-            const double signal = known ? ahead.settle(units) : FindRanges(run.weights, run.count, units);
-            const float* next = run.weights + count;
-            const std::size_t nextCount = next == end ? 0 : countAt(start + count == shape.columns ? 0 : start + count);
-            known = nextCount == count && RangeAhead::canTake(units, count);
-            ahead.begin(known ? next : nullptr);
-            if (HWY_UNLIKELY(!(
-                    AddStretch<floating, clipping, keep>(run, scheme, profile, units, signal, ahead, sums, clipped)))) {
+            const double signal = FindRanges(run.weights, run.count, units);
+            if (HWY_UNLIKELY(!(AddStretch<floating, clipping, counting>(
+                    run, scheme, profile, units, signal, ahead, slots, sums, clipped))))
                 sums += addCarefully(run, scheme, &profile, clipped);
-                known = false;
-            }
         }
         profile.rowEnergies[row] = static_cast<float>(sums.errorEnergy);
         total += sums;
@@ -155,23 +142,25 @@ ErrorSums MeasureRows(const float* rows, std::size_t rowCount, const IntegerSche
 }
 
 template<bool floating, Clipping clipping>
-ErrorSums MeasureKept(const float* rows, std::size_t rowCount, const IntegerScheme& scheme,
+ErrorSums MeasureCounted(const float* rows, std::size_t rowCount, const IntegerScheme& scheme,
     const IntegerErrorProfile& profile, std::uint64_t& clipped)
 {
-    return profile.histogram ? MeasureRows<floating, clipping, true>(rows, rowCount, scheme, profile, clipped)
-                             : MeasureRows<floating, clipping, false>(rows, rowCount, scheme, profile, clipped);
+    if (!profile.histogram)
+        return MeasureRows<floating, clipping, false>(rows, rowCount, scheme, profile, nullptr, clipped);
+    ErrorSlots slots(profile.bins, *profile.histogram);
+    const ErrorSums sums = MeasureRows<floating, clipping, true>(rows, rowCount, scheme, profile, &slots, clipped);
+    slots.finish();
+    return sums;
 }
 
 ErrorSums Measure(const float* rows, std::size_t rowCount, const IntegerScheme& scheme,
     const IntegerErrorProfile& profile, std::uint64_t& clipped)
 {
-    // A range from the smallest to the largest weight clips one now and then, where its ends are not on the grid.
-    const bool rare = scheme.rule != IntegerRule::Given;
     if (scheme.codes.floatingMinimum)
-        return rare ? MeasureKept<true, Clipping::Rare>(rows, rowCount, scheme, profile, clipped)
-                    : MeasureKept<true, Clipping::Common>(rows, rowCount, scheme, profile, clipped);
-    return rare ? MeasureKept<false, Clipping::Rare>(rows, rowCount, scheme, profile, clipped)
-                : MeasureKept<false, Clipping::Common>(rows, rowCount, scheme, profile, clipped);
+        return MeasureCounted<true, Clipping::None>(rows, rowCount, scheme, profile, clipped);
+    if (scheme.rule == IntegerRule::SymmetricFull)
+        return MeasureCounted<false, Clipping::Extreme>(rows, rowCount, scheme, profile, clipped);
+    return MeasureCounted<false, Clipping::None>(rows, rowCount, scheme, profile, clipped);
 }
 
 }  // namespace quantloupe::kernels::HWY_NAMESPACE
@@ -215,7 +204,7 @@ ErrorSums addCarefully(
         const auto columns = profile ? profile->columnEnergies.subspan(column, count) : std::span(ignored).first(count);
         sums += errorProfile(weights, std::span(quantized).first(count), columns, std::span(errors).first(count));
         if (profile && profile->histogram)
-            profile->histogram->add(std::span(errors).first(count), std::numeric_limits<float>::infinity());
+            histogramFill(std::span(errors).first(count), profile->bins, *profile->histogram);
         column += count;
     }
     return sums;
@@ -246,7 +235,7 @@ ErrorSums integerErrorsReference(std::span<const float> rows, const IntegerSchem
             profile.columnEnergies[i] += std::isfinite(weights[i]) ? errors[i] * errors[i] : 0.0F;
         }
         if (profile.histogram)
-            profile.histogram->add(errors, std::numeric_limits<float>::infinity());
+            histogramFillReference(errors, profile.bins, *profile.histogram);
         const ErrorSums sums = errorSumsReference(weights, quantized);
         profile.rowEnergies[row] = static_cast<float>(sums.errorEnergy);
         total += sums;

@@ -2,8 +2,8 @@
 #pragma once
 
 #include "core/kernels/error_sums.h"
+#include "core/kernels/histogram_counts.h"
 #include "core/kernels/integer_rule.h"
-#include "core/kernels/paired_histogram.h"
 
 #include <cstdint>
 #include <span>
@@ -21,13 +21,22 @@ struct IntegerScheme {
 
 /// Where the figures of integerErrors() go, apart from its sums.
 struct IntegerErrorProfile {
-    std::span<float> rowEnergies {};       ///< one per row: Σe²
-    std::span<float> columnEnergies {};    ///< one per column, += e² (in float)
-    PairedHistogram* histogram = nullptr;  ///< of e over the finite weights, if wanted
+    std::span<float> rowEnergies {};     ///< one per row: Σe²
+    std::span<float> columnEnergies {};  ///< one per column, += e² (in float)
+    /// Of e over the finite weights, if wanted, filled as histogramFill() does. @pre canCount(bins)
+    HistogramTables* histogram = nullptr;
+    HistogramBins bins {};
 };
 
+/// Whether integerErrors() can fill such a histogram: 256 bins, symmetric about 0.
+constexpr bool canCount(const HistogramBins& bins)
+{
+    return bins.bins == 256 && bins.low == -bins.high;
+}
+
 /// The error of whole rows under a uniform integer format, in one pass that neither writes ŵ nor e to memory:
-/// the next weights are fetched while those in the first-level cache are quantized and measured.
+/// the next weights are fetched while those in the first-level cache are quantized and measured, and errors are counted
+/// while the next ones are made.
 ///
 /// Codes, and with them every e = w − ŵ, are those of integerFakeQuantizeReference() bit for bit: products with 1/scale
 /// stand in for quotients only where they cannot change the rounding. Counts and maxAbsError are exact; other sums are

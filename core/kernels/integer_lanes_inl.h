@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Weights of one unit quantized and measured in vectors, while those of the next stretch are looked at. Included once
-// per instruction set.
+// Weights of one unit quantized and measured in vectors. Included once per instruction set.
 #if defined(QUANTLOUPE_INTEGER_LANES_INL) == defined(HWY_TARGET_TOGGLE)
 #ifdef QUANTLOUPE_INTEGER_LANES_INL
 #undef QUANTLOUPE_INTEGER_LANES_INL
@@ -8,6 +7,7 @@
 #define QUANTLOUPE_INTEGER_LANES_INL
 #endif
 
+#include "core/kernels/error_slots_inl.h"
 #include "core/kernels/integer_units_inl.h"
 
 #include <hwy/cache_control.h>
@@ -21,232 +21,290 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // What to do where a unit has weights beyond its range.
 enum class Clipping {
-    None,    // there are none
-    Rare,    // hurry, and look again where one shows: its error is large
-    Common,  // be ready for one in every vector
+    None,     // there are none
+    Extreme,  // the largest weight alone may be; its step is known
+    Common,   // be ready for one in every vector
 };
 
 // Sums over the lanes of a block. ŵ is in none of them: its sums follow from these.
 template<class D>
 struct BlockLanes {
-    hn::Vec<D> product, energy, sum, largest, clipped;  // Σw·e, Σe², Σe, largest e²
+    hn::Vec<D> product, odd;                   // Σw·e in two sums, so that no addition waits for the one before it
+    hn::Vec<D> energy, sum, largest, clipped;  // Σe², Σe, largest e²
 
     explicit BlockLanes(D d)
         : product(hn::Zero(d))
+        , odd(hn::Zero(d))
         , energy(hn::Zero(d))
         , sum(hn::Zero(d))
         , largest(hn::Zero(d))
         , clipped(hn::Zero(d))
     {
     }
-};
 
-// What every vector needs; the rest of a unit is read from memory where it is wanted.
-template<class D>
-struct UnitSteps {
-    hn::Vec<D> scale, inverse, magic;
-
-    UnitSteps(D d, const Units& units, std::size_t u)
-        : scale(hn::Set(d, units.scale[u]))
-        , inverse(hn::Set(d, units.inverse[u]))
-        , magic(hn::LoadU(d, units.lanes.magic))
+    HWY_INLINE void add(const BlockLanes& other)
     {
+        product = hn::Add(product, other.product);
+        odd = hn::Add(odd, other.odd);
+        energy = hn::Add(energy, other.energy);
+        sum = hn::Add(sum, other.sum);
+        largest = hn::Max(largest, other.largest);
+        clipped = hn::Add(clipped, other.clipped);
     }
 };
 
-// One vector on its way: w, e, how far the quotient is from a whole number, and 1 where the weight was clipped.
+// What every vector of a unit needs; lowest and highest only where something is clamped.
+template<class D>
+struct UnitSteps {
+    hn::Vec<D> scale, inverse, minimum, lowest, highest, extreme;
+
+    template<bool floating, Clipping clipping>
+    static HWY_INLINE UnitSteps of(D d, const IntegerCodes& codes, const Units& units, std::size_t u)
+    {
+        UnitSteps steps;
+        steps.scale = hn::Set(d, units.scale[u]);
+        steps.inverse = hn::Set(d, units.inverse[u]);
+        if constexpr (floating)
+            steps.minimum = hn::Set(d, units.zero[u]);
+        if constexpr (clipping == Clipping::Common) {
+            steps.lowest = hn::Set(d, floating ? codes.lowest : codes.lowest - units.zero[u]);
+            steps.highest = hn::Set(d, floating ? codes.highest : codes.highest - units.zero[u]);
+        }
+        if constexpr (clipping == Clipping::Extreme)
+            steps.extreme = hn::Set(d, units.extreme[u]);
+        return steps;
+    }
+};
+
+// One vector on its way: e, how far the quotient is from its step, and 1 where the weight was clipped.
 template<class D>
 struct Rounded {
-    hn::Vec<D> weight, error, distance, moved;
+    hn::Vec<D> error, distance, moved;
 };
 
 // exact: by the definition's division.
-template<bool floating, Clipping clipping, bool exact, class D, class V = hn::Vec<D>>
-HWY_INLINE Rounded<D> roundVector(D d, V w, const UnitSteps<D>& steps, const UnitLanes& unit)
+template<bool floating, bool clamped, bool exact, class D, class V = hn::Vec<D>>
+HWY_INLINE Rounded<D> roundVector(D d, V w, const UnitSteps<D>& steps)
 {
-    constexpr bool counting = clipping == Clipping::Common || (clipping == Clipping::Rare && exact);
-    const V x = floating ? hn::Sub(w, hn::LoadU(d, unit.minimum)) : w;
     Rounded<D> result;
-    V step, ratio;
-    if constexpr (counting || exact) {
-        ratio = exact ? hn::Div(x, steps.scale) : hn::Mul(x, steps.inverse);
-        step = hn::Sub(hn::Add(ratio, steps.magic), steps.magic);
-    } else {
-        step = hn::Sub(hn::MulAdd(x, steps.inverse, steps.magic), steps.magic);
-    }
-    if constexpr (clipping != Clipping::None) {
-        const V inside = hn::Min(hn::Max(step, hn::LoadU(d, unit.lowest)), hn::LoadU(d, unit.highest));
-        if constexpr (counting) {
-            result.distance = hn::Abs(hn::Sub(ratio, step));
-            result.moved = hn::IfThenElseZero(hn::Ne(step, inside), hn::Set(d, 1.0F));
-        }
+    const V x = floating ? hn::Sub(w, steps.minimum) : w;
+    const V ratio = exact ? hn::Div(x, steps.scale) : hn::Mul(x, steps.inverse);
+    V step = hn::Round(ratio);
+    if constexpr (clamped) {
+        const V inside = hn::Min(hn::Max(step, steps.lowest), steps.highest);
+        result.distance = hn::Abs(hn::Sub(ratio, step));
+        result.moved = hn::IfThenElseZero(hn::Ne(step, inside), hn::Set(d, 1.0F));
         step = inside;
     }
     const V value = hn::Mul(step, steps.scale);
-    result.weight = w;
-    result.error = hn::Sub(w, floating ? hn::Add(value, hn::LoadU(d, unit.minimum)) : value);
+    result.error = hn::Sub(w, floating ? hn::Add(value, steps.minimum) : value);
     return result;
 }
 
-// What four vectors add to the sums of a block, before it is known that their rounding is right.
-template<class D>
-struct FourLanes {
-    hn::Vec<D> squares[4];
-    hn::Vec<D> product, energy, sum, largest, distance, moved;
-};
+// Of numbers ≥ 0, whose bits are in the same order: multiplication has the units for maxima of floats to itself.
+template<class D, class V = hn::Vec<D>>
+HWY_INLINE V maxOfPositive(D d, V a, V b)
+{
+    const hn::RebindToSigned<D> bits;
+    return hn::BitCast(d, hn::Max(hn::BitCast(bits, a), hn::BitCast(bits, b)));
+}
 
-template<bool floating, Clipping clipping, bool keep, bool exact, class D>
-HWY_INLINE FourLanes<D> roundFour(D d, const float* w, const UnitSteps<D>& steps, const UnitLanes& unit, float* errors)
+// What a segment needs to know to be sure of its codes: the largest e² (or distance) of those that may be in doubt.
+template<bool floating, Clipping clipping, class D, class V = hn::Vec<D>>
+HWY_INLINE void addPair(D d, const float* w, const UnitSteps<D>& steps, BlockLanes<D>& lanes, V& farthest,
+    float* columns, V& first, V& second)
 {
     const std::size_t n = hn::Lanes(d);
-    const auto a = roundVector<floating, clipping, exact>(d, hn::LoadU(d, w), steps, unit);
-    const auto b = roundVector<floating, clipping, exact>(d, hn::LoadU(d, w + n), steps, unit);
-    const auto c = roundVector<floating, clipping, exact>(d, hn::LoadU(d, w + 2 * n), steps, unit);
-    const auto e = roundVector<floating, clipping, exact>(d, hn::LoadU(d, w + 3 * n), steps, unit);
-    FourLanes<D> four;
-    four.squares[0] = hn::Mul(a.error, a.error);
-    four.squares[1] = hn::Mul(b.error, b.error);
-    four.squares[2] = hn::Mul(c.error, c.error);
-    four.squares[3] = hn::Mul(e.error, e.error);
-    four.energy = hn::Add(hn::Add(four.squares[0], four.squares[1]), hn::Add(four.squares[2], four.squares[3]));
-    four.largest = hn::Max(hn::Max(four.squares[0], four.squares[1]), hn::Max(four.squares[2], four.squares[3]));
-    four.sum = hn::Add(hn::Add(a.error, b.error), hn::Add(c.error, e.error));
-    four.product = hn::MulAdd(
-        e.weight, e.error, hn::MulAdd(c.weight, c.error, hn::MulAdd(b.weight, b.error, hn::Mul(a.weight, a.error))));
-    if constexpr (clipping == Clipping::Common)
-        four.distance = hn::Max(hn::Max(a.distance, b.distance), hn::Max(c.distance, e.distance));
-    if constexpr (clipping == Clipping::Common || (clipping == Clipping::Rare && exact))
-        four.moved = hn::Add(hn::Add(a.moved, b.moved), hn::Add(c.moved, e.moved));
-    if constexpr (keep) {
-        hn::StoreU(a.error, d, errors);
-        hn::StoreU(b.error, d, errors + n);
-        hn::StoreU(c.error, d, errors + 2 * n);
-        hn::StoreU(e.error, d, errors + 3 * n);
+    const V v = hn::LoadU(d, w), x = hn::LoadU(d, w + n);
+    const auto a = roundVector<floating, clipping == Clipping::Common, false>(d, v, steps);
+    const auto b = roundVector<floating, clipping == Clipping::Common, false>(d, x, steps);
+    first = a.error;
+    second = b.error;
+    const V squareA = hn::Mul(a.error, a.error), squareB = hn::Mul(b.error, b.error);
+    lanes.product = hn::MulAdd(v, a.error, lanes.product);
+    lanes.odd = hn::MulAdd(x, b.error, lanes.odd);
+    hn::StoreU(hn::Add(squareA, hn::LoadU(d, columns)), d, columns);
+    hn::StoreU(hn::Add(squareB, hn::LoadU(d, columns + n)), d, columns + n);
+    lanes.energy = hn::Add(lanes.energy, hn::Add(squareA, squareB));
+    lanes.sum = hn::Add(lanes.sum, hn::Add(a.error, b.error));
+    V doubtfulA = squareA, doubtfulB = squareB;
+    if constexpr (clipping == Clipping::Extreme) {
+        doubtfulA = hn::IfThenZeroElse(hn::Eq(v, steps.extreme), squareA);
+        doubtfulB = hn::IfThenZeroElse(hn::Eq(x, steps.extreme), squareB);
     }
-    return four;
+    lanes.largest = maxOfPositive(d, lanes.largest, maxOfPositive(d, doubtfulA, doubtfulB));
+    if constexpr (clipping == Clipping::Common) {
+        farthest = hn::Max(farthest, hn::Max(a.distance, b.distance));
+        lanes.clipped = hn::Add(lanes.clipped, hn::Add(a.moved, b.moved));
+    }
 }
 
-template<Clipping clipping, class D>
-HWY_INLINE void addFour(D d, const FourLanes<D>& four, bool counted, BlockLanes<D>& lanes, float* columns)
+// A vector by division at once.
+template<bool floating, class D>
+HWY_INLINE void addExactly(
+    D d, const float* w, const UnitSteps<D>& steps, BlockLanes<D>& lanes, float* columns, float* error)
 {
-    const std::size_t n = hn::Lanes(d);
-    lanes.product = hn::Add(lanes.product, four.product);
-    lanes.energy = hn::Add(lanes.energy, four.energy);
-    lanes.sum = hn::Add(lanes.sum, four.sum);
-    lanes.largest = hn::Max(lanes.largest, four.largest);
-    if (counted)
-        lanes.clipped = hn::Add(lanes.clipped, four.moved);
-    hn::StoreU(hn::Add(hn::LoadU(d, columns), four.squares[0]), d, columns);
-    hn::StoreU(hn::Add(hn::LoadU(d, columns + n), four.squares[1]), d, columns + n);
-    hn::StoreU(hn::Add(hn::LoadU(d, columns + 2 * n), four.squares[2]), d, columns + 2 * n);
-    hn::StoreU(hn::Add(hn::LoadU(d, columns + 3 * n), four.squares[3]), d, columns + 3 * n);
-}
-
-// Four vectors by division.
-template<bool floating, Clipping clipping, bool keep, class D>
-HWY_NOINLINE void addAgain(D d, const float* w, const UnitSteps<D>& steps, const UnitLanes& unit, BlockLanes<D>& lanes,
-    float* columns, float* errors)
-{
-    addFour<clipping>(d, roundFour<floating, clipping, keep, true>(d, w, steps, unit, errors),
-        clipping != Clipping::None, lanes, columns);
-}
-
-// One vector, by division at once.
-template<bool floating, Clipping clipping, bool keep, class D>
-HWY_INLINE void addOne(D d, const float* w, const UnitSteps<D>& steps, const UnitLanes& unit, BlockLanes<D>& lanes,
-    float* columns, float* errors)
-{
-    const auto a = roundVector<floating, clipping, true>(d, hn::LoadU(d, w), steps, unit);
-    if constexpr (clipping != Clipping::None)
-        lanes.clipped = hn::Add(lanes.clipped, a.moved);
+    const auto v = hn::LoadU(d, w);
+    const auto a = roundVector<floating, true, true>(d, v, steps);
     const auto square = hn::Mul(a.error, a.error);
-    lanes.product = hn::MulAdd(a.weight, a.error, lanes.product);
+    lanes.clipped = hn::Add(lanes.clipped, a.moved);
+    lanes.product = hn::MulAdd(v, a.error, lanes.product);
     lanes.energy = hn::Add(lanes.energy, square);
     lanes.sum = hn::Add(lanes.sum, a.error);
     lanes.largest = hn::Max(lanes.largest, square);
     hn::StoreU(hn::Add(hn::LoadU(d, columns), square), d, columns);
-    if constexpr (keep)
-        hn::StoreU(a.error, d, errors);
+    hn::StoreU(a.error, d, error);
 }
 
-HWY_INLINE void prefetchFour(const float* w)
-{
-    hwy::Prefetch(w + prefetchDistance);
-    hwy::Prefetch(w + prefetchDistance + 2 * wideLanes);
-}
-
-// What a segment finds out about the weights of the next stretch.
-template<class D>
-struct LookedAt {
-    hn::Vec<D> low, high, signal;
-
-    HWY_INLINE void addFour(D d, const float* w)
-    {
-        const std::size_t n = hn::Lanes(d);
-        const auto a = hn::LoadU(d, w), b = hn::LoadU(d, w + n), c = hn::LoadU(d, w + 2 * n);
-        const auto e = hn::LoadU(d, w + 3 * n);
-        prefetchFour(w);
-        low = hn::Min(low, hn::Min(hn::Min(a, b), hn::Min(c, e)));
-        high = hn::Max(high, hn::Max(hn::Max(a, b), hn::Max(c, e)));
-        signal = hn::Add(signal, hn::MulAdd(e, e, hn::MulAdd(c, c, hn::MulAdd(b, b, hn::Mul(a, a)))));
-    }
-};
-
-template<bool floating, Clipping clipping, bool keep, bool look>
-HWY_INLINE void addSegment(const float* w, const float* next, LookedAt<Wide>& looked, std::size_t count,
-    const IntegerCodes& codes, Units& units, std::size_t u, BlockLanes<Wide>& block, BlockLanes<One>& tail,
-    float* columns, float* errors)
+// The difference that division makes to `count` weights in whole groups of four vectors, which were rounded quickly and
+// are in the columns and slots already; `largest` and `clipped` are anew, of all of them.
+template<bool floating, Clipping clipping, bool counting>
+HWY_NOINLINE BlockLanes<Wide> correction(const float* w, std::size_t count, const IntegerCodes& codes,
+    const Units& units, std::size_t u, float* columns, ErrorSlots* slots)
 {
     const Wide d;
-    const std::size_t n = hn::Lanes(d);
-    units.lanes.fill(codes, units.zero[u], units.limit[u], floating, clipping != Clipping::None);
-    const UnitLanes& unit = units.lanes;
-    const UnitSteps<Wide> steps(d, units, u);
-    BlockLanes<Wide> lanes = block;
-    std::size_t i = 0;
-    for (; i + 4 * n <= count; i += 4 * n) {
-        if constexpr (look)
-            looked.addFour(d, next + i);
-        else
-            prefetchFour(w + i);
-        const auto four = roundFour<floating, clipping, keep, false>(d, w + i, steps, unit, errors + i);
-        bool sure;
-        if constexpr (clipping == Clipping::Common)
-            sure = hn::AllTrue(d, hn::Le(four.distance, hn::LoadU(d, unit.margin)));
-        else
-            sure = hn::AllTrue(d, hn::Le(four.largest, hn::LoadU(d, unit.limit)));
-        if (HWY_LIKELY(sure)) {
-            addFour<clipping>(d, four, clipping == Clipping::Common, lanes, columns + i);
-        } else {
-            BlockLanes<Wide> again = lanes;
-            addAgain<floating, clipping, keep>(d, w + i, steps, unit, again, columns + i, errors + i);
-            lanes = again;
+    constexpr std::size_t n = wideLanes;
+    constexpr bool clamped = clipping == Clipping::Common;
+    const auto steps = UnitSteps<Wide>::template of<floating, Clipping::Common>(d, codes, units, u);
+    BlockLanes<Wide> lanes(d);
+    for (std::size_t i = 0; i < count; i += 4 * n) {
+        hn::Vec<Wide> quick[4], exact[4];
+        auto same = hn::Eq(lanes.sum, lanes.sum);
+        auto largest = hn::Zero(d);
+        for (std::size_t k = 0; k < 4; ++k) {
+            const auto v = hn::LoadU(d, w + i + k * n);
+            const auto rounded = roundVector<floating, true, true>(d, v, steps);
+            quick[k] = roundVector<floating, clamped, false>(d, v, steps).error;
+            exact[k] = rounded.error;
+            same = hn::And(same, hn::Eq(quick[k], exact[k]));
+            largest = hn::Max(largest, hn::Mul(exact[k], exact[k]));
+            lanes.clipped = hn::Add(lanes.clipped, rounded.moved);
         }
+        lanes.largest = hn::Max(lanes.largest, largest);
+        const bool right = hn::AllTrue(d, same);
+        if (!right)
+            for (std::size_t k = 0; k < 4; ++k) {
+                const auto v = hn::LoadU(d, w + i + k * n);
+                const auto more = hn::Sub(hn::Mul(exact[k], exact[k]), hn::Mul(quick[k], quick[k]));
+                const auto apart = hn::Sub(exact[k], quick[k]);
+                lanes.product = hn::MulAdd(v, apart, lanes.product);
+                lanes.energy = hn::Add(lanes.energy, more);
+                lanes.sum = hn::Add(lanes.sum, apart);
+                float* at = columns + i + k * n;
+                hn::StoreU(hn::Add(hn::LoadU(d, at), more), d, at);
+            }
+        if constexpr (counting)
+            if (!right || !hn::AllTrue(d, hn::Le(largest, hn::Set(d, slots->largestSquare()))))
+                slots->replace(quick, exact);
     }
+    return lanes;
+}
+
+// How many weights in whole vectors are this one.
+inline float countOf(float weight, const float* w, std::size_t count)
+{
+    const Wide d;
+    auto found = hn::Zero(d);
+    for (std::size_t i = 0; i < count; i += wideLanes)
+        found = hn::Add(found, hn::IfThenElseZero(hn::Eq(hn::LoadU(d, w + i), hn::Set(d, weight)), hn::Set(d, 1.0F)));
+    return hn::GetLane(hn::SumOfLanes(d, found));
+}
+
+// Sums over a block: of whole vectors, and of single weights.
+struct BlockSums {
+    BlockLanes<Wide> lanes = BlockLanes<Wide>(Wide());
+    BlockLanes<One> tail = BlockLanes<One>(One());
+};
+
+// Fewer weights than four vectors hold.
+template<bool floating, bool counting>
+HWY_NOINLINE BlockSums restOf(const float* w, std::size_t count, const IntegerCodes& codes, const Units& units,
+    std::size_t u, float* columns, ErrorSlots* slots)
+{
+    const Wide d;
+    const One one;
+    constexpr std::size_t n = wideLanes;
+    BlockSums rest;
+    HWY_ALIGN float errors[4 * n];
+    const auto steps = UnitSteps<Wide>::template of<floating, Clipping::Common>(d, codes, units, u);
+    const auto single = UnitSteps<One>::template of<floating, Clipping::Common>(one, codes, units, u);
+    std::size_t i = 0;
     for (; i + n <= count; i += n)
-        addOne<floating, clipping, keep>(d, w + i, steps, unit, lanes, columns + i, errors + i);
-    block = lanes;
-    if (i < count) {
+        addExactly<floating>(d, w + i, steps, rest.lanes, columns + i, errors + i);
+    for (; i < count; ++i)
+        addExactly<floating>(one, w + i, single, rest.tail, columns + i, errors + i);
+    if constexpr (counting)
+        slots->add({errors, count});
+    return rest;
+}
+
+// Weights that share a unit, not more than a block. `ahead`: what is fetched meanwhile, floats from here.
+template<bool floating, Clipping clipping, bool counting>
+HWY_INLINE void addSegment(const float* w, std::size_t count, std::size_t ahead, const IntegerCodes& codes,
+    const Units& units, std::size_t u, BlockSums& block, float* columns, ErrorSlots* slots)
+{
+    const Wide d;
+    constexpr std::size_t n = wideLanes;
+    const auto steps = UnitSteps<Wide>::template of<floating, clipping>(d, codes, units, u);
+    const std::size_t whole = count / (4 * n) * (4 * n);
+    BlockLanes<Wide> lanes = block.lanes;
+    lanes.largest = hn::Zero(d);
+    auto farthest = hn::Zero(d);
+    const auto clippedBefore = lanes.clipped;
+    for (std::size_t i = 0; i < whole; i += 4 * n) {
+        hwy::Prefetch(w + i + ahead);
+        hwy::Prefetch(w + i + ahead + 2 * n);
+        hn::Vec<Wide> a, b, c, e;
+        addPair<floating, clipping>(d, w + i, steps, lanes, farthest, columns + i, a, b);
+        if constexpr (counting)
+            slots->countFirstHalf();
+        addPair<floating, clipping>(d, w + i + 2 * n, steps, lanes, farthest, columns + i + 2 * n, c, e);
+        if constexpr (counting)
+            slots->countSecondHalf(a, b, c, e);
+    }
+    auto sure = hn::Le(lanes.largest, hn::Set(d, units.limit[u]));
+    if constexpr (clipping == Clipping::Common)
+        sure = hn::Le(farthest, hn::Set(d, units.margin[u]));
+    if constexpr (clipping == Clipping::Extreme) {
+        const auto error = roundVector<floating, false, false>(d, steps.extreme, steps).error;
+        lanes.largest = hn::Max(lanes.largest, hn::Mul(error, error));
+    }
+    if constexpr (counting)
+        sure = hn::And(sure, hn::Le(lanes.largest, hn::Set(d, slots->largestSquare())));
+    if (HWY_UNLIKELY(!hn::AllTrue(d, sure))) {
+        const auto difference = correction<floating, clipping, counting>(w, whole, codes, units, u, columns, slots);
+        lanes.largest = hn::Zero(d);
+        lanes.clipped = clippedBefore;
+        lanes.add(difference);
+    } else if (clipping == Clipping::Extreme && units.clipped[u] != 0.0F) {
         const One one;
-        const UnitSteps<One> single(one, units, u);
-        for (; i < count; ++i)
-            addOne<floating, clipping, keep>(one, w + i, single, unit, tail, columns + i, errors + i);
+        block.tail.clipped = hn::Add(block.tail.clipped, hn::Set(one, countOf(units.extreme[u], w, whole)));
+    }
+    lanes.largest = hn::Max(lanes.largest, block.lanes.largest);
+    block.lanes = lanes;
+    if (HWY_UNLIKELY(whole < count)) {
+        const auto rest = restOf<floating, counting>(w + whole, count - whole, codes, units, u, columns + whole, slots);
+        block.lanes.add(rest.lanes);
+        block.tail.add(rest.tail);
     }
 }
 
-// Σw·e goes where Σw·ŵ is wanted.
-template<class D>
-HWY_INLINE void addTo(D d, const BlockLanes<D>& lanes, ErrorSums& sums, std::uint64_t& clipped)
-{
-    const auto total = [d](hn::Vec<D> v) HWY_ATTR { return static_cast<double>(hn::GetLane(hn::SumOfLanes(d, v))); };
-    sums.dotProduct += total(lanes.product);
-    sums.errorEnergy += total(lanes.energy);
-    sums.errorSum += total(lanes.sum);
-    // The root of a rounded square is the number itself, exactly.
-    const double largest = static_cast<double>(std::sqrt(hn::GetLane(hn::MaxOfLanes(d, lanes.largest))));
-    sums.maxAbsError = HWY_MAX(sums.maxAbsError, largest);
-    clipped += static_cast<std::uint64_t>(hn::GetLane(hn::SumOfLanes(d, lanes.clipped)));
-}
+// Sums over blocks.
+struct StretchSums {
+    double product = 0.0, energy = 0.0, sum = 0.0;
+    float largest = 0.0F, clipped = 0.0F;
+
+    template<class D>
+    HWY_INLINE void add(D d, const BlockLanes<D>& lanes)
+    {
+        const auto total = [d](hn::Vec<D> v) HWY_ATTR { return hn::GetLane(hn::SumOfLanes(d, v)); };
+        product += static_cast<double>(total(hn::Add(lanes.product, lanes.odd)));
+        energy += static_cast<double>(total(lanes.energy));
+        sum += static_cast<double>(total(lanes.sum));
+        largest = HWY_MAX(largest, hn::GetLane(hn::MaxOfLanes(d, lanes.largest)));
+        clipped += total(lanes.clipped);
+    }
+};
 
 }  // namespace quantloupe::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

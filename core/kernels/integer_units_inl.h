@@ -8,6 +8,7 @@
 #endif
 
 #include "core/kernels/fused_integer.h"
+#include "core/kernels/ranges.h"
 
 #include <hwy/highway.h>
 
@@ -19,48 +20,32 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // Weights that are summed in float lanes, and about as many are looked at before they are quantized.
 constexpr std::size_t blockLength = 1'024;
+constexpr std::size_t stretchLength = 2 * blockLength;
 constexpr std::size_t maxUnits = 64;
-constexpr std::size_t prefetchDistance = 1'024;  // floats: a page is fetched while the one before it is worked on
 
 // Eight lanes where there are as many: a unit of a group is rarely much longer.
 using Wide = hn::CappedTag<float, 8>;
 using One = hn::CappedTag<float, 1>;
 constexpr std::size_t wideLanes = hn::MaxLanes(Wide());
 
-// The constants of one unit, each in a vector of its own, in memory: the sums need the registers. They lie where what
-// is written might lie too, or the compiler would hold them in registers and the sums in memory.
-struct UnitLanes {
-    HWY_ALIGN float magic[8], limit[8], minimum[8], lowest[8], highest[8], margin[8];
-
-    HWY_INLINE void fill(const IntegerCodes& codes, float unitZero, float unitLimit, bool floating, bool clips)
-    {
-        const Wide d;
-        hn::Store(hn::Set(d, unitLimit), d, limit);
-        if (floating)
-            hn::Store(hn::Set(d, unitZero), d, minimum);
-        if (!clips)
-            return;
-        const float zero = floating ? 0.0F : unitZero;
-        const float low = codes.lowest - zero, high = codes.highest - zero;
-        hn::Store(hn::Set(d, low), d, lowest);
-        hn::Store(hn::Set(d, high), d, highest);
-        hn::Store(hn::Set(d, 0.5F - (HWY_MAX(-low, high) + 2.0F) * 0x1p-21F), d, margin);
-    }
-};
-
 // The units of one stretch, each figure in an array of its own. Padded: vectors of units may reach beyond the last.
 struct Units {
     static constexpr std::size_t padded = maxUnits + 8;
     HWY_ALIGN float low[padded], high[padded];  // smallest and largest weight
     HWY_ALIGN float scale[padded], zero[padded], inverse[padded];
-    HWY_ALIGN float limit[padded];  // largest e² that proves a rounding right
-    HWY_ALIGN float clips[padded];  // 0: no weight can leave the range
+    HWY_ALIGN float limit[padded];   // largest e² that proves a rounding right
+    HWY_ALIGN float margin[padded];  // likewise, the largest distance of a quotient from its step
+    HWY_ALIGN float clips[padded];   // 0: no weight can leave the range
+    // IntegerRule::SymmetricFull, where clips is 0: the weight that lies on the middle between two steps, and 1 where
+    // the definition clips it. The inverse is such that its product rounds to the right step.
+    HWY_ALIGN float extreme[padded], clipped[padded];
     std::size_t count, length;
-    UnitLanes lanes;  // of the one at work
+    bool anyClips;
 };
 
 // ---- Ranges
 
+// Smallest and largest weight of each lane.
 template<class V>
 struct RangeLanes {
     V low, high;
@@ -86,34 +71,36 @@ struct SignalLanes {
     }
 };
 
-// Range of `count` values that fill whole vectors; squares are added to `signal`.
-template<class D, class V = hn::Vec<D>>
-HWY_INLINE RangeLanes<V> rangeLanes(D d, const float* HWY_RESTRICT w, std::size_t count, SignalLanes<D>& signal)
+// Range of `count` values that fill so many vectors, or a multiple of that; squares are added to `signal`. As whole
+// numbers, the bits of a negative float are larger than those of any positive one, and the larger the farther below 0
+// it is; with a sign, they are smaller than those. So the largest of both kinds tell smallest and largest float where
+// there are weights of both signs; else the result has the wrong sign. Multiplication has the units for minima of
+// floats to itself that way.
+template<std::size_t vectors, class D, class V = hn::Vec<D>>
+HWY_INLINE RangeLanes<V> rangeOfBits(D d, const float* HWY_RESTRICT w, std::size_t count, SignalLanes<D>& signal)
 {
+    const hn::RebindToSigned<D> di;
+    const hn::RebindToUnsigned<D> du;
     const std::size_t n = hn::Lanes(d);
-    auto low0 = hn::Set(d, std::numeric_limits<float>::infinity());
-    auto high0 = hn::Neg(low0);
-    auto low1 = low0, high1 = high0;
-    std::size_t i = 0;
-    for (; i + 4 * n <= count; i += 4 * n) {
-        const V w0 = hn::LoadU(d, w + i), w1 = hn::LoadU(d, w + i + n);
-        const V w2 = hn::LoadU(d, w + i + 2 * n), w3 = hn::LoadU(d, w + i + 3 * n);
-        low0 = hn::Min(low0, hn::Min(w0, w1));
-        high0 = hn::Max(high0, hn::Max(w0, w1));
-        low1 = hn::Min(low1, hn::Min(w2, w3));
-        high1 = hn::Max(high1, hn::Max(w2, w3));
-        signal.a = hn::MulAdd(w0, w0, signal.a);
-        signal.b = hn::MulAdd(w1, w1, signal.b);
-        signal.c = hn::MulAdd(w2, w2, signal.c);
-        signal.e = hn::MulAdd(w3, w3, signal.e);
-    }
-    for (; i + n <= count; i += n) {
-        const V w0 = hn::LoadU(d, w + i);
-        low0 = hn::Min(low0, w0);
-        high0 = hn::Max(high0, w0);
-        signal.a = hn::MulAdd(w0, w0, signal.a);
-    }
-    return {hn::Min(low0, low1), hn::Max(high0, high1)};
+    auto low0 = hn::Zero(du), low1 = low0;
+    auto high0 = hn::Set(di, std::numeric_limits<std::int32_t>::min()), high1 = high0;
+    const auto widen = [&](V v, auto& low, auto& high, V& squares) HWY_ATTR {
+        low = hn::Max(low, hn::BitCast(du, v));
+        high = hn::Max(high, hn::BitCast(di, v));
+        squares = hn::MulAdd(v, v, squares);
+    };
+    if constexpr (vectors == 4)
+#pragma GCC unroll 2
+        for (std::size_t i = 0; i < count; i += 4 * n) {
+            widen(hn::LoadU(d, w + i), low0, high0, signal.a);
+            widen(hn::LoadU(d, w + i + n), low1, high1, signal.b);
+            widen(hn::LoadU(d, w + i + 2 * n), low0, high0, signal.c);
+            widen(hn::LoadU(d, w + i + 3 * n), low1, high1, signal.e);
+        }
+    else
+        for (std::size_t i = 0; i < count; i += n)
+            widen(hn::LoadU(d, w + i), low0, high0, signal.a);
+    return {hn::BitCast(d, hn::Max(low0, low1)), hn::BitCast(d, hn::Max(high0, high1))};
 }
 
 #if HWY_TARGET != HWY_SCALAR
@@ -134,35 +121,81 @@ HWY_INLINE V reduceEight(D d, const V* v, const Op& op)
 }
 #endif
 
-// Range of a long unit, taken while the one before it is measured: memory and arithmetic wait for each other no more.
-// With short units it would cost more than it hides.
-struct RangeAhead {
-    HWY_ALIGN float low[8], high[8];  // smallest and largest of each lane
-    const float* weights;             // null: there is nothing to look at
-    double signal;                    // Σw² so far
+// Whether these are what rangeOfBits() promises.
+template<class D, class V = hn::Vec<D>>
+HWY_INLINE bool haveBothSigns(D /*d*/, V low, V high)
+{
+    const hn::RebindToSigned<D> di;
+    return hn::AllTrue(di, hn::Lt(hn::AndNot(hn::BitCast(di, high), hn::BitCast(di, low)), hn::Zero(di)));
+}
 
-    static bool canTake(const Units& units, std::size_t total)
-    {
-        return wideLanes == 8 && units.length >= blockLength && units.length % (4 * wideLanes) == 0
-            && units.length == total;
+// Of a unit that need not fill whole vectors.
+inline void FindRange(const float* HWY_RESTRICT unit, std::size_t count, Units& units, std::size_t u,
+    SignalLanes<Wide>& lanes, double& signal)
+{
+    const Wide d;
+    const One one;
+    const hn::RebindToUnsigned<Wide> du;
+    const hn::RebindToSigned<Wide> di;
+    const std::size_t n = hn::Lanes(d);
+    auto low = hn::Zero(du);
+    auto high = hn::Set(di, std::numeric_limits<std::int32_t>::min());
+    for (std::size_t start = 0; start < count; start += blockLength) {
+        const std::size_t length = HWY_MIN(blockLength, count - start);
+        const std::size_t quads = length / (4 * n) * (4 * n);
+        for (const auto& range : {rangeOfBits<4>(d, unit + start, quads, lanes),
+                 rangeOfBits<1>(d, unit + start + quads, (length - quads) / n * n, lanes)}) {
+            low = hn::Max(low, hn::BitCast(du, range.low));
+            high = hn::Max(high, hn::BitCast(di, range.high));
+        }
+        for (std::size_t i = start + length / n * n; i < start + length; ++i) {
+            const auto v = hn::Set(d, unit[i]);
+            low = hn::Max(low, hn::BitCast(du, v));
+            high = hn::Max(high, hn::BitCast(di, v));
+            signal += static_cast<double>(unit[i]) * static_cast<double>(unit[i]);
+        }
+        if (count > blockLength)
+            signal += lanes.take(d);
     }
-    void begin(const float* unit)
-    {
-        const Wide d;
-        weights = unit;
-        signal = 0.0;
-        const auto none = hn::Set(d, std::numeric_limits<float>::infinity());
-        hn::Store(none, d, low);
-        hn::Store(hn::Neg(none), d, high);
+    const auto lowest = hn::Set(one, hn::GetLane(hn::BitCast(d, hn::MaxOfLanes(du, low))));
+    const auto highest = hn::Set(one, hn::GetLane(hn::BitCast(d, hn::MaxOfLanes(di, high))));
+    FiniteRange range {hn::GetLane(lowest) + 0.0F, hn::GetLane(highest) + 0.0F};
+    if (HWY_UNLIKELY(!haveBothSigns(one, lowest, highest)))
+        range = rangeOf({unit, count});
+    units.low[u] = range.minimum;
+    units.high[u] = range.maximum;
+}
+
+#if HWY_TARGET != HWY_SCALAR
+// Of eight units side by side.
+template<std::size_t vectors>
+HWY_INLINE void findEightRanges(
+    const float* HWY_RESTRICT weights, Units& units, std::size_t u, SignalLanes<Wide>& lanes)
+{
+    const Wide d;
+    const hn::RebindToUnsigned<Wide> du;
+    const hn::RebindToSigned<Wide> di;
+    hn::Vec<Wide> lows[8], highs[8];
+    for (std::size_t k = 0; k < 8; ++k) {
+        const auto range = rangeOfBits<vectors>(d, weights + k * units.length, units.length, lanes);
+        lows[k] = range.low;
+        highs[k] = range.high;
     }
-    double settle(Units& units) const
-    {
-        const Wide d;
-        units.low[0] = hn::GetLane(hn::MinOfLanes(d, hn::Load(d, low))) + 0.0F;
-        units.high[0] = hn::GetLane(hn::MaxOfLanes(d, hn::Load(d, high))) + 0.0F;
-        return signal;
-    }
-};
+    const auto low = reduceEight(d, lows,
+        [&](auto a, auto b) HWY_ATTR { return hn::BitCast(d, hn::Max(hn::BitCast(du, a), hn::BitCast(du, b))); });
+    const auto high = reduceEight(d, highs,
+        [&](auto a, auto b) HWY_ATTR { return hn::BitCast(d, hn::Max(hn::BitCast(di, a), hn::BitCast(di, b))); });
+    // Adding +0 makes both zeros one.
+    hn::StoreU(hn::Add(low, hn::Zero(d)), d, units.low + u);
+    hn::StoreU(hn::Add(high, hn::Zero(d)), d, units.high + u);
+    if (HWY_UNLIKELY(!haveBothSigns(d, low, high)))
+        for (std::size_t k = 0; k < 8; ++k) {
+            const auto range = rangeOf({weights + k * units.length, units.length});
+            units.low[u + k] = range.minimum;
+            units.high[u + k] = range.maximum;
+        }
+}
+#endif
 
 // Ranges of all units of a stretch. Returns Σw², which is not finite where a weight is not.
 inline double FindRanges(const float* HWY_RESTRICT weights, std::size_t total, Units& units)
@@ -172,44 +205,18 @@ inline double FindRanges(const float* HWY_RESTRICT weights, std::size_t total, U
     double signal = 0.0;
     std::size_t u = 0;
 #if HWY_TARGET != HWY_SCALAR
-    if constexpr (wideLanes == 8)
-        if (units.length % 8 == 0)
-            for (; u + 8 <= units.count && (u + 8) * units.length <= total; u += 8) {
-                hn::Vec<Wide> lows[8], highs[8];
-                for (std::size_t k = 0; k < 8; ++k) {
-                    const auto range = rangeLanes(d, weights + (u + k) * units.length, units.length, lanes);
-                    lows[k] = range.low;
-                    highs[k] = range.high;
-                }
-                const auto zero = hn::Zero(d);
-                const auto min = [](auto a, auto b) HWY_ATTR { return hn::Min(a, b); };
-                const auto max = [](auto a, auto b) HWY_ATTR { return hn::Max(a, b); };
-                // Which of −0 and +0 a vector minimum returns differs between targets; adding +0 makes both +0.
-                hn::StoreU(hn::Add(reduceEight(d, lows, min), zero), d, units.low + u);
-                hn::StoreU(hn::Add(reduceEight(d, highs, max), zero), d, units.high + u);
-            }
-#endif
-    for (; u < units.count; ++u) {
-        const float* unit = weights + u * units.length;
-        const std::size_t count = HWY_MIN(units.length, total - u * units.length);
-        float low = std::numeric_limits<float>::infinity(), high = -low;
-        for (std::size_t start = 0; start < count; start += blockLength) {
-            const std::size_t length = HWY_MIN(blockLength, count - start);
-            const std::size_t whole = length / hn::Lanes(d) * hn::Lanes(d);
-            const auto range = rangeLanes(d, unit + start, whole, lanes);
-            low = HWY_MIN(low, hn::GetLane(hn::MinOfLanes(d, range.low)));
-            high = HWY_MAX(high, hn::GetLane(hn::MaxOfLanes(d, range.high)));
-            for (std::size_t i = start + whole; i < start + length; ++i) {
-                low = HWY_MIN(low, unit[i]);
-                high = HWY_MAX(high, unit[i]);
-                signal += static_cast<double>(unit[i]) * static_cast<double>(unit[i]);
-            }
-            if (count > blockLength)
-                signal += lanes.take(d);
-        }
-        units.low[u] = low + 0.0F;
-        units.high[u] = high + 0.0F;
+    if constexpr (wideLanes == 8) {
+        const std::size_t whole = total / units.length / 8 * 8;
+        if (units.length % 32 == 0)
+            for (; u < whole; u += 8)
+                findEightRanges<4>(weights + u * units.length, units, u, lanes);
+        else if (units.length % 8 == 0)
+            for (; u < whole; u += 8)
+                findEightRanges<1>(weights + u * units.length, units, u, lanes);
     }
+#endif
+    for (; u < units.count; ++u)
+        FindRange(weights + u * units.length, HWY_MIN(units.length, total - u * units.length), units, u, lanes, signal);
     return signal + lanes.take(d);
 }
 
@@ -261,38 +268,77 @@ inline bool MakeGrids(const IntegerScheme& scheme, Units& units)
     return hn::AllTrue(d, good);
 }
 
+// Where the full symmetric range puts its largest weight: on the middle between the last step and the one beyond.
+// Adapts the reciprocal so that its product rounds as the quotient does. Zero in the lanes of units it does so for.
+template<class V>
+HWY_INLINE V settleExtremes(Wide d, V low, V high, V scale, V lowest, V highest, V& inverse, V& extreme, V& clipped)
+{
+    const V one = hn::Set(d, 1.0F);
+    const V size = hn::Max(hn::Neg(low), high);
+    const auto above = hn::Gt(high, hn::Neg(low));
+    extreme = hn::IfThenElse(above, size, hn::Neg(size));
+    const V exact = hn::Round(hn::Div(extreme, scale));
+    const V inside = hn::Min(hn::Max(exact, lowest), highest);
+    clipped = hn::IfThenElseZero(hn::Ne(exact, inside), one);
+    for (int attempt = 0; attempt < 2; ++attempt) {
+        const V step = hn::Round(hn::Mul(extreme, inverse));
+        const V closer = hn::Mul(inverse, hn::Set(d, 1.0F - 0x1p-24F)),
+                farther = hn::Mul(inverse, hn::Set(d, 1.0F + 0x1p-23F));
+        inverse = hn::IfThenElse(hn::Gt(hn::Abs(step), hn::Abs(inside)), closer, inverse);
+        inverse = hn::IfThenElse(hn::Lt(hn::Abs(step), hn::Abs(inside)), farther, inverse);
+    }
+    const auto settled = hn::Eq(hn::Round(hn::Mul(extreme, inverse)), inside);
+    // Not where weights of both signs are as large, or one reaches farther than that middle.
+    const auto alone = hn::Lt(hn::Min(hn::Neg(low), high), size);
+    const auto near = hn::Le(hn::Abs(hn::Sub(exact, inside)), one);
+    return hn::IfThenZeroElse(hn::And(hn::And(settled, alone), near), one);
+}
+
 // What the quick rounding needs to know. False where the grid is so odd that only the definition itself will do.
-inline bool PrepareGrids(const IntegerCodes& codes, Units& units)
+inline bool PrepareGrids(const IntegerScheme& scheme, Units& units)
 {
     const Wide d;
-    const auto magic = hn::Set(d, 12582912.0F);
-    auto good = hn::Eq(magic, magic);
+    const IntegerCodes& codes = scheme.codes;
+    const auto one = hn::Set(d, 1.0F);
+    auto good = hn::Eq(one, one);
+    auto anyClips = hn::Zero(d);
     for (std::size_t u = 0; u < units.count; u += wideLanes) {
         const auto low = hn::LoadU(d, units.low + u), high = hn::LoadU(d, units.high + u);
-        const auto scale = hn::LoadU(d, units.scale + u), zero = hn::LoadU(d, units.zero + u);
+        const auto step = hn::LoadU(d, units.scale + u), zero = hn::LoadU(d, units.zero + u);
         const auto base = codes.floatingMinimum ? zero : hn::Zero(d);
         const auto point = codes.floatingMinimum ? hn::Zero(d) : zero;
         const auto lowest = hn::Sub(hn::Set(d, codes.lowest), point),
                    highest = hn::Sub(hn::Set(d, codes.highest), point);
-        const auto lowRatio = hn::Div(hn::Sub(low, base), scale), highRatio = hn::Div(hn::Sub(high, base), scale);
-        const auto rounded = [&](hn::Vec<Wide> ratio) HWY_ATTR { return hn::Sub(hn::Add(ratio, magic), magic); };
-        const auto clips = hn::Or(hn::Lt(rounded(lowRatio), lowest), hn::Gt(rounded(highRatio), highest));
-        hn::StoreU(hn::IfThenElseZero(clips, hn::Set(d, 1.0F)), d, units.clips + u);
-        hn::StoreU(hn::Div(hn::Set(d, 1.0F), scale), d, units.inverse + u);
-        // A product with the reciprocal, a rounded ŵ and a rounded e are off by less than what is taken from ½ here.
+        const auto lowRatio = hn::Div(hn::Sub(low, base), step), highRatio = hn::Div(hn::Sub(high, base), step);
+        auto clips =
+            hn::IfThenElseZero(hn::Or(hn::Lt(hn::Round(lowRatio), lowest), hn::Gt(hn::Round(highRatio), highest)), one);
+        auto inverse = hn::Div(one, step);
+        if (scheme.rule == IntegerRule::SymmetricFull) {
+            auto extreme = one, clipped = one;
+            clips = settleExtremes(d, low, high, step, lowest, highest, inverse, extreme, clipped);
+            hn::StoreU(extreme, d, units.extreme + u);
+            hn::StoreU(clipped, d, units.clipped + u);
+        }
+        const auto beyond = hn::Ge(hn::Iota(d, static_cast<float>(u)), hn::Set(d, static_cast<float>(units.count)));
+        anyClips = hn::Max(anyClips, hn::IfThenZeroElse(beyond, clips));
+        hn::StoreU(clips, d, units.clips + u);
+        hn::StoreU(inverse, d, units.inverse + u);
+        // The quotient of the definition is off by 2⁻²⁴ of itself, a product with the reciprocal by twice that, or six
+        // times where the reciprocal was adapted, ŵ once more: together less than what is taken from ½ here.
         const auto steps = hn::Add(hn::Max(hn::Abs(lowest), hn::Abs(highest)), hn::Set(d, 2.0F));
         const auto margin = hn::Sub(hn::Set(d, 0.5F), hn::Mul(steps, hn::Set(d, 0x1p-21F)));
         const auto size = hn::Max(hn::Abs(low), hn::Abs(high));
         const auto rounding = codes.floatingMinimum ? hn::Mul(size, hn::Set(d, 0x1p-21F)) : hn::Zero(d);
-        const auto largest = hn::Max(hn::Sub(hn::Mul(scale, margin), rounding), hn::Zero(d));
+        const auto largest = hn::Max(hn::Sub(hn::Mul(step, margin), rounding), hn::Zero(d));
         hn::StoreU(hn::Mul(largest, largest), d, units.limit + u);
-        // Rounding by addition needs quotients of at most 2²².
+        hn::StoreU(margin, d, units.margin + u);
+        // Steps are whole in float, and the definition rounds quotients up to 2²² only.
         const auto widest = hn::Max(hn::Abs(lowRatio), hn::Abs(highRatio));
-        const auto sized = hn::And(hn::Ge(scale, hn::Set(d, 0x1p-80F)), hn::Le(scale, hn::Set(d, 0x1p80F)));
+        const auto sized = hn::And(hn::Ge(step, hn::Set(d, 0x1p-80F)), hn::Le(step, hn::Set(d, 0x1p80F)));
         const auto fine = hn::And(sized, hn::Le(widest, hn::Set(d, 0x1p20F)));
-        const auto beyond = hn::Ge(hn::Iota(d, static_cast<float>(u)), hn::Set(d, static_cast<float>(units.count)));
         good = hn::And(good, hn::Or(fine, beyond));
     }
+    units.anyClips = !hn::AllTrue(d, hn::Eq(anyClips, hn::Zero(d)));
     return hn::AllTrue(d, good);
 }
 

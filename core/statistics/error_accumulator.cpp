@@ -49,13 +49,10 @@ void ErrorAccumulator::add(
     }
 }
 
-void ErrorAccumulator::addIntegers(std::span<const float> originals, const kernels::IntegerScheme& scheme,
-    kernels::PairedHistogram& pairs, std::span<float> rowErrorEnergy)
+void ErrorAccumulator::addIntegers(
+    std::span<const float> originals, const kernels::IntegerScheme& scheme, std::span<float> rowErrorEnergy)
 {
     const auto columns = m_columns.size();
-    const bool counting = m_histogram.counts();
-    if (counting)
-        m_histogram.begin(pairs);
     auto piece = scheme;
     for (std::size_t row = 0; row < rowErrorEnergy.size();) {
         const auto count = std::min(settledRows - m_recentRows, rowErrorEnergy.size() - row);
@@ -64,7 +61,8 @@ void ErrorAccumulator::addIntegers(std::span<const float> originals, const kerne
         add(kernels::integerErrors(originals.subspan(row * columns, count * columns), piece,
                 {.rowEnergies = rowErrorEnergy.subspan(row, count),
                     .columnEnergies = m_recentColumns,
-                    .histogram = counting ? &pairs : nullptr},
+                    .histogram = m_histogram.counts() ? &m_histogram.tables() : nullptr,
+                    .bins = m_histogram.bins()},
                 m_error.clipped),
             count * columns);
         row += count;
@@ -72,8 +70,6 @@ void ErrorAccumulator::addIntegers(std::span<const float> originals, const kerne
         if (m_recentRows == settledRows)
             settleColumns();
     }
-    if (counting)
-        m_histogram.take(pairs);
 }
 
 void ErrorAccumulator::add(const kernels::ErrorSums& sums, std::size_t weights)

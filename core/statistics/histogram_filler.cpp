@@ -32,14 +32,6 @@ void HistogramFiller::add(std::span<const float> values)
         kernels::histogramFill(values, m_bins, m_tables);
 }
 
-void HistogramFiller::take(kernels::PairedHistogram& pairs)
-{
-    kernels::HistogramTotals totals {.counts = m_histogram.counts};
-    pairs.fold(totals);
-    m_histogram.underflow += totals.below;
-    m_histogram.overflow += totals.above;
-}
-
 HistogramFiller& HistogramFiller::operator+=(const HistogramFiller& other)
 {
     return *this += other.histogram();

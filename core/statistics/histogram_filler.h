@@ -2,7 +2,6 @@
 #pragma once
 
 #include "core/kernels/histogram_counts.h"
-#include "core/kernels/paired_histogram.h"
 #include "core/statistics/histogram.h"
 
 #include <span>
@@ -22,11 +21,9 @@ public:
 
     /// Non-finite values are passed over.
     void add(std::span<const float> values);
-    /// What a kernel counts is counted here: the paired counters start with this range, and give up all they have.
-    /// @pre canPair()
-    void begin(kernels::PairedHistogram& pairs) const { pairs.begin(m_bins); }
-    void take(kernels::PairedHistogram& pairs);
-    bool canPair() const { return m_bins.bins == kernels::PairedHistogram::bins && m_bins.low == -m_bins.high; }
+    /// Range and tables, for kernels that count while they make the values.
+    const kernels::HistogramBins& bins() const { return m_bins; }
+    kernels::HistogramTables& tables() { return m_tables; }
     bool counts() const { return m_bins.bins != 0; }
     HistogramFiller& operator+=(const HistogramFiller& other);
     HistogramFiller& operator+=(const Histogram& counted);

@@ -3,6 +3,8 @@
 #include "core/kernels/ranges.h"
 #include "tests/support/kernel_sweep.h"
 
+#include <memory>
+
 using namespace quantloupe;
 using namespace quantloupe::tests;
 using kernels::ErrorSums;
@@ -19,9 +21,9 @@ struct Case {
 };
 constexpr Case cases[] = {{"sym 4", IntegerRule::Symmetric, 4}, {"sym 8", IntegerRule::Symmetric, 8},
     {"sym 2", IntegerRule::Symmetric, 2}, {"sym 16", IntegerRule::Symmetric, 16},
-    {"symf 4", IntegerRule::SymmetricFull, 4}, {"asym 8", IntegerRule::Asymmetric, 8},
-    {"asym 2", IntegerRule::Asymmetric, 2}, {"asymf 4", IntegerRule::AsymmetricFloat, 4},
-    {"asymf 16", IntegerRule::AsymmetricFloat, 16}};
+    {"symf 4", IntegerRule::SymmetricFull, 4}, {"symf 8", IntegerRule::SymmetricFull, 8},
+    {"asym 8", IntegerRule::Asymmetric, 8}, {"asym 2", IntegerRule::Asymmetric, 2},
+    {"asymf 4", IntegerRule::AsymmetricFloat, 4}, {"asymf 16", IntegerRule::AsymmetricFloat, 16}};
 
 kernels::IntegerScheme schemeOf(const Case& of, std::size_t columns, std::size_t length)
 {
@@ -47,12 +49,12 @@ Outcome run(Kernel kernel, std::span<const float> weights, const kernels::Intege
     Outcome outcome;
     outcome.rows.resize(scheme.shape.rows(weights.size()));
     outcome.columns.resize(scheme.shape.columns);
-    kernels::PairedHistogram histogram;
-    histogram.begin({-range, range, 256});
-    outcome.sums =
-        kernel(weights, scheme, {outcome.rows, outcome.columns, range > 0.0F ? &histogram : nullptr}, outcome.clipped);
+    const auto tables = std::make_unique<kernels::HistogramTables>();
+    const kernels::HistogramBins bins {-range, range, 256};
+    outcome.sums = kernel(
+        weights, scheme, {outcome.rows, outcome.columns, range > 0.0F ? tables.get() : nullptr, bins}, outcome.clipped);
     kernels::HistogramTotals totals {.counts = outcome.counts};
-    histogram.fold(totals);
+    kernels::histogramFold(*tables, bins, totals);
     outcome.below = totals.below;
     outcome.above = totals.above;
     return outcome;
@@ -154,6 +156,70 @@ private Q_SLOTS:
                 const auto actual = run(kernels::integerErrors, weights, scheme, 0.0F);
                 QVERIFY2(firstDifference(actual.columns, expected.columns) == -1, of.name);
                 QVERIFY2(actual.clipped == expected.clipped, of.name);
+            }
+    }
+
+    // The full symmetric range puts its largest weight on the middle between two steps, where a quotient rounds one way
+    // and a product with the reciprocal may round the other.
+    void extremesAreExact_data() { addTargetRows({32, 128, 333, 1100}); }
+    void extremesAreExact()
+    {
+        QFETCH(const qint64, target);
+        QFETCH(const int, count);
+        QFETCH(const int, shift);
+        const TargetScope scope(target);
+        const auto columns = std::size_t(count);
+        for (const int bits : {2, 3, 4, 8})
+            for (int attempt = 0; attempt < 60; ++attempt) {
+                const float size = 0.1F + 0.0013F * float(attempt);
+                Samples samples(count, shift, Content::Weights);
+                const auto weights = samples.values();
+                for (float& weight : weights)
+                    weight = std::clamp(weight, -0.99F * size, 0.99F * size);
+                // At one end, at both, several times, and beside it.
+                weights[3] = attempt % 2 == 0 ? size : -size;
+                weights[columns / 2] = attempt % 3 == 0 ? -weights[3] : weights[3];
+                weights[columns - 1] = attempt % 5 == 0 ? std::nextafter(weights[3], 0.0F) : weights[3];
+                const auto scheme = schemeOf({"symf", IntegerRule::SymmetricFull, bits}, columns, columns);
+                const float range = attempt % 7 == 0 ? 0.1F * size : size;
+                const auto expected = run(kernels::integerErrorsReference, weights, scheme, range);
+                const auto actual = run(kernels::integerErrors, weights, scheme, range);
+                QVERIFY(firstDifference(actual.columns, expected.columns) == -1);
+                QCOMPARE(actual.clipped, expected.clipped);
+                QVERIFY(agree(actual, expected, 1));
+            }
+    }
+
+    // Groups of one sign, of nothing but zeros of either sign, and with their extremes anywhere.
+    void findsEveryRange_data() { addTargetRows({8, 32, 48, 128, 333}); }
+    void findsEveryRange()
+    {
+        QFETCH(const qint64, target);
+        QFETCH(const int, count);
+        QFETCH(const int, shift);
+        const TargetScope scope(target);
+        const auto columns = std::size_t(count);
+        Samples samples(count * int(rowCount), shift, Content::Weights);
+        const auto weights = samples.values();
+        for (std::size_t i = 0; i < weights.size(); ++i) {
+            const std::size_t row = i / columns;
+            float& weight = weights[i];
+            if (row == 0 || row == 1)
+                weight = row == 0 ? std::abs(weight) + 1e-3F : -std::abs(weight) - 1e-3F;
+            else if (row == 2 || row == 3)
+                weight = row == 2 ? -0.0F : (i % 2 == 0 ? -0.0F : 0.0F);
+            else if (row == 4 || row == 5)
+                weight = i % 3 == 0 ? -0.0F : row == 4 ? std::abs(weight) : -std::abs(weight);
+            else if (i % columns == (row * 37) % columns)
+                weight = row % 2 == 0 ? 1.0F : -1.0F;
+        }
+        for (const Case& of : cases)
+            for (const std::size_t length : {std::size_t(8), std::size_t(32), columns}) {
+                if (length > columns)
+                    continue;
+                const auto scheme = schemeOf(of, columns, length);
+                const auto expected = run(kernels::integerErrorsReference, weights, scheme, 0.01F);
+                QVERIFY2(agree(run(kernels::integerErrors, weights, scheme, 0.01F), expected, rowCount), of.name);
             }
     }
 

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The histogram of errors while they are made. Included once per instruction set.
+#if defined(QUANTLOUPE_ERROR_SLOTS_INL) == defined(HWY_TARGET_TOGGLE)
+#ifdef QUANTLOUPE_ERROR_SLOTS_INL
+#undef QUANTLOUPE_ERROR_SLOTS_INL
+#else
+#define QUANTLOUPE_ERROR_SLOTS_INL
+#endif
+
+#include "core/kernels/histogram_counts.h"
+#include "core/kernels/integer_units_inl.h"
+
+#include <hwy/highway.h>
+
+#include <cstring>
+
+HWY_BEFORE_NAMESPACE();
+namespace quantloupe::kernels::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Counts the errors of four vectors while the next four are worked on: counting waits for memory, measuring for
+// arithmetic. A slot is a byte, so that errors outside the range cannot be told from the outer bins: whoever meets one
+// has to replace() what was counted.
+class ErrorSlots
+{
+public:
+    // The tables gain all that is added once finish() was called. @pre 256 bins, low = −high
+    ErrorSlots(const HistogramBins& bins, HistogramTables& tables)
+        : m_bins(bins)
+        , m_tables(&tables)
+        , m_largestSquare(bins.high * bins.high * (1.0F - 0x1p-22F))
+    {
+        const Wide d;
+        hn::Store(hn::Set(d, bins.low), d, m_low);
+        hn::Store(hn::Set(d, bins.density()), d, m_density);
+        // There is nothing to count yet: what the first rounds count is taken off beforehand.
+        std::memset(m_pending, 0, sizeof m_pending);
+        count<less>(m_pending, errorsAtOnce);
+    }
+    void finish() { count<more>(m_pending, errorsAtOnce); }
+
+    // Of errors whose squares are no larger all lie inside.
+    float largestSquare() const { return m_largestSquare; }
+
+    // What the last four vectors left, in two halves.
+    HWY_INLINE void countFirstHalf() { count<more>(m_pending, errorsAtOnce / 2); }
+    HWY_INLINE void countSecondHalf(hn::Vec<Wide> a, hn::Vec<Wide> b, hn::Vec<Wide> c, hn::Vec<Wide> e)
+    {
+        count<more>(m_pending + errorsAtOnce / 2, errorsAtOnce / 2);
+        storeSlots(a, b, c, e, m_pending);
+    }
+
+    // Takes back the slots of four vectors of errors, and adds others.
+    void replace(const hn::Vec<Wide>* wrong, const hn::Vec<Wide>* right)
+    {
+        const Wide d;
+        HWY_ALIGN std::uint8_t counted[errorsAtOnce];
+        storeSlots(wrong[0], wrong[1], wrong[2], wrong[3], counted);
+        count<less>(counted, errorsAtOnce);
+        HWY_ALIGN float errors[errorsAtOnce];
+        for (std::size_t k = 0; k < 4; ++k)
+            hn::Store(right[k], d, errors + k * wideLanes);
+        add(errors);
+    }
+    void add(std::span<const float> errors) { histogramFill(errors, m_bins, *m_tables); }
+
+private:
+    static constexpr std::size_t errorsAtOnce = 4 * wideLanes;
+    static constexpr std::uint32_t more = 1, less = ~std::uint32_t {0};  // counters wrap around
+
+    template<std::uint32_t by>
+    HWY_INLINE void count(const std::uint8_t* slots, std::size_t length)
+    {
+        std::uint32_t* counters = m_tables->tables[0].data() + 1;  // slot 0 is what lies below
+        if constexpr (errorsAtOnce % 16 == 0) {
+            countEight<by>(slots, counters);
+            if (length > 8)
+                countEight<by>(slots + 8, counters);
+            if (length > 16)
+                countEight<by>(slots + 16, counters);
+            if (length > 24)
+                countEight<by>(slots + 24, counters);
+        } else {
+            for (std::size_t i = 0; i < length; ++i)
+                counters[slots[i]] += by;
+        }
+    }
+
+    // A table for each in turn, since an increment waits for an earlier one of its counter.
+    template<std::uint32_t by>
+    static HWY_INLINE void countEight(const std::uint8_t* slots, std::uint32_t* counters)
+    {
+        constexpr std::size_t stride = HistogramTables::slots;
+        static_assert(HistogramTables::count == 8);
+        std::uint64_t eight = 0;
+        std::memcpy(&eight, slots, sizeof eight);
+        const auto low = static_cast<std::uint32_t>(eight), high = static_cast<std::uint32_t>(eight >> 32U);
+        counters[low & 0xFFU] += by;
+        counters[stride + (low >> 8U & 0xFFU)] += by;
+        counters[2 * stride + (low >> 16U & 0xFFU)] += by;
+        counters[3 * stride + (low >> 24U)] += by;
+        counters[4 * stride + (high & 0xFFU)] += by;
+        counters[5 * stride + (high >> 8U & 0xFFU)] += by;
+        counters[6 * stride + (high >> 16U & 0xFFU)] += by;
+        counters[7 * stride + (high >> 24U)] += by;
+    }
+
+    // As histogramFill() places values inside the range; the order of the bytes is of no matter.
+    HWY_INLINE void storeSlots(
+        hn::Vec<Wide> a, hn::Vec<Wide> b, hn::Vec<Wide> c, hn::Vec<Wide> e, std::uint8_t* slots) const
+    {
+        const Wide d;
+        const auto low = hn::Load(d, m_low), density = hn::Load(d, m_density);
+        const auto position = [&](hn::Vec<Wide> error) HWY_ATTR { return hn::Mul(hn::Sub(error, low), density); };
+#if HWY_TARGET <= HWY_AVX2 && HWY_ARCH_X86
+        // Highway's own conversion defines what happens far outside, for three more instructions; packing saturates.
+        const auto whole = [&](hn::Vec<Wide> error) HWY_ATTR { return _mm256_cvttps_epi32(position(error).raw); };
+        const __m256i first = _mm256_packs_epi32(whole(a), whole(b)), second = _mm256_packs_epi32(whole(c), whole(e));
+        _mm256_store_si256(reinterpret_cast<__m256i*>(slots), _mm256_packus_epi16(first, second));
+#else
+        const hn::RebindToSigned<Wide> words;
+        const hn::Rebind<std::uint8_t, Wide> bytes;
+        const auto last = hn::Set(d, static_cast<float>(m_bins.bins - 1));
+        const auto store = [&](hn::Vec<Wide> error, std::size_t at) HWY_ATTR {
+            const auto inside = hn::Min(hn::Max(position(error), hn::Zero(d)), last);
+            hn::StoreU(hn::DemoteTo(bytes, hn::ConvertTo(words, inside)), bytes, slots + at);
+        };
+        store(a, 0);
+        store(b, wideLanes);
+        store(c, 2 * wideLanes);
+        store(e, 3 * wideLanes);
+#endif
+    }
+
+    HistogramBins m_bins;
+    HistogramTables* m_tables;
+    float m_largestSquare;
+    HWY_ALIGN float m_low[wideLanes], m_density[wideLanes];
+    HWY_ALIGN std::uint8_t m_pending[errorsAtOnce];
+};
+
+}  // namespace quantloupe::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif
