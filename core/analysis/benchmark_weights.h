@@ -2,6 +2,7 @@
 // Weights to measure speed on, shared by both benchmark programs.
 #pragma once
 
+#include "core/base/line_allocator.h"
 #include "core/model/model.h"
 
 #include <cstdint>
@@ -16,7 +17,8 @@ enum class WeightShape : std::uint8_t {
     HeavyTailed,  ///< Student's t with four degrees of freedom, times 0.02: excess kurtosis without bound
 };
 
-/// A tensor in memory, symmetric about zero, from a fixed seed. The view points into the object: not to be copied.
+/// A tensor in memory, aligned as tensors of mapped files are, symmetric about zero, from a fixed seed. The view points
+/// into the object: not to be copied.
 class BenchmarkTensor
 {
 public:
@@ -30,7 +32,7 @@ public:
     ModelTensor firstRows(std::uint64_t rows) const;
 
 private:
-    std::vector<std::uint32_t> m_storage;
+    std::vector<std::uint32_t, LineAllocator<std::uint32_t>> m_storage;
     ModelTensor m_tensor;
 };
 

@@ -154,6 +154,23 @@ ErrorSums Sum(const float* originals, const float* quantized, std::size_t count,
     return sums;
 }
 
+void Settle(float* HWY_RESTRICT recent, std::size_t count, double* HWY_RESTRICT totals)
+{
+    const hn::ScalableTag<double> wide;
+    const hn::Rebind<float, decltype(wide)> narrow;
+    const std::size_t lanes = hn::Lanes(wide);
+    std::size_t i = 0;
+    for (; i + lanes <= count; i += lanes) {
+        const auto more = hn::PromoteTo(wide, hn::LoadU(narrow, recent + i));
+        hn::StoreU(hn::Add(hn::LoadU(wide, totals + i), more), wide, totals + i);
+        hn::StoreU(hn::Zero(narrow), narrow, recent + i);
+    }
+    for (; i < count; ++i) {
+        totals[i] += static_cast<double>(recent[i]);
+        recent[i] = 0.0F;
+    }
+}
+
 }  // namespace quantloupe::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -161,6 +178,7 @@ HWY_AFTER_NAMESPACE();
 namespace quantloupe::kernels {
 
 HWY_EXPORT(Sum);
+HWY_EXPORT(Settle);
 
 ErrorSums& ErrorSums::operator+=(const ErrorSums& other)
 {
@@ -184,6 +202,11 @@ ErrorSums errorProfile(std::span<const float> originals, std::span<const float> 
 {
     return HWY_DYNAMIC_DISPATCH(Sum)(
         originals.data(), quantized.data(), originals.size(), columnEnergies.data(), errors.data());
+}
+
+void settleSums(std::span<float> recent, std::span<double> totals)
+{
+    HWY_DYNAMIC_DISPATCH(Settle)(recent.data(), recent.size(), totals.data());
 }
 
 ErrorSums errorSumsReference(std::span<const float> originals, std::span<const float> quantized)

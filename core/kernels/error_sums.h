@@ -32,4 +32,7 @@ ErrorSums errorSumsReference(std::span<const float> originals, std::span<const f
 ErrorSums errorProfile(std::span<const float> originals, std::span<const float> quantized,
     std::span<float> columnEnergies, std::span<float> errors);
 
+/// totals[i] += recent[i], recent[i] = 0: sums in float become exact sums in double now and then. @pre same size
+void settleSums(std::span<float> recent, std::span<double> totals);
+
 }  // namespace quantloupe::kernels

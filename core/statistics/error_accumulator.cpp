@@ -6,14 +6,13 @@
 #include <algorithm>
 #include <array>
 #include <cassert>
-#include <utility>
 
 namespace quantloupe {
 
 namespace {
 
 /// Columns are summed in float over so many rows, then in double.
-constexpr std::size_t settledRows = 32;
+constexpr std::size_t settledRows = 64;
 
 /// Weights at a time: their errors stay in the first-level cache between the kernels.
 constexpr std::size_t runLength = 1'024;
@@ -86,8 +85,7 @@ void ErrorAccumulator::add(const kernels::ErrorSums& sums, std::size_t weights)
 
 void ErrorAccumulator::settleColumns()
 {
-    for (std::size_t i = 0; i < m_columns.size(); ++i)
-        m_columns[i] += static_cast<double>(std::exchange(m_recentColumns[i], 0.0F));
+    kernels::settleSums(m_recentColumns, m_columns);
     m_recentRows = 0;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "core/base/line_allocator.h"
 #include "core/kernels/fused_integer.h"
 #include "core/statistics/error_statistics.h"
 #include "core/statistics/histogram_filler.h"
@@ -42,7 +43,7 @@ private:
     ErrorStatistics m_error {};
     HistogramFiller m_histogram;
     std::vector<double> m_columns;
-    std::vector<float> m_recentColumns;  ///< of the last m_recentRows rows, not in m_columns yet
+    std::vector<float, LineAllocator<float>> m_recentColumns;  ///< of the last m_recentRows rows, not in m_columns yet
     std::size_t m_recentRows = 0;
 };
 

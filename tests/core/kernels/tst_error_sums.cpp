@@ -70,6 +70,22 @@ private Q_SLOTS:
             }
     }
 
+    void settles_data() { addTargetRows({1, 7, 8, 33, 1024}); }
+    void settles()
+    {
+        QFETCH(const qint64, target);
+        QFETCH(const int, count);
+        QFETCH(const int, shift);
+        const TargetScope scope(target);
+        Samples recent(count, shift, Content::Weights);
+        std::vector<double> totals(std::size_t(count), 1e-3), expected(totals);
+        for (std::size_t i = 0; i < totals.size(); ++i)
+            expected[i] += double(recent.values()[i]);
+        kernels::settleSums(recent.values(), totals);
+        QCOMPARE(totals, expected);
+        QVERIFY(std::all_of(recent.values().begin(), recent.values().end(), [](float sum) { return sum == 0.0F; }));
+    }
+
     void losslessIsExact()
     {
         const Samples samples(1000, 0, Content::Weights);
