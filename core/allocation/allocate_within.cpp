@@ -1,60 +1,76 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/allocation/allocation.h"
-#include "core/allocation/knapsack.h"
+#include "core/allocation/limited_classes.h"
 
-#include <cmath>
+#include <algorithm>
+#include <cstdio>
 #include <string>
 
 namespace quantloupe {
 namespace {
 
-/// What all groups take whatever is chosen.
-double undecidedBytes(const Frontier& frontier)
+std::string shortText(double value)
 {
-    double bytes = static_cast<double>(frontier.points.front().bytes);
-    for (const auto& group : frontier.groups)
-        bytes -= static_cast<double>(group.options.front().bytes);
-    return bytes;
+    char text[32] = {};
+    std::snprintf(text, sizeof text, "%.4g", value);
+    return text;
 }
 
-tl::unexpected<Error> impossible(const Frontier& frontier, const AllocationLimit& limit)
+tl::unexpected<Error> impossible(const Frontier& frontier, const LimitedClasses& limited, const AllocationLimit& limit)
 {
-    const auto& least =
-        limit.kind == AllocationLimit::Kind::TotalBytes ? frontier.points.front() : frontier.points.back();
-    return failure(ErrorCode::InvalidArgument, "budget",
-        limit.kind == AllocationLimit::Kind::TotalBytes
-            ? "the smallest the measured schemes make of the model is " + std::to_string(least.bytes) + " bytes, "
-                + std::to_string(least.bitsPerWeight).substr(0, 5) + " bits per weight"
-            : "the least " + std::string(nameOf(frontier.metric)) + " of the measured schemes is "
-                + std::to_string(least.error));
+    std::string least;
+    switch (limit.kind) {
+    case AllocationLimit::Kind::TotalBytes: {
+        const auto& smallest = frontier.points.front();
+        least = "the smallest the measured schemes make of the model is " + std::to_string(smallest.bytes) + " bytes, "
+            + shortText(smallest.bitsPerWeight) + " bits per weight";
+        break;
+    }
+    case AllocationLimit::Kind::TotalError:
+        least = "the least " + std::string(nameOf(frontier.metric)) + " of the measured schemes is "
+            + shortText(frontier.points.back().error);
+        break;
+    case AllocationLimit::Kind::TotalCost: {
+        double cost = limited.undecided;
+        for (const auto& options : limited.classes)
+            cost += std::min_element(options.begin(), options.end(), [](const auto& a, const auto& b) {
+                return a.weight < b.weight;
+            })->weight;
+        least = "the least that the measured schemes take is " + shortText(cost) + " " + limit.unit;
+        break;
+    }
+    }
+    return failure(ErrorCode::InvalidArgument, "budget", std::move(least));
 }
 
 }  // namespace
 
+FrontierPoint predictedOf(
+    const Frontier& frontier, const StudySnapshot& study, const std::vector<std::uint32_t>& choice)
+{
+    FrontierPoint point {.bytes = frontier.points.front().bytes};
+    for (std::size_t i = 0; i < choice.size(); ++i) {
+        const auto& options = frontier.groups[i].options;
+        point.bytes += options[choice[i]].bytes - options.front().bytes;
+        point.error += options[choice[i]].error;
+    }
+    point.bitsPerWeight = static_cast<double>(point.bytes) * 8.0 / static_cast<double>(study.model.parameters());
+    return point;
+}
+
 Result<Allocation> allocateWithin(const Frontier& frontier, const StudySnapshot& study, const AllocationLimit& limit)
 {
-    constexpr double rounding = 1e-12;  // an error that was summed in another order is still within itself
-    const bool byBytes = limit.kind == AllocationLimit::Kind::TotalBytes;
-    const double undecided = undecidedBytes(frontier);
-    std::vector<std::vector<KnapsackOption>> classes;
-    for (const auto& group : frontier.groups) {
-        auto& options = classes.emplace_back();
-        for (const auto& option : group.options) {
-            const auto bytes = static_cast<double>(option.bytes);
-            options.push_back(byBytes ? KnapsackOption {bytes, option.error} : KnapsackOption {option.error, bytes});
-        }
-    }
-    auto solution =
-        solveKnapsack(classes, byBytes ? std::floor(limit.value) - undecided : limit.value * (1.0 + rounding));
+    const auto limited = limitedClasses(frontier, study, limit);
+    auto solution = solveKnapsack(limited.classes, limited.room);
     if (!solution)
-        return impossible(frontier, limit);
-    const double bytes = undecided + (byBytes ? solution->weight : solution->cost);
-    Allocation allocation {.choice = std::move(solution->choice),
-        .point = {.bytes = static_cast<std::uint64_t>(bytes),
-            .bitsPerWeight = bytes * 8.0 / static_cast<double>(study.model.parameters()),
-            .error = byBytes ? solution->cost : solution->weight},
-        .bound = solution->bound + (byBytes ? 0.0 : undecided),
-        .optimal = solution->optimal};
+        return impossible(frontier, limited, limit);
+    Allocation allocation {.choice = std::move(solution->choice), .point = {}};
+    allocation.point = predictedOf(frontier, study, allocation.choice);
+    if (limit.kind == AllocationLimit::Kind::TotalCost)
+        allocation.cost = limited.undecided + solution->weight;
+    const bool countsBytes = limit.kind == AllocationLimit::Kind::TotalError;
+    allocation.bound = solution->bound + (countsBytes ? limited.undecidedBytes : 0.0);
+    allocation.optimal = solution->optimal;
     return allocation;
 }
 

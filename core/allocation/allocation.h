@@ -7,6 +7,7 @@
 #include "core/study/study.h"
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -62,26 +63,40 @@ struct Frontier {
     std::optional<std::size_t> at(std::uint64_t bytes) const;
 };
 
+/// What a tensor costs besides bytes under a scheme (canonical text; empty: as stored): milliseconds of a decode step,
+/// say. Finite, not negative.
+using TensorCost = std::function<double(std::size_t tensor, const std::string& scheme)>;
+
 /// What an allocation keeps to.
 struct AllocationLimit {
     enum class Kind : std::uint8_t {
         TotalBytes,  ///< of the whole model: least error within them
         TotalError,  ///< summed metric: fewest bytes within it
+        TotalCost,   ///< summed `costOf`: least error within it
     };
     Kind kind = Kind::TotalBytes;
     double value = 0.0;
+    TensorCost costOf {};    ///< TotalCost alone
+    double fixedCost = 0.0;  ///< TotalCost: of what is no tensor
+    std::string unit {};     ///< TotalCost: what costs are, for errors: "ms per token"
 };
 
 /// The best that the additive model has within a limit: not only points of the hull.
 struct Allocation {
     std::vector<std::uint32_t> choice;  ///< option per group of the frontier
     FrontierPoint point;
+    double cost = 0.0;    ///< of all, where the limit is one of cost
     double bound = 0.0;   ///< no choice within the limit has less error (bytes); point.error (bytes) where optimal
     bool optimal = true;  ///< false: cut after too many choices as good as equal
 };
 
-/// Exact, by solveKnapsack(). Errors: InvalidArgument, saying what the least possible is (bytes or error).
+/// Exact, by solveKnapsack(). Under a limit of cost, options that a smaller scheme beats are not considered: costs that
+/// fall where bytes rise go unused. Errors: InvalidArgument, saying what the least possible is (bytes, error or cost).
 Result<Allocation> allocateWithin(const Frontier& frontier, const StudySnapshot& study, const AllocationLimit& limit);
+
+/// What the additive model says of a choice. @pre one option per group
+FrontierPoint predictedOf(
+    const Frontier& frontier, const StudySnapshot& study, const std::vector<std::uint32_t>& choice);
 
 /// One recipe or uniform scheme as a point of the same picture.
 struct TradeOffPoint {
@@ -91,12 +106,17 @@ struct TradeOffPoint {
     double error = 0.0;  ///< as in FrontierPoint; NaN where a tensor was not measured under its scheme
 };
 
+/// Tensors that runtimes such as vLLM join into one product: q/k/v, gate/up, the experts of a layer. llama.cpp does
+/// not.
+enum class Fused : std::uint8_t { Together, Apart };
+
 /// Options come from the study's measurements of `schemes` (all its schemes when empty) for which the metric is known,
 /// and staying as stored; tensors
 /// `keep` matches and tensors that cannot be quantized stay as stored. A fused group takes a scheme only when all its
-/// tensors were measured under it. Errors: InvalidArgument when nothing was measured, or for a scheme that is none.
+/// tensors were measured under it; where it need not be kept together (`Fused::Apart`), each tensor chooses for itself.
+/// Errors: InvalidArgument when nothing was measured, or for a scheme that is none.
 Result<Frontier> frontier(const StudySnapshot& study, const std::vector<std::string>& schemes,
-    const std::vector<std::string>& keep, ErrorMetric metric = ErrorMetric::ModelError);
+    const std::vector<std::string>& keep, ErrorMetric metric = ErrorMetric::ModelError, Fused fused = Fused::Together);
 
 /// A recipe that realises a frontier point, written with few rules: most common scheme as default, block ranges and
 /// roles as globs where they match exactly, names otherwise. resolve() of it gives the point's bytes exactly.

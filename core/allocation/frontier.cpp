@@ -18,7 +18,7 @@ double slope(const AllocationOption& from, const AllocationOption& to)
 }
 
 /// Tensors that are decided together, in file order of their first member.
-std::vector<AllocationGroup> groupsOf(const ModelCatalog& model, const std::vector<std::string>& keep)
+std::vector<AllocationGroup> groupsOf(const ModelCatalog& model, const std::vector<std::string>& keep, Fused together)
 {
     const auto tied = tiedHead(model);
     std::vector<AllocationGroup> groups;
@@ -31,7 +31,7 @@ std::vector<AllocationGroup> groupsOf(const ModelCatalog& model, const std::vect
         if (kept)
             continue;
         auto index = groups.size();
-        if (!tensor.parts.fusedGroup.empty())
+        if (together == Fused::Together && !tensor.parts.fusedGroup.empty())
             index = fused.try_emplace(tensor.parts.fusedGroup, index).first->second;
         if (index == groups.size())
             groups.emplace_back();
@@ -146,7 +146,7 @@ std::optional<std::size_t> Frontier::at(std::uint64_t bytes) const
 }
 
 Result<Frontier> frontier(const StudySnapshot& study, const std::vector<std::string>& schemes,
-    const std::vector<std::string>& keep, ErrorMetric metric)
+    const std::vector<std::string>& keep, ErrorMetric metric, Fused fused)
 {
     std::vector<std::string> canonical;
     for (const auto& text : schemes) {
@@ -163,7 +163,7 @@ Result<Frontier> frontier(const StudySnapshot& study, const std::vector<std::str
     Frontier result;
     result.metric = metric;
     const Measured known {study, canonical, metric, metricContext(study)};
-    result.groups = groupsOf(study.model, keep);
+    result.groups = groupsOf(study.model, keep, fused);
     std::vector<Segment> segments;
     bool measured = false;
     for (std::size_t i = 0; i < result.groups.size(); ++i) {

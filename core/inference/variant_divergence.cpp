@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -68,6 +69,13 @@ public:
             bytes += bytesFrom(firstBlockOf(m_decoder, variant.tensors)) + headBytes();
         m_progress.totalBytes = bytes;
         m_progress.totalItems = static_cast<std::uint32_t>(variants.size());
+    }
+
+    /// Variants that are not known yet may differ from the first block on.
+    void announce(std::size_t expected)
+    {
+        m_progress.totalBytes = bytesFrom(0) - headBytes() + expected * (bytesFrom(0) + headBytes());
+        m_progress.totalItems = static_cast<std::uint32_t>(expected);
     }
 
     Result<void> runBase()
@@ -176,17 +184,22 @@ Result<void> requireMemory(const Decoder& decoder, const WindowedText& text, std
             + " tokens: what goes in front of each block is kept");
 }
 
-}  // namespace
-
-Result<void> measureVariants(const Decoder& decoder, const WindowedText& text, std::span<const ModelVariant> variants,
-    const EvaluationLimits& limits, std::stop_token stop, Progress& progress, const VariantSink& sink)
+Result<void> requireMeasurable(const Decoder& decoder, const WindowedText& text, std::uint64_t memory)
 {
     if (auto readable = requireReadable(decoder, text); !readable)
         return readable;
     if (text.scored() == 0)
         return failure(ErrorCode::InvalidArgument, "text", "there is no prediction to score");
-    if (auto enough = requireMemory(decoder, text, limits.memory); !enough)
-        return enough;
+    return requireMemory(decoder, text, memory);
+}
+
+}  // namespace
+
+Result<void> measureVariants(const Decoder& decoder, const WindowedText& text, std::span<const ModelVariant> variants,
+    const EvaluationLimits& limits, std::stop_token stop, Progress& progress, const VariantSink& sink)
+{
+    if (auto measurable = requireMeasurable(decoder, text, limits.memory); !measurable)
+        return measurable;
     VariantRun run(decoder, text, std::move(stop), progress);
     run.announce(variants);
     ComputeArena arena(limits.threads);
@@ -200,6 +213,20 @@ Result<void> measureVariants(const Decoder& decoder, const WindowedText& text, s
             return taken;
     }
     return {};
+}
+
+Result<VariantMeasurer> VariantMeasurer::begin(const Decoder& decoder, const WindowedText& text, std::size_t expected,
+    const EvaluationLimits& limits, std::stop_token stop, Progress& progress)
+{
+    if (auto measurable = requireMeasurable(decoder, text, limits.memory); !measurable)
+        return tl::unexpected(measurable.error());
+    const auto arena = std::make_shared<ComputeArena>(limits.threads);
+    const auto run = std::make_shared<VariantRun>(decoder, text, std::move(stop), progress);
+    run->announce(expected);
+    if (auto done = arena->execute([&] { return run->runBase(); }); !done)
+        return tl::unexpected(done.error());
+    return VariantMeasurer(
+        [arena, run](const ModelVariant& variant) { return arena->execute([&] { return run->runVariant(variant); }); });
 }
 
 }  // namespace quantloupe

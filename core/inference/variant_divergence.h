@@ -10,6 +10,7 @@
 #include <functional>
 #include <span>
 #include <stop_token>
+#include <utility>
 #include <vector>
 
 namespace quantloupe {
@@ -37,5 +38,24 @@ using VariantSink = std::function<Result<void>(std::size_t variant, const Varian
 /// Cancelled, Malformed, those of the hooks and of reading weights.
 Result<void> measureVariants(const Decoder& decoder, const WindowedText& text, std::span<const ModelVariant> variants,
     const EvaluationLimits& limits, std::stop_token stop, Progress& progress, const VariantSink& sink);
+
+/// The same for variants of which each is made when the one before it is known. Borrows decoder, text and progress.
+class VariantMeasurer
+{
+public:
+    /// Runs the original. `expected`: variants that will be measured, for the progress. Errors: as above.
+    static Result<VariantMeasurer> begin(const Decoder& decoder, const WindowedText& text, std::size_t expected,
+        const EvaluationLimits& limits, std::stop_token stop, Progress& progress);
+    Result<VariantDivergence> measure(const ModelVariant& variant) const { return m_measure(variant); }
+
+private:
+    using Measure = std::function<Result<VariantDivergence>(const ModelVariant& variant)>;
+    explicit VariantMeasurer(Measure measure)
+        : m_measure(std::move(measure))
+    {
+    }
+
+    Measure m_measure;  ///< holds the original's residual streams
+};
 
 }  // namespace quantloupe

@@ -28,6 +28,14 @@ struct Pass {
     double cacheBytes = 0.0;      ///< of the KV cache, read or written
 };
 
+/// Of one tensor by itself. `standsForHead`: an embedding that is read again where the output head is.
+std::vector<OperationCost> operationCosts(const ModelCatalog& model, const PlannedTensor& planned,
+    const ModelFigures& figures, const Pass& pass, bool standsForHead);
+
+/// Whether no output head but the embedding is read.
+bool embeddingStandsForHead(const ModelCatalog& model, const Plan& plan);
+
+/// Of the whole pass, by kind of operation.
 std::vector<OperationCost> operationCosts(
     const ModelCatalog& model, const Plan& plan, const ModelFigures& figures, const Pass& pass);
 

@@ -2,6 +2,7 @@
 #include "core/projection/projection.h"
 
 #include "core/projection/operation_costs.h"
+#include "core/projection/step_latency.h"
 
 #include <algorithm>
 #include <cmath>
@@ -11,20 +12,6 @@ namespace {
 
 constexpr double kActivationBytes = 2.0;  // FP16 between operations
 constexpr double kLogitBytes = 4.0;
-
-/// A cost on a device. An operand type that the device cannot compute at all never ends.
-RooflinePoint onDevice(const OperationCost& cost, const DeviceProfile& device)
-{
-    RooflinePoint point {std::string(cost.name), cost.totalOperations(), cost.bytes, 0.0, true};
-    const double moving = cost.bytes / (device.memoryBandwidth.value * device.bandwidthEfficiency.value);
-    double computing = 0.0;
-    for (const auto& [type, count] : cost.operations)
-        if (count > 0.0)
-            computing += count / (device.rateFor(type) * device.computeEfficiency.value);
-    point.memoryBound = moving >= computing;
-    point.seconds = std::max(moving, computing);
-    return point;
-}
 
 struct Step {
     std::vector<RooflinePoint> points;
@@ -95,20 +82,16 @@ Projection project(const ModelCatalog& model, const Plan& plan, const DeviceProf
 
     const double context = double(workload.context), batch = double(workload.batch);
     const double window = figures.slidingWindow > 0 ? double(figures.slidingWindow) : context;
-    const double cached = std::min(context, window);
     const double cacheBytesPerToken = double(figures.cachedPerToken) * workload.keyValueBits / 8.0;
+    const auto decode = decodePass(figures, workload);
 
     projection.weightsBytes = plan.bytes;
-    projection.keyValueBytes = wholeBytes(cacheBytesPerToken * cached * batch);
+    projection.keyValueBytes = wholeBytes(decode.cacheBytes);
     projection.activationBytes = wholeBytes(activationBytes(figures, workload));
     projection.fits =
         double(projection.weightsBytes) + double(projection.keyValueBytes) + double(projection.activationBytes)
         <= device.memoryBytes.value;
 
-    const Pass decode {.tokens = batch,
-        .heads = batch,
-        .attendedTokens = cached * batch,
-        .cacheBytes = cacheBytesPerToken * cached * batch};
     const auto decoded = runStep(operationCosts(model, plan, figures, decode), device);
     if (decoded.seconds > 0.0 && batch > 0.0) {
         projection.decodeTokensPerSecond = batch / decoded.seconds;

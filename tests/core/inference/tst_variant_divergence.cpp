@@ -76,6 +76,21 @@ private Q_SLOTS:
         }
     }
 
+    void oneAfterAnotherGivesTheSame()
+    {
+        const auto text = someText(3);
+        Progress progress;
+        auto measurer = VariantMeasurer::begin(*m_decoder, text, m_variants.size(), {1, kEnough}, {}, progress);
+        QVERIFY(measurer);
+        const auto found = measured(text, 1);
+        for (std::size_t i = 0; i < m_variants.size(); ++i)
+            QCOMPARE(measurer->measure(m_variants[i]).value(), found[i]);
+        QVERIFY(progress.doneBytes <= progress.totalBytes);
+        QCOMPARE(progress.doneItems.load(), std::uint32_t(m_variants.size()));
+        Progress unseen;
+        QVERIFY(!VariantMeasurer::begin(*m_decoder, text, 1, {1, 1'000'000}, {}, unseen));
+    }
+
     /// Against windows by themselves.
     void standardErrorIsThatOfWindows()
     {

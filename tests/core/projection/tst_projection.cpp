@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Every figure is worked out here a second time, from the dimensions of the model instead of its tensors.
-#include "core/projection/projection.h"
+#include "core/projection/step_latency.h"
 #include "tests/support/model_catalogs.h"
 
 #include <QTest>
@@ -105,6 +105,38 @@ private Q_SLOTS:
         // BF16 weights: one operation per byte and token; the roofs meet at 0.8e12 / 0.5e11 = 16.
         QCOMPARE(find(got, "lm_head")->memoryBound, batch <= 16);
         QCOMPARE(got.decodeMemoryBound, 2 * (secondsOf(b * h * 2, 0) + secondsOf(cache, 0)) >= seconds || batch <= 16);
+    }
+
+    /// Tensor by tensor: the same where one roof bounds each kind of operation, else more, never less.
+    void stepsAreSumsOverTensors_data() { decodeStep_data(); }
+    void stepsAreSumsOverTensors()
+    {
+        QFETCH(bool, tied);
+        QFETCH(int, batch);
+        const auto model = tests::llama(large(tied));
+        const Workload workload {1024, std::uint64_t(batch), 8.5};
+        const auto profile = device();
+        const StepLatency latency(model, profile, workload);
+        for (const char* scheme : {"int4", "int8", "fp16"}) {
+            for (const char* down : {"int8", "int3:g32"}) {
+                auto recipe = Recipe::uniform(tests::scheme(scheme), model);
+                recipe.keep = {"*norm*"};
+                recipe.rules = {{"*down_proj*", {tests::scheme(down), std::nullopt}}};
+                const auto plan = resolve(recipe, model);
+                const double sum = latency.secondsOf(plan),
+                             whole = batch / project(model, plan, profile, workload).decodeTokensPerSecond;
+                QVERIFY(sum >= whole * (1.0 - 1e-12));
+                QVERIFY(batch > 1 || near(sum, whole));
+            }
+            const auto plan = resolve(Recipe::uniform(tests::scheme(scheme), model), model);
+            double byHand = latency.secondsOfCache();
+            for (const auto& planned : plan.tensors)
+                byHand += latency.secondsOf(planned);
+            QVERIFY(near(latency.secondsOf(plan), byHand));
+        }
+        // One matrix: its bytes from memory, or its products.
+        auto planned = unquantizedPlan(model).tensors.at(model.find("model.layers.0.mlp.up_proj.weight").value());
+        QVERIFY(near(latency.secondsOf(planned), secondsOf(2.0 * 512 * 1408, 2.0 * 512 * 1408 * batch)));
     }
 
     void prefill()
