@@ -97,6 +97,144 @@ private Q_SLOTS:
         QVERIFY(fewest.json()["bytes"].toInt() <= found["bytes"].toInt());
     }
 
+    void allocationsAreMeasured()
+    {
+        QVERIFY(QFile::exists(m_study));
+        const auto recipe = m_folder.filePath(QStringLiteral("measured.recipe.json"));
+        const QStringList budget {
+            "allocate", m_study, "--budget", "3.6bpw", "--text", m_text, "--tokens", "2048", "--json"};
+        const auto alone = runCli(QStringList(budget) << "--evaluations"
+                                                      << "1");
+        QVERIFY2(alone.status == 0, alone.errors);
+        const auto first = alone.json()["measured"].toObject();
+        QCOMPARE(first["tried"].toArray().size(), 1);
+        QVERIFY(first["text_of_prediction"].toBool());
+        QVERIFY(first["standard_error"].toDouble() > 0.0);
+        QCOMPARE(first["predicted"].toDouble(), alone.json()["predicted"].toObject()["value"].toDouble());
+        QVERIFY(alone.json()["uniform_at_same_size"].toObject()["measured"].toDouble() > 0.0);
+
+        const auto searched = runCli(QStringList(budget) << "--evaluations"
+                                                         << "12"
+                                                         << "--recipe-out" << recipe);
+        QVERIFY2(searched.status == 0, searched.errors);
+        const auto found = searched.json()["measured"].toObject();
+        const auto tried = found["tried"].toArray();
+        QVERIFY(tried.size() > 1 && tried.size() <= 12);
+        double least = INFINITY;
+        for (const auto& one : tried) {
+            QVERIFY(one.toObject()["bits_per_weight"].toDouble() <= 3.6);
+            least = std::min(least, one.toObject()["measured"].toDouble());
+        }
+        QCOMPARE(found["value"].toDouble(), least);
+        QVERIFY(least <= first["value"].toDouble());
+        // The recipe that is written is the one that was measured: evaluate has the same figure of the same text.
+        const auto truth =
+            runCli({"evaluate", m_model, "--recipe", recipe, "--study", m_study, "--text", textOf(2048), "--json"});
+        QVERIFY2(truth.status == 0, truth.errors);
+        QCOMPARE(truth.json()["bytes"].toInt(), searched.json()["bytes"].toInt());
+        QVERIFY(std::abs(truth.json()["kl_mean"].toDouble() / least - 1.0) < 0.25);
+        QVERIFY(
+            runCli({"allocate", m_study, "--budget", "3.6bpw", "--text", m_text}).output.contains("× the predicted"));
+
+        // A divergence that must hold as measured.
+        const auto limited =
+            runCli({"allocate", m_study, "--max-kl", "0.1", "--text", m_text, "--tokens", "2048", "--json"});
+        QVERIFY2(limited.status == 0, limited.errors);
+        const auto kept = limited.json()["measured"].toObject();
+        QVERIFY(kept["within_limit"].toBool());
+        QVERIFY(kept["value"].toDouble() <= 0.1);
+        QCOMPARE(runCli({"allocate", m_study, "--budget", "4bpw", "--evaluations", "3"}).status, 2);
+    }
+
+    void budgetsOfDevices()
+    {
+        QVERIFY(QFile::exists(m_study));
+        const auto device = m_folder.filePath(QStringLiteral("tiny.json"));
+        const auto figure = [](double value) { return QJsonObject {{"value", value}, {"source", "a test"}}; };
+        QJsonObject profile {{"quantloupe_device", 1}, {"name", "Tiny"}, {"kind", "cpu"},
+            {"memory_bytes", figure(1.5e6)}, {"memory_bandwidth", figure(1e8)}, {"bandwidth_efficiency", figure(1.0)},
+            {"compute_efficiency", figure(1.0)}, {"energy_per_byte", figure(1e-10)},
+            {"energy_per_operation", figure(1e-12)}, {"idle_power", figure(1.0)},
+            {"compute", QJsonArray {QJsonObject {{"type", "fp32"}, {"rate", 1e9}, {"source", "a test"}}}}};
+        QVERIFY(writeFile(device, QJsonDocument(profile).toJson()));
+        // Memory: what the cache and the activations leave.
+        const QStringList fit {"allocate", m_study, "--device", device, "--device-context", "64", "--json"};
+        const auto fits = runCli(fit);
+        QVERIFY2(fits.status == 0, fits.errors);
+        const auto found = fits.json()["device"].toObject();
+        QVERIFY(found["fits"].toBool());
+        QVERIFY(found["total_bytes"].toDouble() <= 1.5e6);
+        // Time: no more than was asked for, by project's own figures.
+        const double fast = found["step_ms"].toDouble();
+        const auto slower = runCli(QStringList(fit) << "--budget" << QString::number(0.6 * fast, 'g', 17) + "ms");
+        QVERIFY2(slower.status == 0, slower.errors);
+        const auto timed = slower.json()["device"].toObject();
+        QVERIFY(timed["step_ms"].toDouble() <= 0.6 * fast);
+        QVERIFY(timed["step_ms"].toDouble() > 0.5 * fast);
+        QVERIFY(slower.json()["bytes"].toInt() < fits.json()["bytes"].toInt());
+        const auto impossible = runCli(QStringList(fit) << "--budget"
+                                                        << "1us");
+        QCOMPARE(impossible.status, 2);
+        QVERIFY2(impossible.errors.contains("least") && impossible.errors.contains("ms per step"), impossible.errors);
+        QCOMPARE(runCli({"allocate", m_study, "--budget", "3ms"}).status, 2);
+        QCOMPARE(runCli({"allocate", m_study, "--device", device, "--device-context", "10000000"}).status, 2);
+    }
+
+    void twoWaysSideBySide()
+    {
+        QVERIFY(QFile::exists(m_study));
+        const auto recipe = m_folder.filePath(QStringLiteral("best.recipe.json"));
+        const auto run = runCli({"compare", m_study, "int3:g32:asym", recipe, "--all", "--json"});
+        QVERIFY2(run.status == 0, run.errors);
+        const auto json = run.json();
+        QCOMPARE(json["metric"].toString(), QStringLiteral("one_point_kl"));
+        // Totals are the sums of what is listed, and those that allocate gave.
+        const auto allocated = runCli({"allocate", m_study, "--budget", "4bpw", "--json"}).json();
+        double bytes = 0.0, value = 0.0;
+        for (const auto& tensor : json["tensors"].toArray()) {
+            bytes += tensor.toObject()["b"].toObject()["bytes"].toDouble();
+            value += tensor.toObject()["b"].toObject()["value"].toDouble();
+        }
+        const auto total = json["b"].toObject();
+        QCOMPARE(total["bytes"].toDouble(), bytes);
+        QCOMPARE(total["bytes"].toInt(), allocated["bytes"].toInt());
+        QVERIFY(std::abs(total["value"].toDouble() / value - 1.0) < 1e-9);
+        QVERIFY(std::abs(value / allocated["predicted"].toObject()["value"].toDouble() - 1.0) < 1e-9);
+        QCOMPARE(json["a"].toObject()["not_measured"].toInt(), 0);
+
+        const auto same = runCli({"compare", m_study, recipe, recipe, "--json"}).json();
+        QCOMPARE(same["different"].toInt(), 0);
+        const auto unknown = runCli({"compare", m_study, "int5", recipe});
+        QVERIFY2(unknown.status == 0 && unknown.output.contains("not measured"), unknown.errors);
+        QCOMPARE(runCli({"compare", m_study, "no such thing", recipe}).status, 2);
+        QCOMPARE(runCli({"compare", m_study, "recipe", recipe}).status, 2);  // the study holds none
+    }
+
+    /// The original against itself, as a checkpoint, and against a scheme: what the audit measures is what is stored.
+    void checkpointsSideBySide()
+    {
+        const auto checkpoint = m_folder.filePath(QStringLiteral("fake"));
+        const auto exported = runCli(
+            {"export", m_model, "--scheme", "int8:g32:s32", "--to", "fake-quantized", "--out", checkpoint, "--quiet"});
+        QVERIFY2(exported.status == 0, exported.errors);
+        const auto run = runCli({"compare", m_study, m_model, checkpoint, "--all", "--json"});
+        QVERIFY2(run.status == 0, run.errors);
+        const auto a = run.json()["a"].toObject(), b = run.json()["b"].toObject();
+        QCOMPARE(a["missing"].toInt(), 0);
+        QVERIFY(a["sqnr_db"].isNull());  // lossless
+        // Its values are the scheme's: 8 bits in groups of 32 have some 45 dB, embedding and head aside.
+        QVERIFY2(b["sqnr_db"].toDouble() > 35.0 && b["sqnr_db"].toDouble() < 60.0, run.output.left(2000));
+        const auto beside = runCli({"compare", m_study, checkpoint, "int8:g32", "--all", "--json"});
+        QVERIFY2(beside.status == 0, beside.errors);
+        for (const auto& value : beside.json()["tensors"].toArray()) {
+            const auto tensor = value.toObject();
+            if (!tensor["tensor"].toString().contains("proj"))
+                continue;
+            const auto stored = tensor["a"].toObject(), measured = tensor["b"].toObject();
+            QVERIFY(std::abs(stored["sqnr_db"].toDouble() - measured["sqnr_db"].toDouble()) < 0.1);
+        }
+    }
+
     void budgetsThatCannotBe_data()
     {
         QTest::addColumn<QStringList>("options");
@@ -119,10 +257,12 @@ private Q_SLOTS:
 
 private:
     /// About as many tokens as sensitivity is given above.
-    QString firstTokens() const
+    QString firstTokens() const { return textOf(2048); }
+
+    QString textOf(int tokens) const
     {
         const auto path = m_folder.filePath(QStringLiteral("first.txt"));
-        writeFile(path, readFile(m_text).left(7'000));
+        writeFile(path, readFile(m_text).left(tokens * 7 / 2));
         return path;
     }
 

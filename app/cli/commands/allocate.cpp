@@ -1,53 +1,33 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "app/cli/inputs.h"
-#include "app/cli/output.h"
+#include "app/cli/allocation_budget.h"
+#include "app/cli/allocation_check.h"
 
 #include "core/allocation/allocation.h"
 #include "core/base/atomic_file.h"
 #include "core/report/trade_off.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 
 namespace quantloupe::cli {
 namespace {
 
 struct AllocateOptions {
-    std::string study, budget, metric, recipeOut;
+    std::string study, metric, recipeOut;
     std::vector<std::string> schemes, keep;
-    double maxKl = 0.0;
-    bool limitsKl = false;
+    BudgetOptions budget;
+    CheckOptions check;
+    bool apart = false;
+
+    Fused fused() const { return apart ? Fused::Apart : Fused::Together; }
 };
 
-/// "4.5bpw", "6GiB", "180MB" or bytes. Errors: usage.
-Result<AllocationLimit> parseBudget(const std::string& text, const ModelCatalog& model)
+std::vector<std::string> namesOf(const AllocationGroup& group, const StudySnapshot& study)
 {
-    double number = 0.0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    const std::string unit(end, text.data() + text.size());
-    constexpr std::pair<const char*, double> units[] = {{"", 1.0}, {"B", 1.0}, {"kB", 1e3}, {"MB", 1e6}, {"GB", 1e9},
-        {"KiB", 1024.0}, {"MiB", 1048576.0}, {"GiB", 1073741824.0}};
-    if (error == std::errc() && number > 0.0 && std::isfinite(number)) {
-        if (unit == "bpw")
-            return AllocationLimit {
-                AllocationLimit::Kind::TotalBytes, number * static_cast<double>(model.parameters()) / 8.0};
-        for (const auto& [name, factor] : units)
-            if (unit == name)
-                return AllocationLimit {AllocationLimit::Kind::TotalBytes, number * factor};
-    }
-    return usageError("--budget " + text, "write bits per weight (4.5bpw) or a size (6GiB, 180MB, 1000000)");
-}
-
-Result<AllocationLimit> limitOf(const AllocateOptions& options, const ModelCatalog& model)
-{
-    if (options.limitsKl == !options.budget.empty())
-        return usageError("--budget", "give a budget (4.5bpw, 6GiB) or --max-kl, one of them");
-    if (options.limitsKl && !std::isfinite(options.maxKl))
-        return usageError("--max-kl", "is no number of nats");
-    if (options.limitsKl)
-        return AllocationLimit {AllocationLimit::Kind::TotalError, options.maxKl};
-    return parseBudget(options.budget, model);
+    std::vector<std::string> names;
+    for (const auto tensor : group.tensors)
+        names.push_back(study.model.tensors[tensor].name);
+    return names;
 }
 
 std::string namesOf(const std::vector<ErrorMetric>& metrics)
@@ -67,7 +47,7 @@ Result<ErrorMetric> metricOf(const AllocateOptions& options, const StudySnapshot
         return metric == ErrorMetric::OnePointKl || metric == ErrorMetric::MeasuredKl;
     };
     auto metric = bestMetric(study);
-    if (options.limitsKl)
+    if (options.budget.maxKl)
         for (const auto kl : {ErrorMetric::MeasuredKl, ErrorMetric::OnePointKl})
             if (!isKl(metric) && std::find(known.begin(), known.end(), kl) != known.end())
                 metric = kl;
@@ -77,7 +57,7 @@ Result<ErrorMetric> metricOf(const AllocateOptions& options, const StudySnapshot
             return usageError("--metric " + options.metric, "the study can be allocated by " + namesOf(known));
         metric = *named;
     }
-    if (options.limitsKl && !isKl(metric))
+    if (options.budget.maxKl && !isKl(metric))
         return failure(ErrorCode::InvalidArgument, options.study,
             "holds no divergences for --max-kl to limit: run 'sensitivity' with a text first");
     return metric;
@@ -99,61 +79,134 @@ std::optional<TradeOffPoint> bestUniform(const std::vector<TradeOffPoint>& point
 }
 
 struct Decision {
-    ErrorMetric metric;
-    Frontier frontier;
-    Allocation allocation;
-    Recipe recipe;
-    std::optional<TradeOffPoint> uniform;
+    ErrorMetric metric = ErrorMetric::ModelError;
+    Budget budget {};
+    Recipe base {};  ///< what is not decided
+    Frontier frontier {};
+    Allocation allocation {};  ///< the best that was measured, where a text was given
+    std::optional<TradeOffPoint> uniform {};
+    std::optional<AllocationCheck> check {};
+
+    Recipe recipe(const StudySnapshot& study) const
+    {
+        return recipeOf(frontier.groups, allocation.choice, study, base);
+    }
 };
 
-Result<Decision> decideOn(const AllocateOptions& options, const StudySnapshot& study)
+/// All that was measured is decided on, but for what the study's own recipe or the user keeps.
+Recipe baseOf(const AllocateOptions& options, const StudySnapshot& study)
 {
-    const auto limit = limitOf(options, study.model);
-    if (!limit)
-        return tl::unexpected(limit.error());
-    const auto metric = metricOf(options, study);
-    if (!metric)
-        return tl::unexpected(metric.error());
-    // All that was measured is decided on, but for what the study's own recipe or the user keeps.
     auto base = study.recipe.value_or(Recipe::uniform(Scheme {}, study.model));
     if (!study.recipe)
         base.keep.clear();
     base.keep.insert(base.keep.end(), options.keep.begin(), options.keep.end());
-    auto found = frontier(study, options.schemes, base.keep, *metric);
-    if (!found)
-        return tl::unexpected(found.error());
-    auto allocation = allocateWithin(*found, study, *limit);
-    if (!allocation) {
-        auto error = allocation.error();
-        error.where = options.limitsKl ? "--max-kl" : "--budget " + options.budget;
-        return tl::unexpected(std::move(error));
-    }
-    auto recipe = recipeOf(found->groups, allocation->choice, study, base);
-    auto uniform = bestUniform(uniformPoints(study, base.keep, *metric), allocation->point.bytes);
-    return Decision {*metric, std::move(*found), std::move(*allocation), std::move(recipe), std::move(uniform)};
+    return base;
 }
 
-Json decisionJson(const Decision& decision)
+Result<Decision> decideOn(const Session& session, const AllocateOptions& options, const StudySnapshot& study)
 {
-    const auto& [metric, frontier, allocation, recipe, uniform] = decision;
+    Decision decision;
+    decision.base = baseOf(options, study);
+    auto budget = budgetOf(session, options.budget, study.model, decision.base);
+    if (!budget)
+        return tl::unexpected(budget.error());
+    decision.budget = std::move(*budget);
+    const auto metric = metricOf(options, study);
+    if (!metric)
+        return tl::unexpected(metric.error());
+    decision.metric = *metric;
+    auto found = frontier(study, options.schemes, decision.base.keep, *metric, options.fused());
+    if (!found)
+        return tl::unexpected(found.error());
+    decision.frontier = std::move(*found);
+    auto allocation = allocateWithin(decision.frontier, study, decision.budget.limit);
+    if (!allocation) {
+        allocation.error().where = decision.budget.option;
+        return tl::unexpected(allocation.error());
+    }
+    decision.allocation = std::move(*allocation);
+    decision.uniform = bestUniform(uniformPoints(study, decision.base.keep, *metric), decision.allocation.point.bytes);
+    return decision;
+}
+
+/// The recipe as measured, or a better one.
+Result<void> check(
+    const Session& session, const AllocateOptions& options, const StudyPointer& study, Decision& decision)
+{
+    std::optional<Recipe> uniform;
+    if (decision.uniform) {
+        uniform = Recipe::uniform(Scheme::parse(decision.uniform->label).value(), study->model);
+        uniform->keep = decision.base.keep;
+    }
+    auto checked = checkAllocation(session, options.check,
+        {options.study, study, decision.frontier, decision.budget.limit, decision.allocation, decision.base, uniform});
+    if (!checked)
+        return tl::unexpected(checked.error());
+    const auto& best = checked->best();
+    decision.allocation.choice = best.choice;
+    decision.allocation.point = best.predicted;
+    decision.check = std::move(*checked);
+    return {};
+}
+
+/// The recipe on the device it is meant for.
+std::optional<Projection> projectionOf(const Decision& decision, const StudySnapshot& study)
+{
+    const auto& device = decision.budget.device;
+    if (!device)
+        return std::nullopt;
+    return project(study.model, resolve(decision.recipe(study), study.model), *device, decision.budget.workload);
+}
+
+/// Of one step, which makes a token of each sequence.
+double stepMilliseconds(const Projection& projection, const Workload& workload)
+{
+    return 1e3 * static_cast<double>(workload.batch) / projection.decodeTokensPerSecond;
+}
+
+Json deviceJson(const Decision& decision, const StudySnapshot& study)
+{
+    const auto projection = projectionOf(decision, study);
+    if (!projection)
+        return nullptr;
+    return {{"device", decision.budget.device->id}, {"fits", projection->fits},
+        {"total_bytes", projection->totalBytes()}, {"decode_tokens_per_s", number(projection->decodeTokensPerSecond)},
+        {"step_ms", number(stepMilliseconds(*projection, decision.budget.workload))}};
+}
+
+Json uniformJson(const Decision& decision)
+{
+    const auto& uniform = decision.uniform;
+    if (!uniform)
+        return nullptr;
+    Json json {{"scheme", uniform->label}, {"bytes", uniform->bytes},
+        {"bits_per_weight", number(uniform->bitsPerWeight)}, {"value", number(uniform->error)}};
+    if (decision.check && decision.check->uniform)
+        json["measured"] = number(decision.check->uniform->value);
+    return json;
+}
+
+Json decisionJson(const Decision& decision, const StudySnapshot& study)
+{
+    const auto& frontier = decision.frontier;
+    const auto& allocation = decision.allocation;
     Json points = Json::array();
     for (const auto i : evenlySpread(frontier.points.size(), 200))
         points.push_back(pointJson(frontier.points[i]));
     Json violations = Json::array();
     for (const auto& violation : frontier.violations)
-        violations.push_back({{"tensors", frontier.groups[violation.group].tensors}, {"lighter", violation.lighter},
-            {"heavier", violation.heavier}});
+        violations.push_back({{"tensors", namesOf(frontier.groups[violation.group], study)},
+            {"lighter", violation.lighter}, {"heavier", violation.heavier}});
     return {
-        {"recipe", Json::parse(recipe.toJson())},
+        {"recipe", Json::parse(decision.recipe(study).toJson())},
         {"bits_per_weight", number(allocation.point.bitsPerWeight)},
         {"bytes", allocation.point.bytes},
-        {"predicted", {{"metric", nameOf(metric)}, {"value", number(allocation.point.error)}}},
+        {"predicted", {{"metric", nameOf(decision.metric)}, {"value", number(allocation.point.error)}}},
+        {"measured", decision.check ? checkJson(*decision.check) : Json(nullptr)},
         {"bound", number(allocation.bound)},
         {"optimal", allocation.optimal},
-        {"uniform_at_same_size",
-            uniform ? Json {{"scheme", uniform->label}, {"bytes", uniform->bytes},
-                {"bits_per_weight", number(uniform->bitsPerWeight)}, {"value", number(uniform->error)}}
-                    : Json(nullptr)},
+        {"device", deviceJson(decision, study)},
+        {"uniform_at_same_size", uniformJson(decision)},
         {"frontier", std::move(points)},
         {"monotonicity_violations", std::move(violations)},
     };
@@ -166,15 +219,15 @@ TextTable choicesTable(const Decision& decision, const StudySnapshot& study)
         const auto& group = decision.frontier.groups[i];
         const auto& option = group.options[decision.allocation.choice[i]];
         std::string names;
-        for (const auto tensor : group.tensors)
-            names.append(names.empty() ? "" : " ").append(study.model.tensors[tensor].name);
+        for (const auto& name : namesOf(group, study))
+            names.append(names.empty() ? "" : " ").append(name);
         table.add({names, option.scheme.empty() ? std::string("as stored") : option.scheme, Cell(option.bytes),
             Cell(option.error, 4)});
     }
     return table;
 }
 
-std::string summaryOf(const Decision& decision)
+std::string summaryOf(const Decision& decision, const StudySnapshot& study)
 {
     const auto& point = decision.allocation.point;
     std::string text = "\n" + std::to_string(point.bytes) + " bytes, " + Cell(point.bitsPerWeight, 4).shown
@@ -183,9 +236,18 @@ std::string summaryOf(const Decision& decision)
         text += "; the best uniform scheme of at most this size, " + uniform->label + ", has "
             + Cell(uniform->error, 4).shown;
     text += "\n";
-    if (decision.metric == ErrorMetric::ModelError)
+    if (decision.check)
+        text += checkText(*decision.check, decision.budget.limit, decision.metric);
+    else if (decision.metric == ErrorMetric::ModelError)
         text +=
             "Errors of weights say little about which layers matter: 'sensitivity' with a text gives divergences.\n";
+    else
+        text += "A sum over layers, not measured: --text measures it, and recipes near it.\n";
+    if (const auto projection = projectionOf(decision, study))
+        text += "On " + decision.budget.device->name
+            + ", projected: " + Cell(stepMilliseconds(*projection, decision.budget.workload), 4).shown
+            + " ms per step, " + byteText(static_cast<double>(projection->totalBytes()))
+            + " with cache and activations, which " + (projection->fits ? "fits" : "does not fit") + "\n";
     if (!decision.allocation.optimal)
         text += "The search was cut: no choice is better than " + Cell(decision.allocation.bound, 4).shown + "\n";
     if (!decision.frontier.violations.empty())
@@ -198,20 +260,24 @@ Result<void> allocate(const Session& session, const AllocateOptions& options)
 {
     if (auto writable = requireWritable(session, {".json", ".csv"}); !writable)
         return writable;
+    if (options.check.text.empty() && (options.check.evaluations || !options.check.model.empty()))
+        return usageError("--text", "is what recipes are measured on: give one");
+    if (!options.recipeOut.empty() && !session.options.force && std::filesystem::exists(options.recipeOut))
+        return usageError("--recipe-out " + options.recipeOut, "exists already; --force replaces it");
     const auto study = Study::read(options.study);
     if (!study)
         return tl::unexpected(study.error());
-    const auto decision = decideOn(options, **study);
+    auto decision = decideOn(session, options, **study);
     if (!decision)
         return tl::unexpected(decision.error());
-    if (!options.recipeOut.empty()) {
-        if (!session.options.force && std::filesystem::exists(options.recipeOut))
-            return usageError("--recipe-out " + options.recipeOut, "exists already; --force replaces it");
-        if (auto written = writeFileAtomically(options.recipeOut, decision->recipe.toJson()); !written)
+    if (!options.check.text.empty())
+        if (auto checked = check(session, options, *study, *decision); !checked)
+            return checked;
+    if (!options.recipeOut.empty())
+        if (auto written = writeFileAtomically(options.recipeOut, decision->recipe(**study).toJson()); !written)
             return written;
-    }
-    Findings findings {.json = decisionJson(*decision), .text = {}, .table = choicesTable(*decision, **study)};
-    findings.text = findings.table.text() + summaryOf(*decision);
+    Findings findings {.json = decisionJson(*decision, **study), .text = {}, .table = choicesTable(*decision, **study)};
+    findings.text = findings.table.text() + summaryOf(*decision, **study);
     return present(session, findings);
 }
 
@@ -219,11 +285,7 @@ Action setUpAllocate(CLI::App& command)
 {
     auto options = std::make_shared<AllocateOptions>();
     command.add_option("STUDY", options->study, "Study whose measurements are allocated from")->required();
-    command.add_option("--budget", options->budget, "Size of the model: 4.5bpw, 6GiB")->type_name("SIZE");
-    auto* maxKl =
-        command.add_option("--max-kl", options->maxKl, "Summed divergence, instead of a budget: fewest bytes")
-            ->type_name("NATS")
-            ->check(CLI::NonNegativeNumber);
+    addBudgetOptions(command, options->budget);
     command
         .add_option("--metric", options->metric,
             "model_error, one_point_kl or measured_kl (default: the best that the study knows)")
@@ -236,21 +298,25 @@ Action setUpAllocate(CLI::App& command)
         ->type_name("GLOB")
         ->expected(1)
         ->take_all();
+    command.add_flag("--split-fused", options->apart,
+        "Let q, k and v, gate and up, and experts differ, for tools that do not join them (llama.cpp)");
+    addCheckOptions(command, options->check);
     command.add_option("--recipe-out", options->recipeOut, "Write the recipe here (native, *.recipe.json)")
         ->type_name("FILE");
     command.footer(
         "The choice is the optimum of the additive model: layers' figures are summed. Tensors that runtimes\n"
         "fuse (q, k and v; gate and up) share a scheme. What the study's recipe keeps stays as stored. Every scheme\n"
-        "that was measured may be chosen, the reference scheme of 'sensitivity' (int3:g32:asym) among them.");
-    return [options, maxKl](Session& session) {
-        options->limitsKl = maxKl->count() > 0;
-        return allocate(session, *options);
-    };
+        "that was measured may be chosen, the reference scheme of 'sensitivity' (int3:g32:asym) among them.\n\n"
+        "With --text the recipe is run: what it does to the predictions stands beside the sum. Where they differ by\n"
+        "more than a tenth, or --evaluations says so, groups swap sizes within the budget, and the best recipe by\n"
+        "measured divergence is kept. A time as budget is that of a decode step as 'project' has it, layer by layer.");
+    return [options](Session& session) { return allocate(session, *options); };
 }
 
 }  // namespace
 
 extern const Command allocateCommand;
-const Command allocateCommand {"allocate", "The best mixed-precision recipe within a budget", OutOption, setUpAllocate};
+const Command allocateCommand {
+    "allocate", "The best mixed-precision recipe within a budget", OutOption | ThreadsOption, setUpAllocate};
 
 }  // namespace quantloupe::cli

@@ -9,6 +9,7 @@ namespace quantloupe::cli {
     ENTRY(stats)                                                                                                       \
     ENTRY(analyze)                                                                                                     \
     ENTRY(audit)                                                                                                       \
+    ENTRY(compare)                                                                                                     \
     ENTRY(calibrate)                                                                                                   \
     ENTRY(evaluate)                                                                                                    \
     ENTRY(sensitivity)                                                                                                 \

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What an allocated recipe really does to a text's predictions, and better ones near it.
+#pragma once
+
+#include "app/cli/output.h"
+#include "app/cli/text_input.h"
+
+#include "core/allocation/verify.h"
+#include "core/inference/evaluate.h"
+
+#include <optional>
+#include <string>
+
+namespace quantloupe::cli {
+
+struct CheckOptions {
+    std::string text, model;
+    std::optional<std::size_t> evaluations {};
+    TextWindows window {.tokens = 8192};
+    std::uint64_t memory = EvaluationLimits().memory;
+};
+
+void addCheckOptions(CLI::App& command, CheckOptions& options);
+
+/// What is to be checked; everything borrowed.
+struct AllocationToCheck {
+    const std::string& studyPath;
+    const StudyPointer& study;
+    const Frontier& frontier;
+    const AllocationLimit& limit;
+    const Allocation& allocation;
+    const Recipe& base;                    ///< what the allocation does not decide
+    const std::optional<Recipe>& uniform;  ///< the rival, measured too
+};
+
+struct AllocationCheck {
+    VerifiedAllocation verified;
+    std::optional<MeasuredError> uniform {};
+    std::size_t predictions = 0;
+    bool sameText = true;  ///< as that of the divergences the sum is of
+
+    const TriedChoice& first() const { return verified.tried.front(); }
+    const TriedChoice& best() const { return verified.tried[verified.best]; }
+};
+
+/// Measures the divergence by weights alone. Errors: those of opening the model, Conflict (another model than the
+/// study's), of reading the text and of verifyAllocation().
+Result<AllocationCheck> checkAllocation(
+    const Session& session, const CheckOptions& options, const AllocationToCheck& toCheck);
+
+Json checkJson(const AllocationCheck& check);
+/// Sentences for people.
+std::string checkText(const AllocationCheck& check, const AllocationLimit& limit, ErrorMetric metric);
+
+}  // namespace quantloupe::cli
