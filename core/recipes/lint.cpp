@@ -170,20 +170,30 @@ private:
 
     void tellOfGroups()
     {
-        std::map<std::string, std::vector<std::string>> uneven;
+        struct Uneven {
+            LintSeverity severity = LintSeverity::Warning;
+            std::vector<std::string> tensors {};
+        };
+        std::map<std::string, Uneven> uneven;
         for (std::size_t i = 0; i < m_plans.size(); ++i) {
             if (!m_plans[i] || m_tied == i)
                 continue;
-            const auto unit = unitOf(m_plans[i]->weights);
+            const auto& scheme = m_plans[i]->weights;
+            const auto unit = unitOf(scheme);
             const auto columns = m_model.tensors[i].matrix.columns;
-            if (unit > 1 && columns % unit != 0)
-                uneven[m_plans[i]->weights.toString() + " on rows of " + std::to_string(columns)
-                    + (unit > columns ? ": the whole row is one unit of " : ": the last unit is shorter than ")
-                    + std::to_string(unit)]
-                    .push_back(m_model.tensors[i].name);
+            if (unit <= 1 || columns % unit == 0)
+                continue;
+            const bool block = traitsOf(scheme.format).family == FormatFamily::Block;
+            auto& found = uneven[scheme.toString() + " on rows of " + std::to_string(columns)
+                + (block                 ? ": no file holds rows that end within a block of "
+                        : unit > columns ? ": the whole row is one unit of "
+                                         : ": the last unit is shorter than ")
+                + std::to_string(unit)];
+            found.severity = block ? LintSeverity::Error : LintSeverity::Warning;
+            found.tensors.push_back(m_model.tensors[i].name);
         }
-        for (auto& [text, tensors] : uneven)
-            find(LintKind::ShortGroup, LintSeverity::Warning, std::nullopt, std::move(tensors), text);
+        for (auto& [text, found] : uneven)
+            find(LintKind::ShortGroup, found.severity, std::nullopt, std::move(found.tensors), text);
     }
 
     void tellOfFusions()

@@ -109,6 +109,13 @@ private Q_SLOTS:
         QVERIFY(runCli({"lint", m_model, "--recipe", recipe}).output.contains("*nothing*"));
         QCOMPARE(runCli({"lint", m_model}).status, 2);
         QCOMPARE(runCli({"lint", m_model, "--recipe", recipe, "--to", "paper"}).status, 2);
+        // What no file holds is an error, and the report is there all the same.
+        const auto broken = runCli({"lint", m_model, "--scheme", "q4_k", "--json"});
+        QCOMPARE(broken.status, 3);
+        QVERIFY(broken.json()["errors"].toInt() > 0);
+        QVERIFY2(broken.errors.contains("error"), broken.errors);
+        const auto refused = runCli({"lint", m_model, "--scheme", "fp8_e4m3", "--to", "llama.cpp", "--json"});
+        QCOMPARE(refused.status, 3);
     }
 };
 

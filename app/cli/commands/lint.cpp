@@ -104,7 +104,14 @@ Result<void> lintRecipe(const Session& session, const LintOptions& options)
     findings.json["target"] = target != nullptr ? Json(target->name) : Json(nullptr);
     findings.table = reportTable(report);
     findings.text = reportText(report);
-    return present(session, findings);
+    if (auto shown = present(session, findings); !shown)
+        return shown;
+    const auto errors = report.count(LintSeverity::Error);
+    if (errors == 0)
+        return {};
+    // The report is there for whoever reads it; the status is for scripts.
+    return failure(ErrorCode::Malformed, options.recipe.file.empty() ? "the recipe" : options.recipe.file,
+        errors == 1 ? "has an error" : "has " + std::to_string(errors) + " errors");
 }
 
 Action setUpLint(CLI::App& command)
@@ -117,7 +124,8 @@ Action setUpLint(CLI::App& command)
     command.footer(
         "matches: tensors that can be quantized and that the glob matches; decides: those for which the line has the\n"
         "last word. With --to the recipe is written for the target, read back by the target's own rules of precedence\n"
-        "and matching where its format allows that, and compared tensor by tensor. The status is 0 whatever is found.");
+        "and matching where its format allows that, and compared tensor by tensor. The status is 3 where there are "
+        "errors: what a format or a target cannot hold.");
     return [options](Session& session) { return lintRecipe(session, *options); };
 }
 

@@ -102,10 +102,16 @@ private Q_SLOTS:
         QCOMPARE(found[0].tensors.size(), std::size_t(2));
         QVERIFY(found[0].text.find("172") != std::string::npos);
         QCOMPARE(findingsOf(recipeOf({{"*down_proj*", "int4:g43"}}), LintKind::ShortGroup).size(), std::size_t(0));
-        QVERIFY(findingsOf(recipeOf({{"*q_proj*", "q4_k"}}), LintKind::ShortGroup)[1].text.find("whole row")
-                != std::string::npos
-            || findingsOf(recipeOf({{"*q_proj*", "q4_k"}}), LintKind::ShortGroup)[0].text.find("whole row")
-                != std::string::npos);
+        QVERIFY(found[0].severity == LintSeverity::Warning);
+        const auto wide =
+            findingsOf(recipeOf({{"*q_proj*", "int4:g128"}, {"*down_proj*", "int8"}}), LintKind::ShortGroup);
+        QCOMPARE(wide.size(), std::size_t(1));
+        QVERIFY(wide[0].text.find("whole row") != std::string::npos);
+        // Blocks of 256 in rows of 64 are in no file.
+        const auto blocks = findingsOf(recipeOf({{"*q_proj*", "q4_k"}, {"*down_proj*", "int8"}}), LintKind::ShortGroup);
+        QCOMPARE(blocks.size(), std::size_t(1));
+        QVERIFY(blocks[0].severity == LintSeverity::Error);
+        QVERIFY(blocks[0].text.find("block of 256") != std::string::npos);
     }
 
     void fusedTensorsShareASchemeOrAreTold()
