@@ -119,7 +119,7 @@ std::vector<std::string> patterns(const std::vector<std::string>& modules)
 /// What the schemes lose on the way, one line per kind.
 void warnOfLosses(const Recipe& recipe, const Plan& plan, const ModelCatalog& model, std::vector<std::string>& warnings)
 {
-    std::vector<std::string> restricted, ranges, tables, unstored, statics;
+    std::vector<std::string> restricted, ranges, scales, tables, unstored, statics;
     for (const auto index : emissionOrder(model)) {
         const auto& planned = plan.tensors[index];
         const auto& name = model.tensors[index].name;
@@ -134,6 +134,8 @@ void warnOfLosses(const Recipe& recipe, const Plan& plan, const ModelCatalog& mo
             restricted.push_back(name);
         if (planned.scheme->range.kind != RangeEstimator::Kind::MinMax || !planned.scheme->algorithms.empty())
             ranges.push_back(name);
+        if (planned.scheme->scales != Scheme::of(planned.scheme->format).scales)
+            scales.push_back(name);
         if (model.tensors[index].parts.role == TensorRole::Embedding)
             tables.push_back(name);
         if (planned.activations && is(planned.activations->granularity, Granularity::Kind::Tensor))
@@ -145,6 +147,7 @@ void warnOfLosses(const Recipe& recipe, const Plan& plan, const ModelCatalog& mo
     };
     warn(restricted, "symmetric grids take the full range there, one level more than sym (symf is the same grid)");
     warn(ranges, "range estimators and algorithms do not travel, they are the checkpoint writer's choice");
+    warn(scales, "how scales are stored does not travel, it is the checkpoint writer's choice");
     warn(tables, "few loaders take quantized embeddings");
     warn(unstored, "floating schemes are the checkpoint's own type there, these are listed as ignored");
     warn(statics, "activations per tensor need calibrated scales in the checkpoint");

@@ -71,7 +71,8 @@ private:
     std::map<std::string, std::vector<std::string>> m_tensors {};
 };
 
-/// Adds what hardly any tool takes: range estimators, algorithms other than `known`, activations if so, the KV cache.
+/// Adds what hardly any tool takes: range estimators, how scales are stored, algorithms other than `known`, activations
+/// if so, the KV cache.
 void remarkLosses(Remarks& remarks, const Recipe& recipe, const std::vector<ModulePlan>& modules,
     std::initializer_list<Algorithm> known, bool takesActivations);
 

@@ -18,6 +18,7 @@ bool hasBlocksOf32(const Scheme& scheme)
 }
 
 constexpr std::string_view kBlocks = "ggml scales blocks of 32";
+constexpr std::string_view kHalfScales = "ggml stores scales in FP16";
 constexpr std::string_view kRestricted = "ggml uses one level more, on the side of the largest weight";
 constexpr std::string_view kSubBlocks = "ggml scales sub-blocks inside blocks of 256, each with its minimum";
 
@@ -26,11 +27,15 @@ GgmlChoice choose(const Scheme& scheme, DType symmetric, DType withMinimum)
     if (hasMinimum(scheme)) {
         if (!hasBlocksOf32(scheme))
             return {withMinimum, kBlocks};
-        return {withMinimum, scheme.symmetry == Symmetry::Asymmetric ? "ggml stores a floating minimum" : ""};
+        if (scheme.symmetry == Symmetry::Asymmetric)
+            return {withMinimum, "ggml stores a floating minimum"};
+        return {withMinimum, scheme.scales == ScaleStorage::Float16 ? "" : kHalfScales};
     }
     if (!hasBlocksOf32(scheme))
         return {symmetric, kBlocks};
-    return {symmetric, scheme.symmetry == Symmetry::Symmetric ? kRestricted : ""};
+    if (scheme.symmetry == Symmetry::Symmetric)
+        return {symmetric, kRestricted};
+    return {symmetric, scheme.scales == ScaleStorage::Float16 ? "" : kHalfScales};
 }
 
 }  // namespace
@@ -46,8 +51,9 @@ std::optional<GgmlChoice> ggmlTypeFor(const Scheme& scheme)
             return GgmlChoice {DType::Q8_0, "ggml has no 8-bit type with a minimum"};
         if (!hasBlocksOf32(scheme))
             return GgmlChoice {DType::Q8_0, kBlocks};
-        return GgmlChoice {
-            DType::Q8_0, scheme.symmetry == Symmetry::SymmetricFull ? "ggml leaves out the lowest level" : ""};
+        if (scheme.symmetry == Symmetry::SymmetricFull)
+            return GgmlChoice {DType::Q8_0, "ggml leaves out the lowest level"};
+        return GgmlChoice {DType::Q8_0, scheme.scales == ScaleStorage::Float16 ? "" : kHalfScales};
     case Format::Int7: return GgmlChoice {DType::Q8_0, "ggml has no 7-bit type: widened"};
     case Format::Int6: return GgmlChoice {DType::Q6_K, "ggml scales sub-blocks of 16 inside blocks of 256"};
     case Format::Int5: return choose(scheme, DType::Q5_0, DType::Q5_1);

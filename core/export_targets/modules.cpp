@@ -88,6 +88,8 @@ void remarkLosses(Remarks& remarks, const Recipe& recipe, const std::vector<Modu
         const auto& scheme = *module.scheme();
         if (scheme.range.kind != RangeEstimator::Kind::MinMax)
             remarks.add("range estimators do not travel, the tool finds ranges by its own rules", module.module);
+        if (scheme.scales != Scheme::of(scheme.format).scales)
+            remarks.add("how scales are stored does not travel, the tool stores them by its own rules", module.module);
         for (const auto algorithm : scheme.algorithms)
             if (std::find(known.begin(), known.end(), algorithm) == known.end())
                 remarks.add("algorithm " + std::string(nameOf(algorithm)) + " does not travel", module.module);
