@@ -3,7 +3,7 @@
 
 #include "app/cli/progress_printer.h"
 
-#include "core/analysis/inspect.h"
+#include "core/analysis/error_causes.h"
 
 #include <tbb/task_arena.h>
 
@@ -49,6 +49,40 @@ Json quantilesJson(const Histogram& errors)
     return object;
 }
 
+Json outliersJson(const OutlierShare& share)
+{
+    return {{"channels", share.channels}, {"of", share.of}, {"share", number(share.share)}};
+}
+
+Json causesJson(const ErrorCauses& causes)
+{
+    return {
+        {"clipping_share", causes.clipping ? number(*causes.clipping) : Json(nullptr)},
+        {"loudest_output_channels", outliersJson(causes.loudestRows)},
+        {"loudest_input_channels", outliersJson(causes.loudestColumns)},
+        {"loudest_group_share", number(causes.loudestGroup)},
+        {"outlier_weight_output_channels", outliersJson(causes.weightRows)},
+        {"outlier_weight_input_channels", outliersJson(causes.weightColumns)},
+        {"outlier_activation_channels", causes.activations ? outliersJson(*causes.activations) : Json(nullptr)},
+        {"sentences", causes.sentences()},
+    };
+}
+
+/// Everything that was tried, best first.
+Result<Json> curesJson(const Session& session, const Model& model, const ResultName& result,
+    const WeightStatistics& weights, const Scheme& scheme, Progress& progress)
+{
+    const auto cures = tryCures(model.tensors[result.tensor], weights, scheme, &model, session.stop, progress);
+    if (!cures && cures.error().code == ErrorCode::Unsupported)
+        return Json::array();
+    if (!cures)
+        return tl::unexpected(cures.error());
+    Json list = Json::array();
+    for (const auto& cure : *cures)
+        list.push_back(cureJson(cure));
+    return list;
+}
+
 Json detailsJson(const LayerInspection& inspection)
 {
     const auto& split = inspection.split;
@@ -67,12 +101,12 @@ Json detailsJson(const LayerInspection& inspection)
 
 }  // namespace
 
-Result<std::vector<Json>> resultDetails(
-    const Session& session, const Model& model, const std::vector<ResultName>& results, const StudySnapshot& found)
+Result<std::vector<Json>> resultDetails(const Session& session, const Model& model,
+    const std::vector<ResultName>& results, const StudySnapshot& found, bool withCures)
 {
     Progress progress;
     for (const auto& result : results)
-        progress.totalBytes += model.tensors[result.tensor].bytes();
+        progress.totalBytes += model.tensors[result.tensor].bytes() * (withCures ? 2 : 1);
     progress.totalItems = static_cast<std::uint32_t>(results.size());
     const ProgressPrinter printer(progress, session.options.quiet);
     tbb::task_arena arena(static_cast<int>(session.threads()));
@@ -86,8 +120,17 @@ Result<std::vector<Json>> resultDetails(
         });
         if (!inspection)
             return tl::unexpected(inspection.error());
-        releaseBytes(tensor.view);
+        const auto& weights = *found.findWeights(tensor.name);
         details.push_back(detailsJson(*inspection));
+        details.back()["causes"] = causesJson(causesOf(*inspection, weights, found.calibration.find(tensor.name)));
+        if (withCures) {
+            auto cures =
+                arena.execute([&] { return curesJson(session, model, result, weights, measured.scheme, progress); });
+            if (!cures)
+                return tl::unexpected(cures.error());
+            details.back()["cures"] = std::move(*cures);
+        }
+        releaseBytes(tensor.view);
         ++progress.doneItems;
     }
     return details;
@@ -107,6 +150,12 @@ Json cureJson(const std::optional<Cure>& cure)
         return nullptr;
     return {
         {"scheme", cure->scheme.toString()},
+        {"text", cure->sentence()},
+        {"kept_channels", cure->isMixture() ? Json(cure->kept) : Json(nullptr)},
+        {"gain_db", number(cure->gain())},
+        {"gain_db_per_added_bit", number(cure->gainPerAddedBit())},
+        {"output_sqnr_db_before", cure->outputs ? number(cure->outputs->before) : Json(nullptr)},
+        {"output_sqnr_db_after", cure->outputs ? number(cure->outputs->after) : Json(nullptr)},
         {"sqnr_db_before", number(cure->sqnrBefore)},
         {"sqnr_db_after", number(cure->sqnrAfter)},
         {"bytes_before", cure->bytesBefore},

@@ -19,10 +19,11 @@ struct ResultName {
     std::string scheme;
 };
 
-/// The keys to add to each of these results, in their order: each tensor is quantized once more. `found` holds the
-/// statistics of their weights. Errors: Cancelled, Truncated, Malformed.
-Result<std::vector<Json>> resultDetails(
-    const Session& session, const Model& model, const std::vector<ResultName>& results, const StudySnapshot& found);
+/// The keys to add to each of these results, in their order: each tensor is quantized once more, and with `withCures`
+/// by everything that might help. `found` holds the statistics of their weights.
+/// Errors: Cancelled, Truncated, Malformed.
+Result<std::vector<Json>> resultDetails(const Session& session, const Model& model,
+    const std::vector<ResultName>& results, const StudySnapshot& found, bool withCures);
 
 /// The findings with cures that are tried on the tensors. Errors: Cancelled, Truncated.
 Result<std::vector<Finding>> curedFindings(const Session& session, const Model& model, const StudySnapshot& found);

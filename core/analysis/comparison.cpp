@@ -18,6 +18,20 @@ double decibels(double signal, double error)
     return 10.0 * std::log10(signal / error);
 }
 
+/// Σw² of a tensor; NaN where it was never looked at.
+double energyOf(const StudySnapshot& study, const std::string& tensor)
+{
+    const auto& measured = study.of(tensor);
+    if (!measured.empty())
+        return measured.begin()->second->error.signalEnergy;
+    const auto* weights = study.findWeights(tensor);
+    if (weights == nullptr)
+        return notANumber;
+    const auto& moments = weights->moments;  // about a pivot
+    return moments.sum2 + (2.0 * moments.pivot * moments.sum1)
+        + (static_cast<double>(moments.count) * moments.pivot * moments.pivot);
+}
+
 bool same(double a, double b)
 {
     return a == b || (std::isnan(a) && std::isnan(b));
@@ -131,10 +145,8 @@ Comparison compareSides(const ModelCatalog& model, const StudySnapshot& study, E
 {
     Comparison comparison {.metric = metric, .sides = {std::move(first), std::move(second)}};
     for (std::size_t i = 0; i < model.tensors.size(); ++i) {
-        const auto* weights = study.findWeights(model.tensors[i].name);
-        comparison.signalEnergy.push_back(weights != nullptr ? weights->moments.sum2
-                : i < auditedEnergy.size()                   ? auditedEnergy[i]
-                                                             : notANumber);
+        const double known = energyOf(study, model.tensors[i].name);
+        comparison.signalEnergy.push_back(std::isnan(known) && i < auditedEnergy.size() ? auditedEnergy[i] : known);
         if (!isAlike(comparison.sides[0].tensors[i], comparison.sides[1].tensors[i]))
             comparison.different.push_back(i);
     }

@@ -69,9 +69,10 @@ std::span<const Neighbours> neighbours()
 class CandidateList
 {
 public:
-    CandidateList(const Scheme& scheme, const MatrixShape& shape)
+    CandidateList(const Scheme& scheme, const MatrixShape& shape, Calibration calibration)
         : m_scheme(scheme)
         , m_shape(shape)
+        , m_calibration(calibration)
     {
     }
 
@@ -83,7 +84,7 @@ public:
         const bool known = candidate == m_scheme
             || std::any_of(m_candidates.begin(), m_candidates.end(),
                 [&](const CureCandidate& other) { return other.scheme == candidate; });
-        if (fits && !known && requireBuilt(candidate))
+        if (fits && !known && requireBuilt(candidate, m_calibration))
             m_candidates.push_back({kind, candidate});
     }
 
@@ -92,6 +93,7 @@ public:
 private:
     const Scheme& m_scheme;
     const MatrixShape& m_shape;
+    Calibration m_calibration;
     std::vector<CureCandidate> m_candidates {};
 };
 
@@ -191,11 +193,23 @@ void addAlgorithms(const Scheme& scheme, CandidateList& list)
         list.add(CureKind::ChannelCorrection, with(Algorithm::BiasCorrection));
 }
 
+/// What goes by the layer's inputs, in the place of whatever of the kind there is.
+void addInputAware(const Scheme& scheme, CandidateList& list)
+{
+    for (const auto algorithm : {Algorithm::Gptq, Algorithm::Cd, Algorithm::Awq, Algorithm::Smooth}) {
+        auto candidate = withoutInputs(scheme);
+        candidate.algorithms.push_back(algorithm);
+        if (algorithm == Algorithm::Cd || algorithm == Algorithm::Awq)
+            candidate.range = {};  // they find ranges themselves
+        list.add(CureKind::InputAware, candidate);
+    }
+}
+
 }  // namespace
 
-std::vector<CureCandidate> cureCandidates(const Scheme& scheme, const MatrixShape& shape)
+std::vector<CureCandidate> cureCandidates(const Scheme& scheme, const MatrixShape& shape, Calibration calibration)
 {
-    CandidateList list(scheme, shape);
+    CandidateList list(scheme, shape, calibration);
     addGranularities(scheme, shape, list);
     if (takesRange(traitsOf(scheme.format).family) && scheme.range.kind != RangeEstimator::Kind::Mse) {
         auto candidate = scheme;
@@ -205,6 +219,8 @@ std::vector<CureCandidate> cureCandidates(const Scheme& scheme, const MatrixShap
     addSymmetries(scheme, list);
     addFormats(scheme, list);
     addAlgorithms(scheme, list);
+    if (calibration == Calibration::Given)
+        addInputAware(scheme, list);
     return list.take();
 }
 

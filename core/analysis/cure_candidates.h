@@ -2,6 +2,7 @@
 // Which schemes may do better than another. For use inside this room.
 #pragma once
 
+#include "core/algorithms/combinations.h"
 #include "core/analysis/cures.h"
 #include "core/tensor/tensor_view.h"
 
@@ -15,6 +16,7 @@ struct CureCandidate {
 };
 
 /// Schemes to try in the place of `scheme` on a matrix of this shape: all built, each once, in a fixed order.
-std::vector<CureCandidate> cureCandidates(const Scheme& scheme, const MatrixShape& shape);
+std::vector<CureCandidate> cureCandidates(
+    const Scheme& scheme, const MatrixShape& shape, Calibration calibration = Calibration::Absent);
 
 }  // namespace quantloupe

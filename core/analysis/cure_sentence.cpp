@@ -34,6 +34,7 @@ std::string subjectOf(const Cure& cure)
     case CureKind::ChannelCorrection: return "Correcting each output channel" + named;
     case CureKind::WiderRows: return channels(cure, "output", "int8");
     case CureKind::WiderColumns: return channels(cure, "input", "fp16");
+    case CureKind::InputAware: return "Rounding by the layer's inputs" + named;
     case CureKind::AnotherScheme: break;
     }
     return cure.scheme.toString();
@@ -72,8 +73,9 @@ std::string Cure::sentence() const
     const std::string extent = measuredRows == rows
         ? "measured on the whole tensor"
         : "measured on " + std::to_string(measuredRows) + " of " + std::to_string(rows) + " rows";
-    return subjectOf(*this) + " would give " + decibels(sqnrAfter) + " instead of " + decibels(sqnrBefore) + size + " ("
-        + extent + ").";
+    const auto& figures = outputs ? *outputs : OutputGain {sqnrBefore, sqnrAfter};
+    return subjectOf(*this) + " would give " + decibels(figures.after) + (outputs ? " at the outputs" : "")
+        + " instead of " + decibels(figures.before) + size + " (" + extent + ").";
 }
 
 }  // namespace quantloupe

@@ -139,6 +139,15 @@ struct Trial {
             .weights = shape.elements()};
     }
 
+    Cure cure(CureKind kind, const SchemeMeasurement& after) const
+    {
+        auto result = cure(kind, after.scheme, after.error.sqnrDb(), after.scheme.storedBytes(shape));
+        if (before.outputError.known() && after.outputError.known())
+            result.outputs = {
+                -10.0 * std::log10(before.outputError.relative()), -10.0 * std::log10(after.outputError.relative())};
+        return result;
+    }
+
     Cure mixture(CureKind kind, double errorEnergy, std::uint64_t bytes, std::vector<std::uint64_t> kept) const
     {
         auto error = before.error;
@@ -235,8 +244,7 @@ Result<std::vector<Cure>> tryAll(const Trial& trial, std::span<const CureCandida
             continue;  // of this tensor: a width that has no rotation, blocks too large to hold
         if (!measured)
             return tl::unexpected(measured.error());
-        cures.push_back(trial.cure(
-            candidate.kind, candidate.scheme, measured->error.sqnrDb(), candidate.scheme.storedBytes(trial.shape)));
+        cures.push_back(trial.cure(candidate.kind, *measured));
     }
     // A mixture is put together from copies of rows, which a partner's factors do not fit.
     if (!uses(trial.scheme, Algorithm::Equalization))
@@ -248,7 +256,7 @@ Result<std::vector<Cure>> tryAll(const Trial& trial, std::span<const CureCandida
                 cures.push_back(std::move(**cure));
         }
     // Where a sum overflows there is no figure to compare by.
-    std::erase_if(cures, [](const Cure& cure) { return std::isnan(cure.sqnrAfter); });
+    std::erase_if(cures, [](const Cure& cure) { return std::isnan(cure.sqnrAfter) || std::isnan(cure.gain()); });
     std::stable_sort(cures.begin(), cures.end(), comesBefore);
     return cures;
 }
@@ -262,7 +270,7 @@ Result<std::vector<Cure>> tryCures(const ModelTensor& tensor, const WeightStatis
     if (!held)
         return tl::unexpected(held.error());
     const auto shape = matrixShape(tensor.view);
-    const auto candidates = cureCandidates(scheme, shape);
+    const auto candidates = cureCandidates(scheme, shape, tensor.inputs ? Calibration::Given : Calibration::Absent);
     constexpr std::size_t others = 6;  // the weights, the scheme itself and the passes of both mixtures
     Steps steps(ProgressShare(progress, tensor.bytes()), candidates.size() + others);
 
@@ -279,6 +287,9 @@ Result<std::vector<Cure>> tryCures(const ModelTensor& tensor, const WeightStatis
             decodeRows(tensor.view, sampled[i], 1, std::span(values).subspan(i * columns, columns));
         sample.emplace(tensor, std::move(values), shape.columns);
         sample->tensor.importance = importanceOfRows(tensor.importance, shape.rows, sampled);
+        // All rows of a layer read the same inputs; those of a stack of experts do not.
+        if (tensor.inputs && tensor.inputs->slices == 1)
+            sample->tensor.inputs = tensor.inputs;
         auto measured = measureWeights(sample->tensor, stop, forWeights);
         if (!measured)
             return tl::unexpected(measured.error());

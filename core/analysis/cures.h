@@ -8,6 +8,7 @@
 #include "core/study/measurement.h"
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -26,7 +27,14 @@ enum class CureKind : std::uint8_t {
     ChannelCorrection,  ///< +biascorr
     WiderRows,          ///< some output channels in int8:channel
     WiderColumns,       ///< some input channels in fp16
+    InputAware,         ///< +gptq, +cd, +awq or +smooth: by what calibration knows of the layer's inputs
     AnotherScheme,      ///< one that was measured anyway
+};
+
+/// SQNR of a layer's outputs, E‖Wx‖² / E‖(W − Ŵ)x‖² in dB, before and after.
+struct OutputGain {
+    double before = 0.0, after = 0.0;
+    bool operator==(const OutputGain&) const = default;
 };
 
 /// What another scheme does to a tensor in the place of the one it has: measured, never guessed.
@@ -41,8 +49,12 @@ struct Cure {
     std::uint64_t measuredRows = 0, rows = 0;       ///< equal when the figures are of the whole tensor
     std::uint64_t weights = 0;                      ///< of the whole tensor
 
-    double gain() const { return sqnrAfter - sqnrBefore; }  ///< dB
-    double addedBits() const;                               ///< per weight; below 0 when smaller
+    /// Where calibration knows the inputs, and for all but mixtures: what counts then.
+    std::optional<OutputGain> outputs {};
+
+    /// dB, of outputs where they are known, else of weights.
+    double gain() const { return outputs ? outputs->after - outputs->before : sqnrAfter - sqnrBefore; }
+    double addedBits() const;  ///< per weight; below 0 when smaller
     /// dB per added bit per weight; infinite where the gain costs nothing.
     double gainPerAddedBit() const;
     bool isMixture() const { return kind == CureKind::WiderRows || kind == CureKind::WiderColumns; }
@@ -55,8 +67,9 @@ struct Cure {
 
 /// Tries on the tensor itself what may help under `scheme`: half and a quarter of the group (channel → g128, g64;
 /// tensor → channel, g128), the range mse, the other symmetries, the next wider formats of the family, other numbers of
-/// about the same size, hadamard, hqq, biascorr, ggml's neighbours, and one channel of a hundred kept wider. What is
-/// not built, or does not fit the tensor, is left out.
+/// about the same size, hadamard, hqq, biascorr, ggml's neighbours, one channel of a hundred kept wider, and, where
+/// calibration knows the layer's inputs, gptq, cd, awq and smooth. What is not built, or does not fit the tensor, is
+/// left out.
 ///
 /// Above mostCureWeights weights everything, `scheme` too, is measured on whole rows evenly spaced over the tensor, as
 /// if they were all of it: measuredRows says how many. With cle, which needs its partner's rows, it is the tensor.

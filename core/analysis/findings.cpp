@@ -33,11 +33,6 @@ std::string plain(double value)
     return {text, std::to_chars(std::begin(text), std::end(text), value).ptr};
 }
 
-std::string percent(double share)
-{
-    return number(100.0 * share, share < 0.1 ? 1 : 0) + " %";
-}
-
 std::string plural(std::uint64_t count, const std::string& one, const std::string& many)
 {
     return std::to_string(count) + " " + (count == 1 ? one : many);

@@ -17,4 +17,10 @@ inline std::string number(double value, int decimals)
     return end.ec == std::errc {} ? std::string(text, end.ptr) : std::string("beyond measure");
 }
 
+/// "38 %", "3.8 %".
+inline std::string percent(double share)
+{
+    return number(100.0 * share, share < 0.1 ? 1 : 0) + " %";
+}
+
 }  // namespace quantloupe

@@ -21,7 +21,7 @@ bool hasKeys(const QJsonObject& object, const QStringList& keys)
     return !keys.isEmpty();
 }
 
-const QStringList kDetails {"rounding_energy", "clipping_energy", "code_entropy_bits", "codes_used", "codes",
+const QStringList kDetails {"causes", "rounding_energy", "clipping_energy", "code_entropy_bits", "codes_used", "codes",
     "top_output_channels", "top_input_channels", "top_groups", "error_quantiles"};
 
 QJsonObject firstOf(const QJsonObject& object, const char* key)
@@ -51,8 +51,8 @@ private Q_SLOTS:
     {
         const auto run = runCli({"--help"});
         QCOMPARE(run.status, 0);
-        for (const auto* name : {"inspect", "stats", "analyze", "audit", "evaluate", "project", "devices", "export",
-                 "import", "lint", "targets", "report", "bench"}) {
+        for (const auto* name : {"inspect", "stats", "analyze", "audit", "compare", "evaluate", "allocate", "project",
+                 "devices", "export", "import", "lint", "targets", "report", "bench"}) {
             QVERIFY2(run.output.contains(name), name);
             QCOMPARE(runCli({name, "--help"}).status, 0);
         }

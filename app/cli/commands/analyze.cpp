@@ -23,7 +23,7 @@ struct AnalyzeOptions {
     std::string model;
     std::vector<std::string> schemes;
     std::string imatrix;
-    bool details = false;
+    bool details = false, cures = false;
 };
 
 /// A sentence per stored type that cannot be decoded: such matrices count as stored in every total.
@@ -97,20 +97,34 @@ struct Details {
     std::vector<Finding> findings;
 };
 
-Result<Details> detailsOf(
-    const Session& session, const Model& model, const Assignment& assignment, const StudySnapshot& found)
+Result<Details> detailsOf(const Session& session, const Model& model, const Assignment& assignment,
+    const StudySnapshot& found, bool withCures)
 {
     std::vector<ResultName> names;
     for (const auto tensor : assignment.tensors)
         for (const auto& scheme : assignment.schemes)
             names.push_back({tensor, scheme});
-    auto results = resultDetails(session, model, names, found);
+    auto results = resultDetails(session, model, names, found, withCures);
     if (!results)
         return tl::unexpected(results.error());
     auto findings = curedFindings(session, model, found);
     if (!findings)
         return tl::unexpected(findings.error());
     return Details {std::move(*results), std::move(*findings)};
+}
+
+/// What --cures found for a result, for people: why, and what helps.
+std::string explained(const Json& result)
+{
+    constexpr std::size_t shown = 5;
+    auto text =
+        "\n" + printable(result["tensor"].get<std::string>()) + ", " + result["scheme"].get<std::string>() + "\n";
+    for (const auto& sentence : result["causes"]["sentences"])
+        text += "  " + sentence.get<std::string>() + "\n";
+    const auto& cures = result["cures"];
+    for (std::size_t i = 0; i < std::min(shown, cures.size()); ++i)
+        text += "  " + std::to_string(i + 1) + ". " + cures[i]["text"].get<std::string>() + "\n";
+    return text;
 }
 
 /// The sentences, in the JSON and the text of `findings`.
@@ -163,6 +177,9 @@ Findings findingsOf(
             total.sqnrDb, total.compressionRatio});
     }
     findings.text = findings.table.text() + "\n" + totalTable.text();
+    for (const auto& result : results)
+        if (result.contains("cures"))
+            findings.text += explained(result);
     findings.json = {{"results", std::move(results)}, {"totals", std::move(totals)}};
     addSentences(details ? details->findings : quantloupe::findingsOf(found), details.has_value(), findings);
     return findings;
@@ -212,8 +229,8 @@ Result<void> analyzeModel(const Session& session, const AnalyzeOptions& options)
         return measured;
 
     std::optional<Details> details;
-    if (options.details) {
-        auto more = detailsOf(session, model, assignment, found);
+    if (options.details || options.cures) {
+        auto more = detailsOf(session, model, assignment, found, options.cures);
         if (!more)
             return tl::unexpected(more.error());
         details = std::move(*more);
@@ -241,6 +258,8 @@ Action setUpAnalyze(CLI::App& command)
     command.add_flag("--details", options->details,
         "Add to each result where its error lies and how well its codes are used, and to the findings what was\n"
         "found to help when tried on the tensor");
+    command.add_flag("--cures", options->cures,
+        "With the details, everything that may help each result, tried on the tensor and ranked by gain per byte");
     command.footer(
         "With --study each finished tensor is kept at once, and what the study already holds, weighed by the same\n"
         "importance, is not computed again. Totals are of the whole model: the tensors of this analysis under the\n"
