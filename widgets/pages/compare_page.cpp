@@ -3,8 +3,10 @@
 
 #include "core/base/atomic_file.h"
 #include "core/file_formats/file_format.h"
+#include "widgets/models/comparison_model.h"
 #include "widgets/pages/elided_label.h"
 #include "widgets/pages/link_delegate.h"
+#include "widgets/pages/recipe_comparison.h"
 #include "widgets/pages/row_table.h"
 #include "widgets/pages/section.h"
 #include "widgets/plots/dumbbell_plot.h"
@@ -16,11 +18,13 @@
 #include <QFileDialog>
 #include <QHeaderView>
 #include <QLabel>
+#include <QMenu>
 #include <QPushButton>
 #include <QSortFilterProxyModel>
 #include <QSplitter>
 #include <QStackedWidget>
 #include <QTableView>
+#include <QToolButton>
 #include <QVBoxLayout>
 
 #include <limits>
@@ -67,6 +71,8 @@ ComparePage::ComparePage(Workbench* workbench, QWidget* parent)
     , m_file(new QPushButton(tr("&Compare with a file…")))
     , m_folder(new QPushButton(tr("with a &folder…")))
     , m_save(new QPushButton(tr("&Save table…")))
+    , m_recipe(makeRecipeButton())
+    , m_recipes(new RecipeComparison(workbench))
     , m_plot(new DumbbellPlot)
     , m_audit(new AuditModel(this))
     , m_sorted(new QSortFilterProxyModel(this))
@@ -89,6 +95,8 @@ ComparePage::ComparePage(Workbench* workbench, QWidget* parent)
     bar->addWidget(m_file);
     bar->addWidget(m_folder);
     bar->addSpacing(8);
+    bar->addWidget(m_recipe);
+    bar->addSpacing(8);
     bar->addWidget(m_checkpoint, 1);
     bar->addWidget(m_save);
 
@@ -97,6 +105,7 @@ ComparePage::ComparePage(Workbench* workbench, QWidget* parent)
     m_empty->setForegroundRole(QPalette::PlaceholderText);
     m_stack->addWidget(m_empty);
     m_stack->addWidget(makeResult());
+    m_stack->addWidget(m_recipes);
 
     auto* layout = new QVBoxLayout(this);
     layout->addLayout(bar);
@@ -105,6 +114,7 @@ ComparePage::ComparePage(Workbench* workbench, QWidget* parent)
     connect(m_file, &QPushButton::clicked, this, &ComparePage::chooseFile);
     connect(m_folder, &QPushButton::clicked, this, &ComparePage::chooseFolder);
     connect(m_save, &QPushButton::clicked, this, &ComparePage::saveTable);
+    connect(m_recipes, &RecipeComparison::ready, this, &ComparePage::showRecipes);
     connect(workbench, &Workbench::modelChanged, this, &ComparePage::showModel);
     connect(workbench, &Workbench::selectionChanged, this, &ComparePage::showSelection);
     connect(m_plot, &Plot::tensorClicked, workbench, [workbench](const QString& name) { workbench->select({name}); });
@@ -140,6 +150,7 @@ QWidget* ComparePage::makeResult()
             m_workbench->openLayer(tensor);
     });
 
+    m_plot->setObjectName(QStringLiteral("audit-plot"));
     m_plot->setDescription(tr("Checkpoint against the best scheme of its size"),
         tr("SQNR of each quantized layer in the checkpoint, and under the best of our schemes that takes no more "
            "bits."));
@@ -160,13 +171,56 @@ QWidget* ComparePage::makeResult()
     return result;
 }
 
+QToolButton* ComparePage::makeRecipeButton()
+{
+    auto* button = new QToolButton;
+    button->setObjectName(QStringLiteral("compare-recipe"));
+    button->setText(tr("&Recipe with"));
+    button->setToolTip(tr("The current recipe beside another one, a single scheme, or the recipe of another study"));
+    button->setPopupMode(QToolButton::InstantPopup);
+    button->setMenu(new QMenu(button));
+    connect(button->menu(), &QMenu::aboutToShow, this, &ComparePage::offerRecipes);
+    return button;
+}
+
+void ComparePage::offerRecipes()
+{
+    auto* menu = m_recipe->menu();
+    menu->clear();
+    menu->addAction(tr("A recipe or study &file…"), this, &ComparePage::chooseRecipeFile);
+    menu->addSection(tr("One scheme for everything"));
+    for (const auto& scheme : m_workbench->study()->schemes())
+        menu->addAction(QString::fromStdString(scheme), this,
+            [this, scheme = QString::fromStdString(scheme)] { m_recipes->compareWithScheme(scheme); });
+}
+
+void ComparePage::chooseRecipeFile()
+{
+    const auto path = QFileDialog::getOpenFileName(this, tr("A recipe or a study of this model"),
+        QFileInfo(m_workbench->modelPath()).absolutePath(),
+        tr("Recipes and studies (*.recipe.json *.json *.h5);;All files (*)"));
+    if (!path.isEmpty())
+        m_recipes->compareWithFile(path);
+}
+
+void ComparePage::showRecipes()
+{
+    m_workbench->jobs()->cancel(auditView);
+    m_checkpoint->setText(tr("Current recipe, and %1").arg(m_recipes->otherName()));
+    m_save->setEnabled(true);
+    m_stack->setCurrentWidget(m_recipes);
+}
+
 void ComparePage::showModel()
 {
     m_workbench->jobs()->cancel(auditView);
     const bool ready = m_workbench->model() != nullptr;
     m_file->setEnabled(ready);
     m_folder->setEnabled(ready);
-    clear(ready ? tr("Choose a quantized checkpoint of this model, to see what became of each layer.")
+    m_recipe->setEnabled(m_workbench->hasModel());
+    clear(ready ? tr(
+              "Choose a quantized checkpoint of this model, to see what became of each layer, or what to compare the "
+              "recipe with.")
             : m_workbench->hasModel()
             ? tr("The study is open without its model: open the model itself to compare a checkpoint with it.")
             : tr("Open the original model first."));
@@ -276,13 +330,17 @@ void ComparePage::saveTable()
         this, tr("Save table"), QStringLiteral("comparison.csv"), tr("Comma-separated values (*.csv)"));
     if (path.isEmpty())
         return;
+    const auto* shown = m_stack->currentWidget() == m_recipes ? m_recipes->table() : m_table;
+    const auto* model = shown->model();
+    // Of both kinds of rows the value role is the same.
+    static_assert(int {AuditModel::ValueRole} == int {ComparisonModel::ValueRole});
     PlotTable table;
-    for (int column = 0; column < AuditModel::ColumnCount; ++column)
-        table.header << m_audit->headerData(column, Qt::Horizontal).toString();
-    for (int row = 0; row < m_sorted->rowCount(); ++row) {
+    for (int column = 0; column < model->columnCount(); ++column)
+        table.header << model->headerData(column, Qt::Horizontal).toString();
+    for (int row = 0; row < model->rowCount(); ++row) {
         QVariantList cells;
-        for (int column = 0; column < AuditModel::ColumnCount; ++column)
-            cells << m_sorted->index(row, column).data(AuditModel::ValueRole);
+        for (int column = 0; column < model->columnCount(); ++column)
+            cells << model->index(row, column).data(AuditModel::ValueRole);
         table.rows << cells;
     }
     const auto text = toCommaSeparated(table).toStdString();

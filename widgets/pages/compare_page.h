@@ -11,10 +11,12 @@ class QPushButton;
 class QSortFilterProxyModel;
 class QStackedWidget;
 class QTableView;
+class QToolButton;
+class RecipeComparison;
 class Workbench;
 
 /// The open model beside somebody's quantized checkpoint of it: the error of each layer, what it is stored as, and how
-/// far that is from the best of our schemes of the same size.
+/// far that is from the best of our schemes of the same size. Or the recipe beside another (recipe_comparison.h).
 class ComparePage final : public QWidget
 {
     Q_OBJECT
@@ -26,6 +28,10 @@ public:
 
 private:
     QWidget* makeResult();
+    QToolButton* makeRecipeButton();
+    void offerRecipes();  ///< fills the button's menu
+    void chooseRecipeFile();
+    void showRecipes();
     void showModel();
     void clear(const QString& text);  ///< instead of a result
     void showResult(const QString& path, const AuditPointer& audit);
@@ -39,6 +45,8 @@ private:
     QStackedWidget* m_stack;
     QLabel *m_empty, *m_checkpoint, *m_summary;
     QPushButton *m_file, *m_folder, *m_save;
+    QToolButton* m_recipe;
+    RecipeComparison* m_recipes;
     DumbbellPlot* m_plot;
     AuditModel* m_audit;
     QSortFilterProxyModel* m_sorted;

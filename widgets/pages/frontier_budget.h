@@ -30,6 +30,8 @@ public:
     std::shared_ptr<const quantloupe::TradeOffPicture> picture() const { return m_picture; }
     /// Where the recipe lies now; younger than picture()->current.
     const std::optional<quantloupe::TradeOffPoint>& current() const { return m_current; }
+    /// The kept tensors that are the user's own choice.
+    std::vector<std::string> keep() const;
     /// There is a frontier to move along.
     bool isReady() const { return m_picture->frontier.points.size() > 1; }
 
@@ -51,7 +53,6 @@ private:
     void schedulePicture();
     void computePicture();
     void computeCurrent();
-    std::vector<std::string> keep() const;
 
     Workbench* m_workbench;
     QTimer m_pause;

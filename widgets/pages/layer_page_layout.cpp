@@ -6,6 +6,7 @@
 #include "widgets/pages/elided_label.h"
 #include "widgets/pages/metrics_table.h"
 #include "widgets/pages/section.h"
+#include "widgets/pages/why_panel.h"
 #include "widgets/plots/channel_plot.h"
 #include "widgets/plots/error_histogram_plot.h"
 #include "widgets/plots/histogram_plot.h"
@@ -149,9 +150,13 @@ QWidget* LayerPage::makeBody()
             m_metrics),
         1, 1);
     grid->addWidget(sectionOf(m_panels), 2, 0, 1, 2);
-    grid->addWidget(sectionOf(m_survival), 3, 0);
-    grid->addWidget(sectionOf(m_channels, {m_channelSide, m_channelQuantity}), 3, 1);
-    grid->addWidget(sectionOf(m_occupancy), 4, 0, 1, 2);
+    grid->addWidget(new Section(tr("Why, and what helps"),
+                        tr("Where the error of the tensor comes from, and what other schemes give when tried on it."),
+                        new WhyPanel(m_workbench, m_inspector)),
+        3, 0, 1, 2);
+    grid->addWidget(sectionOf(m_survival), 4, 0);
+    grid->addWidget(sectionOf(m_channels, {m_channelSide, m_channelQuantity}), 4, 1);
+    grid->addWidget(sectionOf(m_occupancy), 5, 0, 1, 2);
 
     auto* scroll = new QScrollArea;
     scroll->setWidgetResizable(true);

@@ -3,6 +3,7 @@
 
 #include "widgets/models/plan_changes_model.h"
 #include "widgets/pages/frontier_budget.h"
+#include "widgets/pages/truth_panel.h"
 #include "widgets/plots/study_figures.h"
 #include "widgets/support/format_text.h"
 #include "widgets/theme/fonts.h"
@@ -26,6 +27,25 @@ namespace {
 
 constexpr int sliderSteps = 1000;
 enum Unit { BitsPerWeight, Mebibytes, Gibibytes };
+
+/// One line per larger scheme that does worse than a smaller one; no more than a tooltip holds.
+QString violationsText(const quantloupe::TradeOffPicture& picture, const quantloupe::ModelCatalog& model)
+{
+    constexpr std::size_t most = 12;
+    const auto& violations = picture.frontier.violations;
+    QStringList lines;
+    for (std::size_t i = 0; i < std::min(most, violations.size()); ++i) {
+        QStringList names;
+        for (const auto tensor : picture.frontier.groups[violations[i].group].tensors)
+            names << QString::fromStdString(model.tensors[tensor].name);
+        lines << TradeOffPage::tr("%1: %2 does worse than %3")
+                     .arg(names.join(QStringLiteral(", ")), QString::fromStdString(violations[i].heavier),
+                         QString::fromStdString(violations[i].lighter));
+    }
+    if (violations.size() > most)
+        lines << TradeOffPage::tr("and %1 more").arg(violations.size() - most);
+    return lines.join(u'\n');
+}
 
 }  // namespace
 
@@ -60,7 +80,13 @@ TradeOffPage::TradeOffPage(Workbench* workbench, QWidget* parent)
     leftLayout->addWidget(caption);
     auto* splitter = new QSplitter;
     splitter->addWidget(left);
-    splitter->addWidget(makeChanges());
+    auto* right = new QSplitter(Qt::Vertical);
+    right->addWidget(makeChanges());
+    right->addWidget(new TruthPanel(workbench, m_budget));
+    right->setStretchFactor(0, 2);
+    right->setStretchFactor(1, 3);
+    right->setChildrenCollapsible(false);
+    splitter->addWidget(right);
     splitter->setStretchFactor(0, 3);
     splitter->setStretchFactor(1, 1);
     splitter->setSizes({560, 480});
@@ -311,6 +337,12 @@ void TradeOffPage::showSummary()
                   .arg(QString::fromStdString(rival->label), format::number(rival->error, 3),
                       format::number(rival->error / current->error, 3));
     }
+    const auto violations = violationsText(*m_budget->picture(), m_workbench->catalog());
+    m_summary->setToolTip(violations);
+    if (!violations.isEmpty())
+        text += u' '
+            + tr("%n time(s) a larger scheme does worse than a smaller one: left out.", nullptr,
+                static_cast<int>(m_budget->picture()->frontier.violations.size()));
     m_summary->setText(text);
 }
 

@@ -2,40 +2,19 @@
 // What running the model on text teaches: calibration, sensitive layers, and what the recipe does to the predictions.
 #include "core/analysis/layer_divergence.h"
 #include "core/analysis/smoothing.h"
-#include "core/calibration/model_text.h"
 #include "core/study/calibrate_study.h"
 #include "core/study/known_inputs.h"
+#include "widgets/workbench/text_reading.h"
 #include "widgets/workbench/workbench_state.h"
 
 #include <QFileInfo>
-
-#include <algorithm>
 
 using quantloupe::Progress;
 using quantloupe::Result;
 
 namespace {
 
-/// A model and a text made ready to run. Borrows the model.
-struct Reading {
-    quantloupe::Decoder decoder;
-    quantloupe::WindowedText windows;
-};
-
-Result<Reading> readingOf(const quantloupe::Model& model, const std::filesystem::path& file, std::size_t tokens)
-{
-    auto decoder = quantloupe::describeDecoder(model);
-    if (!decoder)
-        return tl::unexpected(decoder.error());
-    quantloupe::TextWindows how {.tokens = tokens};
-    how.context = std::min<std::size_t>(how.context, model.config.contextLength.value_or(how.context));
-    auto windows = quantloupe::readModelText(model, file, how);
-    if (!windows)
-        return tl::unexpected(windows.error());
-    return Reading {std::move(*decoder), std::move(*windows)};
-}
-
-Result<void> calibrateOn(StudyWriter& writer, const Reading& reading, const std::string& name, unsigned threads,
+Result<void> calibrateOn(StudyWriter& writer, const TextReading& reading, const std::string& name, unsigned threads,
     std::stop_token stop, Progress& progress)
 {
     return writer.use([&](quantloupe::Study& study) -> Result<void> {
@@ -48,7 +27,7 @@ Result<void> calibrateOn(StudyWriter& writer, const Reading& reading, const std:
 }
 
 /// Every layer with known inputs, measured under the one-point scheme first where it was not.
-Result<void> rankOn(StudyWriter& writer, const quantloupe::Model& model, const Reading& reading, unsigned threads,
+Result<void> rankOn(StudyWriter& writer, const quantloupe::Model& model, const TextReading& reading, unsigned threads,
     std::stop_token stop, Progress& progress, const std::function<void()>& published)
 {
     const auto& scheme = quantloupe::onePointScheme();
@@ -109,7 +88,7 @@ void Workbench::calibrate(const QString& textFile, std::size_t tokens)
     auto* job = state.jobs->start({tr("Calibrate on %1").arg(name), jobviews::text},
         [model = state.model, writer = state.writer, file = toPath(textFile), tokens, name = name.toStdString(),
             threads = state.jobs->threads()](std::stop_token stop, Progress& progress) -> Result<void> {
-            const auto reading = readingOf(*model, file, tokens);
+            const auto reading = TextReading::of(*model, file, tokens);
             if (!reading)
                 return tl::unexpected(reading.error());
             if (auto done = calibrateOn(*writer, *reading, name, threads, stop, progress); !done)
@@ -131,7 +110,7 @@ void Workbench::rankLayers(const QString& textFile, std::size_t tokens)
     auto* job = state.jobs->start({tr("Rank layers by %1").arg(name), jobviews::text},
         [this, model = state.model, writer = state.writer, file = toPath(textFile), tokens, name = name.toStdString(),
             threads = state.jobs->threads()](std::stop_token stop, Progress& progress) -> Result<void> {
-            auto reading = readingOf(*model, file, tokens);
+            auto reading = TextReading::of(*model, file, tokens);
             if (!reading)
                 return tl::unexpected(reading.error());
             auto known = model;
@@ -167,7 +146,7 @@ void Workbench::evaluateRecipe(const QString& textFile, std::size_t tokens)
         [model = state.model, recipe = state.recipe, plan = state.plan, study = state.study, file = toPath(textFile),
             tokens, threads = state.jobs->threads()](
             std::stop_token stop, Progress& progress) -> Result<quantloupe::Evaluation> {
-            const auto reading = readingOf(*model, file, tokens);
+            const auto reading = TextReading::of(*model, file, tokens);
             if (!reading)
                 return tl::unexpected(reading.error());
             const auto hooks = quantloupe::runtimeModel(*model, plan, recipe.keyValueCache, study->calibration, stop);

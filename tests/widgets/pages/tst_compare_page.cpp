@@ -1,18 +1,25 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/analysis/audit.h"
 #include "core/file_formats/file_format.h"
+#include "tests/support/screenshots.h"
 #include "tests/widgets/pages/small_model.h"
 #include "widgets/models/audit_model.h"
+#include "widgets/models/comparison_model.h"
 #include "widgets/pages/compare_page.h"
+#include "widgets/pages/recipe_comparison.h"
 #include "widgets/plots/dumbbell_plot.h"
+#include "widgets/support/format_text.h"
 #include "widgets/support/qcustomplot.h"
+#include "widgets/theme/theme.h"
 
 #include <QAbstractItemModelTester>
 #include <QDir>
 #include <QLabel>
+#include <QMenu>
 #include <QPushButton>
 #include <QTableView>
 #include <QTest>
+#include <QToolButton>
 
 #include <cmath>
 
@@ -133,7 +140,7 @@ private Q_SLOTS:
         QCOMPARE(table->model()->index(last, AuditModel::Verdict).data().toString(), QStringLiteral("missing"));
         QVERIFY(page.findChild<QLabel*>(QStringLiteral("summary"))->text().contains(QStringLiteral("1 missing")));
 
-        auto* plot = page.findChild<DumbbellPlot*>();
+        auto* plot = page.findChild<DumbbellPlot*>(QStringLiteral("audit-plot"));
         QVERIFY(plot->hasData());
         const auto dots = plot->table();
         QCOMPARE(dots.rows.size(), qsizetype(expected->count(AuditVerdict::Quantized)) - 2);  // norms are no bars
@@ -146,6 +153,79 @@ private Q_SLOTS:
         QCOMPARE(table->model()->index(last, AuditModel::Verdict).data().toString(), QStringLiteral("missing"));
         if (const auto shots = qEnvironmentVariable("QUANTLOUPE_SCREENSHOTS"); !shots.isEmpty())
             QVERIFY(page.grab().save(QDir(shots).filePath(QStringLiteral("compare-page.png"))));
+    }
+
+    /// Two recipes by what was measured, and again when the recipe changes.
+    void recipesSideBySide()
+    {
+        QTemporaryDir folder;
+        const auto workbench = openedWorkbench(folder, llamaTensors(2, 64));
+        QVERIFY(workbench);
+        const auto four = Scheme::parse("int4:g32").value(), eight = Scheme::parse("int8").value();
+        workbench->setSweep({four, eight});
+        QTRY_VERIFY_WITH_TIMEOUT(!workbench->isAnalyzing() && !workbench->study()->measurements.empty(), 60000);
+        workbench->setDefaultScheme(four);
+        ComparePage page(workbench.get());
+        page.resize(1080, 720);
+        page.show();
+        QVERIFY(QTest::qWaitForWindowExposed(&page));
+        auto* menu = page.findChild<QToolButton*>(QStringLiteral("compare-recipe"))->menu();
+        QMetaObject::invokeMethod(menu, "aboutToShow");
+        const auto actions = menu->actions();
+        const auto entry = std::find_if(actions.begin(), actions.end(),
+            [](const QAction* action) { return action->text() == QLatin1String("int8"); });
+        QVERIFY(entry != actions.end());
+        (*entry)->trigger();
+        auto* table = page.findChild<QTableView*>(QStringLiteral("recipes"));
+        QTRY_VERIFY_WITH_TIMEOUT(table->model()->rowCount() > 0, 20000);
+        QAbstractItemModelTester tester(table->model(), QAbstractItemModelTester::FailureReportingMode::QtTest);
+
+        const auto study = workbench->study();
+        auto other = Recipe::uniform(eight, study->model);
+        other.keep = workbench->recipe().keep;
+        const auto plan = resolve(other, study->model);
+        const auto value = [&](int row, int column) {
+            return table->model()->index(row, column).data(ComparisonModel::ValueRole);
+        };
+        QCOMPARE(table->model()->rowCount(), 14);  // seven matrices in each of two blocks
+        std::uint64_t bytes = 0;
+        for (int row = 0; row < table->model()->rowCount(); ++row) {
+            const auto name = value(row, ComparisonModel::Tensor).toString().toStdString();
+            QCOMPARE(value(row, ComparisonModel::FirstScheme).toString(), QStringLiteral("int4:g32"));
+            QCOMPARE(value(row, ComparisonModel::SecondScheme).toString(), QStringLiteral("int8"));
+            QCOMPARE(value(row, ComparisonModel::FirstSqnr).toDouble(), study->find(name, "int4:g32")->error.sqnrDb());
+            QCOMPARE(value(row, ComparisonModel::SecondSqnr).toDouble(), study->find(name, "int8")->error.sqnrDb());
+            bytes += value(row, ComparisonModel::SecondBytes).toULongLong();
+        }
+        std::uint64_t quantized = 0;
+        for (const auto& planned : plan.tensors)
+            quantized += planned.scheme ? planned.bytes : 0;
+        QCOMPARE(bytes, quantized);
+        const auto summary = [&] { return page.findChild<QLabel*>(QStringLiteral("recipe-summary"))->text(); };
+        QVERIFY(summary().contains(format::bytes(plan.bytes)));
+        for (const auto mode : {ThemeMode::Light, ThemeMode::Dark}) {
+            Theme::instance().setMode(mode);
+            QTest::qWait(200);
+            saveScreenshot(page.grab(),
+                QStringLiteral("page_recipes_%1")
+                    .arg(mode == ThemeMode::Dark ? QStringLiteral("dark") : QStringLiteral("light")));
+        }
+        Theme::instance().setMode(ThemeMode::Light);
+
+        // The recipe follows: one tensor in eight bits differs no more.
+        workbench->setScheme({QStringLiteral("model.layers.0.mlp.up_proj.weight")}, eight);
+        QTRY_COMPARE(table->model()->rowCount(), 13);
+        // A recipe that was saved before, and this study by its file.
+        const auto file = folder.filePath(QStringLiteral("other.recipe.json"));
+        QVERIFY(workbench->saveRecipe(file).isEmpty());
+        workbench->setDefaultScheme(eight);
+        auto* recipes = page.findChild<RecipeComparison*>();
+        recipes->compareWithFile(file);
+        QTRY_COMPARE(recipes->otherName(), QStringLiteral("other.recipe.json"));
+        QTRY_COMPARE(table->model()->rowCount(), 13);
+        QSignalSpy failed(workbench.get(), &Workbench::failed);
+        recipes->compareWithFile(folder.filePath(QStringLiteral("absent.h5")));
+        QTRY_COMPARE_WITH_TIMEOUT(failed.count(), 1, 20000);
     }
 
     void tellsWhyItCannot()

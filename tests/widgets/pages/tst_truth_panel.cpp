@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Prediction and truth of a recipe, asked for and adopted as a person does, on a model that runs.
+#include "core/analysis/plan_divergence.h"
+#include "tests/support/screenshots.h"
+#include "tests/support/shared_data.h"
+#include "widgets/dialogs/text_dialog.h"
+#include "widgets/pages/trade_off_page.h"
+#include "widgets/plots/trade_off_plot.h"
+#include "widgets/plots/truth_plot.h"
+#include "widgets/theme/theme.h"
+#include "widgets/workbench/text_reading.h"
+#include "widgets/workbench/workbench.h"
+
+#include <QLabel>
+#include <QLineEdit>
+#include <QPushButton>
+#include <QSignalSpy>
+#include <QSpinBox>
+#include <QTemporaryDir>
+#include <QTest>
+
+#include <cmath>
+
+using namespace quantloupe;
+
+namespace {
+
+constexpr int patience = 120'000;  // milliseconds; the machine may be busy
+constexpr int tokens = 1024;
+
+}  // namespace
+
+class TestTruthPanel : public QObject
+{
+    Q_OBJECT
+private Q_SLOTS:
+    void initTestCase()
+    {
+        const auto llm = tests::corpus() / "llm" / "stories260K" / "hf";
+        QUANTLOUPE_NEED(llm);
+        m_text = QString::fromStdString((tests::corpus() / "text" / "tinystories_val_A.txt").string());
+        qputenv("QUANTLOUPE_DATA", m_folder.path().toUtf8());
+        m_workbench = std::make_unique<Workbench>();
+        m_workbench->setSweep({Scheme::parse("int2:g32:asym").value(), Scheme::parse("int3:g32:asym").value(),
+            Scheme::parse("int4:g32:asym").value(), Scheme::parse("int8:g32").value()});
+        QSignalSpy opened(m_workbench.get(), &Workbench::modelChanged);
+        m_workbench->openModel(QString::fromStdString(llm.string()));
+        QVERIFY(opened.wait(patience) && settled());
+        m_workbench->rankLayers(m_text, tokens);
+        QVERIFY(settled());
+        m_workbench->setDefaultScheme(Scheme::parse("int3:g32:asym").value());
+        QVERIFY(settled());
+        m_page = std::make_unique<TradeOffPage>(m_workbench.get());
+        m_page->resize(1180, 760);
+        m_page->show();
+        QVERIFY(QTest::qWaitForWindowExposed(m_page.get()));
+        QTRY_VERIFY_WITH_TIMEOUT(m_page->findChild<TradeOffPlot*>()->hasData(), patience);
+        QTRY_VERIFY_WITH_TIMEOUT(m_page->findChild<TradeOffPlot*>()->data().current.has_value(), patience);
+    }
+
+    void nothingIsKnownBeforeItIsAsked()
+    {
+        QVERIFY(!plot()->hasData());
+        QVERIFY(button("measure-truth")->isEnabled());
+        QVERIFY(!button("adopt-truth")->isEnabled());
+    }
+
+    void measuresTheRecipe()
+    {
+        run("measure-truth");
+        const auto point = pointOf(TruthData::Kind::Current);
+        QVERIFY(point);
+        QVERIFY(std::abs(point->predicted - m_page->findChild<TradeOffPlot*>()->data().current->error) < 1e-12);
+        QCOMPARE(point->bytes, double(m_workbench->plan().bytes));
+        // The same figure by another way.
+        const auto reading = TextReading::of(*m_workbench->model(), m_text.toStdString(), tokens).value();
+        Progress progress;
+        auto divergence = PlanDivergence::begin(reading.decoder, reading.windows, 1, {}, {}, progress);
+        QVERIFY(divergence);
+        QCOMPARE(point->measured, divergence->measure(m_workbench->plan())->divergence.mean);
+        QVERIFY(point->standardError > 0.0);
+        QVERIFY(pointOf(TruthData::Kind::Uniform));
+        QVERIFY(!pointOf(TruthData::Kind::Best));
+        QVERIFY(summary().contains(QStringLiteral("predicted")));
+        QVERIFY(!button("adopt-truth")->isEnabled());
+    }
+
+    void searchesBetterOnesAndAdoptsThem()
+    {
+        const auto bytes = m_workbench->plan().bytes;
+        run("search-truth");
+        const auto best = pointOf(TruthData::Kind::Best), current = pointOf(TruthData::Kind::Current);
+        QVERIFY(best && current);
+        QVERIFY(best->measured < current->measured);
+        QVERIFY(best->bytes <= double(bytes));
+        for (const auto& point : plot()->data().points)
+            if (point.kind == TruthData::Kind::Tried) {
+                QVERIFY(point.measured >= best->measured);
+                QVERIFY(point.bytes <= double(bytes));
+            }
+        QCOMPARE(plot()->table().rows.size(), qsizetype(plot()->data().points.size()));
+        for (const auto mode : {ThemeMode::Light, ThemeMode::Dark}) {
+            Theme::instance().setMode(mode);
+            QTest::qWait(300);
+            tests::saveScreenshot(m_page->grab(),
+                QStringLiteral("page_truth_%1")
+                    .arg(mode == ThemeMode::Dark ? QStringLiteral("dark") : QStringLiteral("light")));
+        }
+        Theme::instance().setMode(ThemeMode::Light);
+        QVERIFY(button("adopt-truth")->isEnabled());
+        const int step = m_workbench->undoStack()->index();
+        button("adopt-truth")->click();
+        QCOMPARE(double(m_workbench->plan().bytes), best->bytes);
+        QCOMPARE(m_workbench->undoStack()->index(), step + 1);
+        m_workbench->undoStack()->undo();
+        QCOMPARE(m_workbench->plan().bytes, bytes);
+    }
+
+    void cleanupTestCase()
+    {
+        m_page.reset();
+        m_workbench.reset();
+    }
+
+private:
+    bool settled() const
+    {
+        return QTest::qWaitFor(
+            [this] { return !m_workbench->isAnalyzing() && !m_workbench->jobs()->isBusy(); }, patience);
+    }
+    TruthPlot* plot() const { return m_page->findChild<TruthPlot*>(); }
+    QPushButton* button(const char* name) const { return m_page->findChild<QPushButton*>(QString::fromLatin1(name)); }
+    QString summary() const { return m_page->findChild<QLabel*>(QStringLiteral("truth"))->text(); }
+    std::optional<TruthData::Point> pointOf(TruthData::Kind kind) const
+    {
+        for (const auto& point : plot()->data().points)
+            if (point.kind == kind)
+                return point;
+        return std::nullopt;
+    }
+
+    /// Presses the button, fills in the dialog and waits.
+    void run(const char* name)
+    {
+        QSignalSpy failed(m_workbench.get(), &Workbench::failed);
+        button(name)->click();
+        auto* dialog = m_page->findChild<TextDialog*>();
+        QVERIFY(dialog);
+        dialog->findChild<QLineEdit*>(QStringLiteral("file"))->setText(m_text);
+        dialog->findChild<QSpinBox*>(QStringLiteral("tokens"))->setValue(tokens);
+        dialog->accept();
+        QVERIFY(!button(name)->isEnabled());
+        QVERIFY(settled());
+        QTRY_VERIFY(button(name)->isEnabled());
+        QVERIFY2(failed.isEmpty(), qPrintable(failed.value(0).value(1).toString()));
+        QTRY_VERIFY(!m_page->findChild<TextDialog*>());
+    }
+
+    QTemporaryDir m_folder;
+    std::unique_ptr<Workbench> m_workbench;
+    std::unique_ptr<TradeOffPage> m_page;
+    QString m_text;
+};
+
+QTEST_MAIN(TestTruthPanel)
+#include "tst_truth_panel.moc"
