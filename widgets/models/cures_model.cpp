@@ -12,7 +12,7 @@ namespace {
 
 QString kindText(const Cure& cure)
 {
-    const auto kept = static_cast<int>(cure.kept.size());
+    const auto kept = cure.kept.size();
     switch (cure.kind) {
     case CureKind::SmallerGroup: return CuresModel::tr("Smaller group");
     case CureKind::OtherRange: return CuresModel::tr("Range by least squared error");
@@ -22,8 +22,8 @@ QString kindText(const Cure& cure)
     case CureKind::Rotation: return CuresModel::tr("Hadamard rotation");
     case CureKind::Search: return CuresModel::tr("Grid search (HQQ)");
     case CureKind::ChannelCorrection: return CuresModel::tr("Bias correction");
-    case CureKind::WiderRows: return CuresModel::tr("%n worst output channel(s) in int8", nullptr, kept);
-    case CureKind::WiderColumns: return CuresModel::tr("%n largest input channel(s) in fp16", nullptr, kept);
+    case CureKind::WiderRows: return CuresModel::tr("Worst output channels in int8 (%1)").arg(kept);
+    case CureKind::WiderColumns: return CuresModel::tr("Largest input channels in fp16 (%1)").arg(kept);
     case CureKind::InputAware: return CuresModel::tr("By the layer's inputs");
     case CureKind::AnotherScheme: break;
     }

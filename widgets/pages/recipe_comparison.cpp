@@ -16,6 +16,7 @@
 #include <QFileInfo>
 #include <QHeaderView>
 #include <QLabel>
+#include <QLocale>
 #include <QSortFilterProxyModel>
 #include <QSplitter>
 #include <QTableView>
@@ -64,8 +65,7 @@ QString totalsText(const quantloupe::ComparedTotals& totals, ErrorMetric metric)
     if (metric == ErrorMetric::OnePointKl || metric == ErrorMetric::MeasuredKl)
         text += RecipeComparison::tr(", predicted KL %1").arg(format::number(totals.value, 3));
     if (totals.unknown > 0)
-        text += RecipeComparison::tr(
-            " (%n tensor(s) not measured under the scheme)", nullptr, static_cast<int>(totals.unknown));
+        text += RecipeComparison::tr(" (tensors not measured under their scheme: %1)").arg(totals.unknown);
     return text;
 }
 
@@ -235,9 +235,9 @@ void RecipeComparison::showResult(const ComparisonPointer& comparison)
     m_plot->setData(dumbbells(*comparison, m_workbench->catalog(), otherName()));
     const auto& totals = comparison->totals;
     m_summary->setText(
-        tr("A, the current recipe: %1\nB, %2: %3\n%n tensor(s) differ; B takes %4.", nullptr,
-            static_cast<int>(comparison->different.size()))
+        tr("A, the current recipe: %1\nB, %2: %3\nTensors that differ: %4; B against A: %5.")
             .arg(totalsText(totals[0], comparison->metric), otherName(), totalsText(totals[1], comparison->metric),
+                QLocale().toString(qulonglong {comparison->different.size()}),
                 format::signedBytes(
                     static_cast<std::int64_t>(totals[1].bytes) - static_cast<std::int64_t>(totals[0].bytes))));
     showSelection();

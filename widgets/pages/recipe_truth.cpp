@@ -99,7 +99,7 @@ public:
         if (!verified)
             return tl::unexpected(verified.error());
         const auto& best = verified->tried[verified->best];
-        truth.best = {RecipeTruth::tr("Best of %n tried", nullptr, static_cast<int>(verified->tried.size())),
+        truth.best = {RecipeTruth::tr("Best of %1 tried").arg(verified->tried.size()),
             predicted({"best", best.predicted.bytes, best.predicted.bitsPerWeight, best.predicted.error}),
             best.measured};
         if (best.measured.value < truth.current.measured.value)

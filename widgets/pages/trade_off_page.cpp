@@ -341,8 +341,8 @@ void TradeOffPage::showSummary()
     m_summary->setToolTip(violations);
     if (!violations.isEmpty())
         text += u' '
-            + tr("%n time(s) a larger scheme does worse than a smaller one: left out.", nullptr,
-                static_cast<int>(m_budget->picture()->frontier.violations.size()));
+            + tr("Larger schemes that do worse than a smaller one, left out: %1.")
+                  .arg(m_budget->picture()->frontier.violations.size());
     m_summary->setText(text);
 }
 
