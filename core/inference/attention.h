@@ -24,4 +24,14 @@ constexpr std::size_t queriesPerTile = 64;
 /// softmax(cap(scale · q · kᵀ) + causal mask) · v for queries [firstQuery, firstQuery + count).
 void attend(const AttentionHead& head, std::size_t firstQuery, std::size_t count);
 
+/// ∂loss by what a head is given, of the same shapes.
+struct AttentionHeadGradient {
+    kernels::MutableMatrix queries, keys, values;
+};
+
+/// Adds what queries [firstQuery, firstQuery + count) say, given ∂loss/∂result (all rows). The scores are computed a
+/// second time, head.result is not used. @pre the softmax is not in integers
+void attendBackward(const AttentionHead& head, kernels::ConstMatrix resultGradient, std::size_t firstQuery,
+    std::size_t count, const AttentionHeadGradient& gradient);
+
 }  // namespace quantloupe

@@ -3,6 +3,7 @@
 
 #include "core/inference/attention.h"
 #include "core/inference/integer_layer.h"
+#include "core/inference/loaded_block.h"
 #include "core/inference/operations.h"
 #include "core/inference/pieces.h"
 
@@ -83,44 +84,11 @@ void observeOutputs(
     }
 }
 
-struct AttentionWeights {
-    LoadedNorm norm, queryNorm, keyNorm, outputNorm;
-    LoadedLayers queryKeyValue, output;
-};
-
-template<class Loaded>
-bool take(Result<Loaded> loaded, Loaded& into, Result<void>& state)
-{
-    if (loaded)
-        into = std::move(*loaded);
-    else
-        state = tl::unexpected(loaded.error());
-    return state.has_value();
-}
-
-Result<AttentionWeights> loadAttention(const BlockRun& run, const AttentionPart& part)
-{
-    const auto& model = *run.decoder.model;
-    AttentionWeights weights;
-    Result<void> state;
-    const auto optionalNorm = [&](const std::optional<NormLayer>& norm, LoadedNorm& into) {
-        return !norm || take(loadNorm(model, *norm, run.stop), into, state);
-    };
-    const bool all = take(loadNorm(model, part.norm, run.stop, run.divisors), weights.norm, state)
-        && take(loadLayers(model, part.queryKeyValue, run.replacers, run.stop), weights.queryKeyValue, state)
-        && take(loadLayers(model, std::span(&part.output, 1), run.replacers, run.stop), weights.output, state)
-        && optionalNorm(part.queryNorm, weights.queryNorm) && optionalNorm(part.keyNorm, weights.keyNorm)
-        && optionalNorm(part.outputNorm, weights.outputNorm);
-    if (!all)
-        return tl::unexpected(state.error());
-    return weights;
-}
-
 /// Some sequences on their way through the attention of a block.
 class AttentionPass
 {
 public:
-    AttentionPass(const BlockRun& run, const AttentionPart& part, const AttentionWeights& weights, HiddenStates& states,
+    AttentionPass(const BlockRun& run, const AttentionPart& part, const LoadedAttention& weights, HiddenStates& states,
         std::size_t firstSequence, std::size_t lastSequence)
         : m_run(run)
         , m_part(part)
@@ -261,7 +229,7 @@ private:
 
     const BlockRun& m_run;
     const AttentionPart& m_part;
-    const AttentionWeights& m_weights;
+    const LoadedAttention& m_weights;
     HiddenStates& m_states;
     std::size_t m_first, m_last;
     std::vector<TokenTile> m_tiles;

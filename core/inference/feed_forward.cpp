@@ -3,8 +3,10 @@
 #include "core/inference/gated.h"
 #include "core/inference/operations.h"
 #include "core/inference/pieces.h"
+#include "core/inference/routing.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <utility>
 
@@ -42,30 +44,6 @@ Result<void> runDense(const BlockRun& run, const FeedForwardPart& part, const Lo
     return run.stop.stop_requested() ? Result<void>(stopped("feed-forward")) : Result<void>();
 }
 
-/// Which experts a token goes to, and how much each counts.
-struct Route {
-    std::size_t expert = 0;
-    float weight = 0.0F;
-};
-
-/// The `count` likeliest experts of one token; of equal ones the first.
-void chooseExperts(std::span<float> scores, std::size_t count, bool normalizes, Route* routes)
-{
-    softmax(scores);
-    std::vector<std::size_t> order(scores.size());
-    std::iota(order.begin(), order.end(), std::size_t {0});
-    std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(count), order.end(),
-        [&](std::size_t a, std::size_t b) { return scores[a] > scores[b] || (scores[a] == scores[b] && a < b); });
-    float sum = 0.0F;
-    for (std::size_t i = 0; i < count; ++i) {
-        routes[i] = {order[i], scores[order[i]]};
-        sum += routes[i].weight;
-    }
-    if (normalizes)
-        for (std::size_t i = 0; i < count; ++i)
-            routes[i].weight /= sum;
-}
-
 /// All tokens of a batch on their way through a mixture of experts.
 class MixturePass
 {
@@ -100,7 +78,7 @@ public:
                 {scores.data(), tile.count, router->outputs, router->outputs});
             for (std::size_t token = 0; token < tile.count; ++token)
                 chooseExperts(std::span(scores).subspan(token * router->outputs, router->outputs),
-                    decoder.expertsPerToken, decoder.normalizesExperts, routesOf(tile.firstRow + token));
+                    decoder.normalizesExperts, {routesOf(tile.firstRow + token), decoder.expertsPerToken});
         });
         return m_run.stop.stop_requested() ? Result<void>(stopped("router")) : Result<void>();
     }

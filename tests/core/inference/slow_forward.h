@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // A second implementation of the forward pass of small decoders: one token and one number at a time, in double,
-// straight from the published definitions.
+// straight from the published definitions; or in numbers that note what they were made of (taped_number.h).
 #pragma once
 
 #include "tests/core/inference/tiny_decoder.h"
@@ -16,11 +16,17 @@
 
 namespace quantloupe::tests {
 
+/// The weights as they are.
+struct PlainWeights {
+    double operator()(const TinyTensor& tensor, std::size_t index) const { return double(tensor.values[index]); }
+};
+
 /// The forward pass, a second time.
-class SlowForward
+template<class Number, class Weights>
+class SlowForwardOf
 {
 public:
-    using Row = std::vector<double>;
+    using Row = std::vector<Number>;
     using Rows = std::vector<Row>;
 
     /// Stand-ins for what runtimes quantize: one token's input of a layer, by its name without ".weight"; a head.
@@ -29,15 +35,17 @@ public:
     /// Sees the residual stream behind the embedding (0) and behind each block.
     std::function<void(std::size_t, const Rows&)> watchStream {};
 
-    SlowForward(const TinyDecoder& decoder, std::vector<std::uint32_t> tokens)
+    SlowForwardOf(const TinyDecoder& decoder, std::vector<std::uint32_t> tokens, Weights weights = {})
         : d(decoder)
         , m_tokens(std::move(tokens))
+        , weightOf(std::move(weights))
     {
     }
 
     /// [tokens][vocabulary].
     Rows logits() const
     {
+        using std::tanh;
         const auto& embedding = d.at(d.gpt2 ? "wte.weight" : "model.embed_tokens.weight");
         Rows x;
         for (std::size_t t = 0; t < m_tokens.size(); ++t) {
@@ -61,9 +69,9 @@ public:
             Row out(d.vocabulary);
             for (std::size_t v = 0; v < d.vocabulary; ++v) {
                 const auto weights = rowOf(d.tied ? embedding : d.at("lm_head.weight"), v);
-                out[v] = std::inner_product(weights.begin(), weights.end(), normed.begin(), 0.0);
+                out[v] = std::inner_product(weights.begin(), weights.end(), normed.begin(), Number(0.0));
                 if (d.outputCap > 0.0)
-                    out[v] = d.outputCap * std::tanh(out[v] / d.outputCap);
+                    out[v] = d.outputCap * tanh(out[v] / d.outputCap);
             }
             result.push_back(std::move(out));
         }
@@ -71,11 +79,13 @@ public:
     }
 
 private:
-    static Row rowOf(const TinyTensor& tensor, std::size_t row)
+    Row rowOf(const TinyTensor& tensor, std::size_t row) const
     {
         const auto columns = tensor.shape[1];
-        const auto* begin = tensor.values.data() + row * columns;
-        return {begin, begin + columns};
+        Row out;
+        for (std::size_t i = 0; i < columns; ++i)
+            out.push_back(weightOf(tensor, row * columns + i));
+        return out;
     }
     static void add(Row& x, const Row& y)
     {
@@ -88,19 +98,20 @@ private:
 
     Row norm(const Row& x, const std::string& name) const
     {
-        const auto& weight = d.at(name + ".weight").values;
-        double mean = 0.0, square = 0.0;
+        using std::sqrt;
+        const auto& weight = d.at(name + ".weight");
+        Number mean = 0.0, square = 0.0;
         if (d.norm == "layer")
-            for (const double value : x)
+            for (const auto& value : x)
                 mean += value / double(x.size());
-        for (const double value : x)
+        for (const auto& value : x)
             square += (value - mean) * (value - mean) / double(x.size());
         Row out(x.size());
         for (std::size_t i = 0; i < x.size(); ++i) {
-            out[i] = (x[i] - mean) / std::sqrt(square + d.epsilon)
-                * (double(weight[i]) + (d.norm == "plus one" ? 1.0 : 0.0));
+            out[i] =
+                (x[i] - mean) / sqrt(square + d.epsilon) * (weightOf(weight, i) + (d.norm == "plus one" ? 1.0 : 0.0));
             if (d.gpt2)
-                out[i] += double(d.at(name + ".bias").values[i]);
+                out[i] += weightOf(d.at(name + ".bias"), i);
         }
         return out;
     }
@@ -113,20 +124,21 @@ private:
         Row out(outputs, 0.0);
         for (std::size_t o = 0; o < outputs; ++o)
             for (std::size_t i = 0; i < x.size(); ++i)
-                out[o] += x[i] * double(weight.values[d.gpt2 ? i * outputs + o : o * x.size() + i]);
+                out[o] += x[i] * weightOf(weight, d.gpt2 ? i * outputs + o : o * x.size() + i);
         if (const auto bias = d.tensors.find(name + ".bias"); bias != d.tensors.end())
             for (std::size_t o = 0; o < outputs; ++o)
-                out[o] += double(bias->second.values[o]);
+                out[o] += weightOf(bias->second, o);
         return out;
     }
 
-    double activate(double x) const
+    Number activate(const Number& x) const
     {
+        using std::erf, std::exp, std::tanh;
         if (d.activation == "silu")
-            return x / (1.0 + std::exp(-x));
+            return x / (1.0 + exp(-x));
         if (d.activation == "gelu")
-            return 0.5 * x * (1.0 + std::erf(x / std::numbers::sqrt2));
-        return 0.5 * x * (1.0 + std::tanh(std::sqrt(2.0 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
+            return 0.5 * x * (1.0 + erf(x / std::numbers::sqrt2));
+        return 0.5 * x * (1.0 + tanh(std::sqrt(2.0 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
     }
 
     /// q, k or v of one token: part 0, 1, 2.
@@ -162,6 +174,7 @@ private:
 
     void block(Rows& x, std::size_t layer) const
     {
+        using std::exp, std::tanh;
         const auto at = (d.gpt2 ? "h." : "model.layers.") + std::to_string(layer) + ".";
         Rows q, k, v;
         for (const auto& row : x) {
@@ -179,15 +192,15 @@ private:
                 const auto shared = head * d.keyValueHeads / d.heads;
                 const auto query = headOf(q[t], head, at + "self_attn.q_norm", t, layer);
                 Row weights(t + 1, 0.0);
-                double sum = 0.0;
+                Number sum = 0.0;
                 for (std::size_t s = 0; s <= t; ++s) {
                     if (d.windows[layer] != 0 && t - s >= d.windows[layer])
                         continue;
                     const auto key = cached(headOf(k[s], shared, at + "self_attn.k_norm", s, layer));
-                    double score = scale * std::inner_product(query.begin(), query.end(), key.begin(), 0.0);
+                    Number score = scale * std::inner_product(query.begin(), query.end(), key.begin(), Number(0.0));
                     if (d.attentionCap > 0.0)
-                        score = d.attentionCap * std::tanh(score / d.attentionCap);
-                    weights[s] = std::exp(score);
+                        score = d.attentionCap * tanh(score / d.attentionCap);
+                    weights[s] = exp(score);
                     sum += weights[s];
                 }
                 Row out(d.head, 0.0);
@@ -242,32 +255,33 @@ private:
 
     Row mixture(const Row& h, const std::string& at) const
     {
+        using std::exp;
         const bool mixtral = d.type == "mixtral";
         const auto mlp = at + (mixtral ? "block_sparse_moe." : "mlp.");
         const auto scores = linear(h, mlp + "gate");
-        double all = 0.0;
-        for (const double score : scores)
-            all += std::exp(score);
+        Number all = 0.0;
+        for (const auto& score : scores)
+            all += exp(score);
         std::vector<std::size_t> order(scores.size());
         std::iota(order.begin(), order.end(), std::size_t {0});
         std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return scores[a] > scores[b]; });
-        double chosen = 0.0;
+        Number chosen = 0.0;
         for (std::size_t i = 0; i < d.perToken; ++i)
-            chosen += std::exp(scores[order[i]]) / all;
+            chosen += exp(scores[order[i]]) / all;
         Row out(d.hidden, 0.0);
         for (std::size_t i = 0; i < d.perToken; ++i) {
             const auto start = mlp + "experts." + std::to_string(order[i]) + ".";
             auto one = gated(h, start + (mixtral ? "w1" : "gate_proj"), start + (mixtral ? "w3" : "up_proj"),
                 start + (mixtral ? "w2" : "down_proj"));
             for (auto& value : one)
-                value *= std::exp(scores[order[i]]) / all / (d.normalizes ? chosen : 1.0);
+                value *= exp(scores[order[i]]) / all / (d.normalizes ? chosen : Number(1.0));
             add(out, one);
         }
         if (!d.shared)
             return out;
         auto one =
             gated(h, mlp + "shared_expert.gate_proj", mlp + "shared_expert.up_proj", mlp + "shared_expert.down_proj");
-        const double share = 1.0 / (1.0 + std::exp(-linear(h, mlp + "shared_expert_gate")[0]));
+        const Number share = 1.0 / (1.0 + exp(-linear(h, mlp + "shared_expert_gate")[0]));
         for (auto& value : one)
             value *= share;
         add(out, one);
@@ -276,6 +290,9 @@ private:
 
     const TinyDecoder& d;
     std::vector<std::uint32_t> m_tokens;
+    Weights weightOf;
 };
+
+using SlowForward = SlowForwardOf<double, PlainWeights>;
 
 }  // namespace quantloupe::tests

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/inference/block_backward.h"
+
+#include "core/inference/attention.h"
+#include "core/inference/gated_backward.h"
+#include "core/inference/mixture_backward.h"
+#include "core/inference/operations_backward.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+namespace quantloupe {
+namespace {
+
+void copyRows(kernels::ConstMatrix from, kernels::MutableMatrix to)
+{
+    for (std::size_t row = 0; row < from.rows; ++row)
+        std::copy_n(from.row(row), from.columns, to.row(row));
+}
+
+/// Of the norm of a part's outputs: `gradient` by what the norm gave becomes that by what it was given, in rows that
+/// live as long as the gradients.
+kernels::MutableMatrix outputNormBackward(const Decoder& decoder, const std::optional<NormLayer>& layer,
+    const LoadedNorm& norm, kernels::ConstMatrix outputs, kernels::ConstMatrix gradient, SequenceGradients& gradients)
+{
+    const auto back = gradients.keep(gradient.rows, gradient.columns);
+    if (!layer) {
+        copyRows(gradient, back);
+        return back;
+    }
+    NormGradient weights {.norm = *layer};
+    normRowsBackward(outputs, norm, decoder.architecture.norm.kind, decoder.normEpsilon, gradient, back, weights);
+    gradients.norms.push_back(std::move(weights));
+    return back;
+}
+
+/// What both parts of a block have in common: x += outputNorm(operation(norm(x))).
+class ResidualStep
+{
+public:
+    ResidualStep(const BlockRun& run, const NormLayer& norm, const LoadedNorm& loaded, kernels::ConstMatrix x,
+        SequenceGradients& gradients)
+        : m_run(run)
+        , m_decoder(run.decoder)
+        , m_gradients(gradients)
+        , m_normLayer(norm)
+        , m_norm(loaded)
+        , m_x(x)
+        , m_normed(gradients.keep(x.rows, x.columns))
+    {
+        normRows(x, loaded, m_decoder.architecture.norm, m_decoder.normEpsilon, m_normed);
+    }
+
+protected:
+    /// x += norm(outputs); `outputs` stay.
+    void addNormed(const std::optional<NormLayer>& layer, const LoadedNorm& norm, kernels::ConstMatrix outputs,
+        kernels::MutableMatrix x) const
+    {
+        if (!layer)
+            return addRows(outputs, x);
+        std::vector<float> values(outputs.rows * outputs.columns);
+        const kernels::MutableMatrix normed {values.data(), outputs.rows, outputs.columns, outputs.columns};
+        normRows(outputs, norm, m_decoder.architecture.norm, m_decoder.normEpsilon, normed);
+        addRows(normed, x);
+    }
+    /// Adds to the residual stream's gradient what comes through the norm.
+    void addInputGradient(kernels::ConstMatrix normedGradient, kernels::MutableMatrix gradient)
+    {
+        NormGradient weights {.norm = m_normLayer};
+        normRowsBackward(
+            m_x, m_norm, m_decoder.architecture.norm.kind, m_decoder.normEpsilon, normedGradient, gradient, weights);
+        m_gradients.norms.push_back(std::move(weights));
+    }
+
+    const BlockRun& m_run;
+    const Decoder& m_decoder;
+    SequenceGradients& m_gradients;
+    const NormLayer& m_normLayer;
+    const LoadedNorm& m_norm;
+    kernels::ConstMatrix m_x;
+    kernels::MutableMatrix m_normed;
+};
+
+class AttentionStep : public ResidualStep
+{
+public:
+    AttentionStep(const BlockRun& run, const AttentionPart& part, const LoadedAttention& loaded, kernels::ConstMatrix x,
+        SequenceGradients& gradients)
+        : ResidualStep(run, part.norm, loaded.norm, x, gradients)
+        , m_part(part)
+        , m_loaded(loaded)
+        , m_joined(x.rows * loaded.queryKeyValue.outputs)
+        , m_attended(gradients.keep(x.rows, m_decoder.queryColumns()))
+        , m_outputs(x.rows * x.columns)
+    {
+    }
+
+    void run(kernels::MutableMatrix x)
+    {
+        multiplyLayers(m_normed, m_loaded.queryKeyValue, joined());
+        if (m_part.queryNorm || m_part.keyNorm)
+            m_projected = m_joined;
+        const auto normIfThere = [&](kernels::MutableMatrix heads, const LoadedNorm& norm) {
+            if (!norm.weight.empty())
+                normHeads(heads, m_decoder.headDimension, norm, m_decoder.architecture.norm, m_decoder.normEpsilon);
+        };
+        normIfThere(queriesOf(joined()), m_loaded.queryNorm);
+        normIfThere(keysOf(joined()), m_loaded.keyNorm);
+        if (m_part.rotates)
+            for (const auto& heads : {queriesOf(joined()), keysOf(joined())})
+                rotateHeads(heads, m_decoder.headDimension, table(), 0, m_decoder.architecture.positions);
+        for (std::size_t head = 0; head < m_decoder.heads; ++head)
+            forEachQueryTile([&](std::size_t first, std::size_t count) { attend(headOf(head), first, count); });
+        multiplyLayers(m_attended, m_loaded.output, outputs());
+        addNormed(m_part.outputNorm, m_loaded.outputNorm, outputs(), x);
+    }
+
+    void runBackward(kernels::MutableMatrix gradient)
+    {
+        const auto outputGradient =
+            outputNormBackward(m_decoder, m_part.outputNorm, m_loaded.outputNorm, outputs(), gradient, m_gradients);
+        std::vector<float> between(m_x.rows * m_decoder.queryColumns());
+        const kernels::MutableMatrix attendedGradient {
+            between.data(), m_x.rows, m_decoder.queryColumns(), m_decoder.queryColumns()};
+        multiplyLayersBackward(
+            std::span(&m_part.output, 1), m_loaded.output, m_attended, outputGradient, attendedGradient, m_gradients);
+        const auto joinedGradient = m_gradients.keep(m_x.rows, m_loaded.queryKeyValue.outputs);
+        for (std::size_t head = 0; head < m_decoder.heads; ++head)
+            forEachQueryTile([&](std::size_t first, std::size_t count) {
+                attendBackward(headOf(head), headColumns(attendedGradient, head), first, count,
+                    {.queries = headColumns(queriesOf(joinedGradient), head),
+                        .keys = headColumns(keysOf(joinedGradient), sharedBy(head)),
+                        .values = headColumns(valuesOf(joinedGradient), sharedBy(head))});
+            });
+        if (m_part.rotates)
+            for (const auto& heads : {queriesOf(joinedGradient), keysOf(joinedGradient)})
+                rotateHeadsBackward(heads, m_decoder.headDimension, table(), 0, m_decoder.architecture.positions);
+        headNormBackward(m_part.keyNorm, m_loaded.keyNorm, keysOf(projected()), keysOf(joinedGradient));
+        headNormBackward(m_part.queryNorm, m_loaded.queryNorm, queriesOf(projected()), queriesOf(joinedGradient));
+        std::vector<float> normedGradient(m_x.rows * m_x.columns);
+        const kernels::MutableMatrix back {normedGradient.data(), m_x.rows, m_x.columns, m_x.columns};
+        multiplyLayersBackward(
+            m_part.queryKeyValue, m_loaded.queryKeyValue, m_normed, joinedGradient, back, m_gradients);
+        addInputGradient(back, gradient);
+    }
+
+private:
+    kernels::MutableMatrix matrixOf(std::vector<float>& values, std::size_t columns) const
+    {
+        return {values.data(), m_x.rows, columns, columns};
+    }
+    kernels::MutableMatrix joined() { return matrixOf(m_joined, m_loaded.queryKeyValue.outputs); }
+    kernels::MutableMatrix projected() { return matrixOf(m_projected, m_loaded.queryKeyValue.outputs); }
+    kernels::MutableMatrix outputs() { return matrixOf(m_outputs, m_x.columns); }
+    kernels::MutableMatrix queriesOf(kernels::MutableMatrix rows) const
+    {
+        return rows.columnRange(0, m_decoder.queryColumns());
+    }
+    kernels::MutableMatrix keysOf(kernels::MutableMatrix rows) const
+    {
+        return rows.columnRange(m_decoder.queryColumns(), m_decoder.keyColumns());
+    }
+    kernels::MutableMatrix valuesOf(kernels::MutableMatrix rows) const
+    {
+        return rows.columnRange(m_decoder.queryColumns() + m_decoder.keyColumns(), m_decoder.keyColumns());
+    }
+    kernels::MutableMatrix headColumns(kernels::MutableMatrix rows, std::size_t head) const
+    {
+        return rows.columnRange(head * m_decoder.headDimension, m_decoder.headDimension);
+    }
+    std::size_t sharedBy(std::size_t head) const { return head / (m_decoder.heads / m_decoder.keyValueHeads); }
+    const RotaryTable& table() const { return m_run.tables.of(m_part.local, m_x.rows); }
+
+    AttentionHead headOf(std::size_t head)
+    {
+        return {.queries = headColumns(queriesOf(joined()), head),
+            .keys = headColumns(keysOf(joined()), sharedBy(head)),
+            .values = headColumns(valuesOf(joined()), sharedBy(head)),
+            .result = headColumns(m_attended, head),
+            .scale = m_decoder.attentionScale,
+            .cap = m_decoder.attentionCap,
+            .window = m_part.window};
+    }
+    template<class Work>
+    void forEachQueryTile(const Work& work) const
+    {
+        for (std::size_t query = 0; query < m_x.rows; query += queriesPerTile)
+            work(query, std::min(queriesPerTile, m_x.rows - query));
+    }
+    void headNormBackward(const std::optional<NormLayer>& layer, const LoadedNorm& norm, kernels::ConstMatrix values,
+        kernels::MutableMatrix gradient)
+    {
+        if (!layer)
+            return;
+        NormGradient weights {.norm = *layer};
+        normHeadsBackward(values, m_decoder.headDimension, norm, m_decoder.architecture.norm.kind,
+            m_decoder.normEpsilon, gradient, weights);
+        m_gradients.norms.push_back(std::move(weights));
+    }
+
+    const AttentionPart& m_part;
+    const LoadedAttention& m_loaded;
+    std::vector<float> m_joined;        ///< as attention reads them
+    std::vector<float> m_projected {};  ///< as they were projected, where the heads have norms
+    kernels::MutableMatrix m_attended;
+    std::vector<float> m_outputs;
+};
+
+class FeedForwardStep : public ResidualStep
+{
+public:
+    FeedForwardStep(const BlockRun& run, const FeedForwardPart& part, const LoadedFeedForward& loaded,
+        kernels::ConstMatrix x, SequenceGradients& gradients)
+        : ResidualStep(run, part.norm, loaded.norm, x, gradients)
+        , m_part(part)
+        , m_loaded(loaded)
+        , m_outputs(x.rows * x.columns)
+    {
+        const kernels::MutableMatrix result {m_outputs.data(), x.rows, x.columns, x.columns};
+        if (part.router)
+            m_mixture.emplace(m_decoder, part, loaded, gradients).run(m_normed, result);
+        else
+            m_dense.emplace(m_decoder, *part.dense, loaded.dense, gradients).run(m_normed, result);
+    }
+
+    void runBackward(kernels::MutableMatrix gradient)
+    {
+        const auto rows = m_x.rows, columns = m_x.columns;
+        // Mixtures have no norm behind them.
+        const auto outputGradient = outputNormBackward(m_decoder, m_mixture ? std::nullopt : m_part.outputNorm,
+            m_loaded.outputNorm, {m_outputs.data(), rows, columns, columns}, gradient, m_gradients);
+        std::vector<float> normedGradient(rows * columns);
+        const kernels::MutableMatrix back {normedGradient.data(), rows, columns, columns};
+        if (m_mixture)
+            m_mixture->runBackward(outputGradient, back);
+        else
+            m_dense->runBackward(outputGradient, back);
+        addInputGradient(back, gradient);
+    }
+
+private:
+    const FeedForwardPart& m_part;
+    const LoadedFeedForward& m_loaded;
+    std::vector<float> m_outputs;
+    std::optional<GatedPass> m_dense {};
+    std::optional<MixtureStep> m_mixture {};
+};
+
+}  // namespace
+
+Result<LoadedBlock> loadBlock(const BlockRun& run, const DecoderBlock& parts)
+{
+    LoadedBlock loaded;
+    Result<void> state;
+    if (!take(loadAttention(run, parts.attention), loaded.attention, state)
+        || !take(loadFeedForward(run, parts.feedForward), loaded.feedForward, state))
+        return tl::unexpected(state.error());
+    return loaded;
+}
+
+SequenceGradients runBlockBackward(const BlockRun& run, const DecoderBlock& parts, const LoadedBlock& loaded,
+    kernels::ConstMatrix input, kernels::MutableMatrix gradient)
+{
+    SequenceGradients gradients;
+    std::vector<float> between(input.rows * input.columns);
+    const kernels::MutableMatrix x {between.data(), input.rows, input.columns, input.columns};
+    copyRows(input, x);
+    AttentionStep attention(run, parts.attention, loaded.attention, input, gradients);
+    attention.run(x);
+    FeedForwardStep feedForward(run, parts.feedForward, loaded.feedForward, x, gradients);
+    feedForward.runBackward(gradient);
+    attention.runBackward(gradient);
+    return gradients;
+}
+
+}  // namespace quantloupe
