@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/analysis/measure.h"
 #include "core/analysis/output_error.h"
+#include "core/analysis/predicted_divergence.h"
 #include "core/analysis/prepared_scheme.h"
 #include "core/analysis/row_tiles.h"
 #include "core/statistics/error_accumulator.h"
@@ -93,15 +94,23 @@ Result<std::vector<SchemeMeasurement>> measureSchemes(const ModelTensor& tensor,
     constexpr std::size_t bins = 256;
     if (!tensor.inputs)
         return measureErrors(tensor, *prepared, bins, std::move(stop), remaining);
-    const auto [forErrors, forOutputs] = remaining.split(0.2);
+    const auto [forErrors, forAll] = remaining.split(0.2);
+    const auto [forOutputs, forPredictions] = forAll.split(tensor.inputs->loadCurvature ? 0.4 : 1.0);
     auto measurements = measureErrors(tensor, *prepared, bins, stop, forErrors);
     if (!measurements)
         return measurements;
-    const auto outputs = measureOutputErrors(tensor, *prepared, std::move(stop), forOutputs);
+    const auto outputs = measureOutputErrors(tensor, *prepared, stop, forOutputs);
     if (!outputs)
         return tl::unexpected(outputs.error());
     for (std::size_t i = 0; i < measurements->size(); ++i)
         (*measurements)[i].outputError = (*outputs)[i];
+    if (!tensor.inputs->loadCurvature)
+        return measurements;
+    const auto predicted = predictDivergences(tensor, *prepared, std::move(stop), forPredictions);
+    if (!predicted)
+        return tl::unexpected(predicted.error());
+    for (std::size_t i = 0; i < measurements->size(); ++i)
+        (*measurements)[i].predicted = (*predicted)[i];
     return measurements;
 }
 

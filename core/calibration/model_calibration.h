@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "core/calibration/gradient_figures.h"
 #include "core/calibration/input_figures.h"
 
 #include <cstdint>
@@ -30,6 +31,9 @@ struct ModelCalibration {
 
     std::vector<CalibrationText> texts {};  ///< in the order in which they were added; only the last may be incomplete
     std::map<LayerName, FiguresPointer> layers {};  ///< of every layer; those with the same inputs share the figures
+
+    /// Of the layers that a backward pass went through, each by its latest.
+    std::map<LayerName, std::shared_ptr<const GradientFigures>> gradients {};
 
     bool isComplete() const { return !texts.empty() && texts.back().complete; }
     /// Of all complete texts.

@@ -9,6 +9,7 @@
 
 namespace quantloupe {
 
+struct LayerCurvature;
 struct LayerInputs;
 
 /// What running the model on text taught about the inputs of the layers that a tensor holds. Their moments can take
@@ -18,6 +19,8 @@ struct KnownInputs {
     std::uint64_t slices = 1;       ///< equal runs of rows with inputs of their own: 1, or the experts of a stack
     /// Those of one slice. Errors: those of reading them. Safe to call from any thread.
     std::function<Result<std::shared_ptr<const LayerInputs>>(std::uint64_t slice)> load {};
+    /// What a backward pass taught of one slice; null where it taught nothing of it. Empty: there was none. As `load`.
+    std::function<Result<std::shared_ptr<const LayerCurvature>>(std::uint64_t slice)> loadCurvature {};
 };
 using KnownInputsPointer = std::shared_ptr<const KnownInputs>;
 

@@ -42,8 +42,8 @@ void forEachMeasurement(const StudySnapshot& study, const Count& count)
 std::span<const ErrorMetric> allErrorMetrics()
 {
     static constexpr std::array all {ErrorMetric::Sqnr, ErrorMetric::RelativeError, ErrorMetric::MeanSquared,
-        ErrorMetric::MaxAbs, ErrorMetric::ModelError, ErrorMetric::OutputError, ErrorMetric::OnePointKl,
-        ErrorMetric::MeasuredKl};
+        ErrorMetric::MaxAbs, ErrorMetric::ModelError, ErrorMetric::OutputError, ErrorMetric::Fisher, ErrorMetric::Kfac,
+        ErrorMetric::OnePointKl, ErrorMetric::MeasuredKl};
     return all;
 }
 
@@ -56,6 +56,8 @@ std::string_view nameOf(ErrorMetric metric)
     case ErrorMetric::MaxAbs: return "max_abs_error";
     case ErrorMetric::ModelError: return "model_error";
     case ErrorMetric::OutputError: return "output_error";
+    case ErrorMetric::Fisher: return "fisher";
+    case ErrorMetric::Kfac: return "kfac";
     case ErrorMetric::OnePointKl: return "one_point_kl";
     case ErrorMetric::MeasuredKl: return "measured_kl";
     }
@@ -69,9 +71,15 @@ std::optional<ErrorMetric> metricNamed(std::string_view name)
     return found == all.end() ? std::nullopt : std::optional(*found);
 }
 
+bool predictsKl(ErrorMetric metric)
+{
+    return metric == ErrorMetric::Fisher || metric == ErrorMetric::Kfac || metric == ErrorMetric::OnePointKl
+        || metric == ErrorMetric::MeasuredKl;
+}
+
 bool addsUp(ErrorMetric metric)
 {
-    return metric == ErrorMetric::ModelError || metric == ErrorMetric::OnePointKl || metric == ErrorMetric::MeasuredKl;
+    return metric == ErrorMetric::ModelError || predictsKl(metric);
 }
 
 bool higherIsBetter(ErrorMetric metric)
@@ -108,6 +116,8 @@ double valueOf(ErrorMetric metric, const SchemeMeasurements& all, const SchemeMe
     case ErrorMetric::ModelError:
         return context.signalEnergy > 0.0 ? error.errorEnergy / context.signalEnergy : notANumber;
     case ErrorMetric::OutputError: return measurement.outputError.relative();
+    case ErrorMetric::Fisher: return measurement.predicted.fisher >= 0.0 ? measurement.predicted.fisher : notANumber;
+    case ErrorMetric::Kfac: return measurement.predicted.kfac >= 0.0 ? measurement.predicted.kfac : notANumber;
     case ErrorMetric::OnePointKl: return onePointKl(all, measurement, context.measuredScheme);
     case ErrorMetric::MeasuredKl: return measurement.divergence.known() ? measurement.divergence.mean : notANumber;
     }
@@ -133,15 +143,18 @@ std::vector<ErrorMetric> knownMetrics(const StudySnapshot& study)
 ErrorMetric bestMetric(const StudySnapshot& study)
 {
     const auto context = metricContext(study);
-    std::size_t total = 0, measured = 0, estimated = 0;
+    static constexpr std::array best {ErrorMetric::MeasuredKl, ErrorMetric::Kfac, ErrorMetric::OnePointKl};
+    std::array<std::size_t, best.size()> counts {};
+    std::size_t total = 0;
     forEachMeasurement(study, [&](const auto&, const SchemeMeasurements& all, const SchemeMeasurement& measurement) {
         ++total;
-        measured += std::isnan(valueOf(ErrorMetric::MeasuredKl, all, measurement, context)) ? 0 : 1;
-        estimated += std::isnan(valueOf(ErrorMetric::OnePointKl, all, measurement, context)) ? 0 : 1;
+        for (std::size_t i = 0; i < best.size(); ++i)
+            counts[i] += std::isnan(valueOf(best[i], all, measurement, context)) ? 0 : 1;
     });
-    if (2 * measured > total)
-        return ErrorMetric::MeasuredKl;
-    return 2 * estimated > total ? ErrorMetric::OnePointKl : ErrorMetric::ModelError;
+    for (std::size_t i = 0; i < best.size(); ++i)
+        if (2 * counts[i] > total)
+            return best[i];
+    return ErrorMetric::ModelError;
 }
 
 std::optional<std::string> referenceScheme(const StudySnapshot& study)

@@ -21,16 +21,21 @@ enum class ErrorMetric : std::uint8_t {
     MaxAbs,         ///< max|w−ŵ|, weight units
     ModelError,     ///< Σ(w−ŵ)² of the tensor / Σw² of all measured tensors: its part of the trade-off's error
     OutputError,    ///< E‖(W−Ŵ)x‖² / E‖Wx‖² over the tokens of the calibration
-    OnePointKl,     ///< nats per token: the KL measured at one scheme, times the ratio of output errors
-    MeasuredKl,     ///< nats per token, with this tensor alone quantized
+    Fisher,      ///< nats per token: ½ Σ F·(w−ŵ)², F: the squared gradients of the weights (PredictedDivergence)
+    Kfac,        ///< nats per token: ½ tr(G·E·H·Eᵀ), from the gradients of a layer's outputs and its inputs
+    OnePointKl,  ///< nats per token: the KL measured at one scheme, times the ratio of output errors
+    MeasuredKl,  ///< nats per token, with this tensor alone quantized
 };
 
 std::span<const ErrorMetric> allErrorMetrics();
-/// "sqnr", "relative_error", "mse", "max_abs_error", "model_error", "output_error", "one_point_kl", "measured_kl".
+/// "sqnr", "relative_error", "mse", "max_abs_error", "model_error", "output_error", "fisher", "kfac", "one_point_kl",
+/// "measured_kl".
 std::string_view nameOf(ErrorMetric metric);
 /// The metric of that name; nullopt: there is none.
 std::optional<ErrorMetric> metricNamed(std::string_view name);
 bool higherIsBetter(ErrorMetric metric);
+/// Whether it says in nats per token what becomes of the model's predictions, measured or estimated.
+bool predictsKl(ErrorMetric metric);
 /// Whether what it says of several tensors may be added up for all of them together.
 bool addsUp(ErrorMetric metric);
 
@@ -50,8 +55,8 @@ double valueOf(ErrorMetric metric, const SchemeMeasurements& all, const SchemeMe
 /// Those that are known of at least one tensor, in the order of allErrorMetrics().
 std::vector<ErrorMetric> knownMetrics(const StudySnapshot& study);
 
-/// What to rank and allocate by: the measured KL where most measurements have it, else one-point KL, else the error of
-/// the model's weights, which is a poor guide.
+/// What to rank and allocate by: the measured KL where most measurements have it, else K-FAC, else one-point KL, else
+/// the error of the model's weights, which is a poor guide.
 ErrorMetric bestMetric(const StudySnapshot& study);
 
 /// The scheme that rankings and small figures refer to when none is chosen: measured on most tensors, and among those

@@ -17,6 +17,7 @@ enum class JournalRecordType : std::uint32_t {
     Recipe = 2,             ///< payload: a native recipe as JSON
     CalibrationTexts = 10,  ///< payload: record_codec.h; without any text calibration starts over
     CalibratedInput = 11,   ///< payload: record_codec.h
+    LayerGradients = 12,    ///< payload: record_codec.h
 };
 
 struct JournalRecord {

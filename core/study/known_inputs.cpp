@@ -2,6 +2,7 @@
 #include "core/study/known_inputs.h"
 
 #include "core/base/hash.h"
+#include "core/study/stored_curvature.h"
 #include "core/study/stored_layer_inputs.h"
 
 #include <algorithm>
@@ -11,12 +12,23 @@
 namespace quantloupe {
 namespace {
 
+/// Which texts' gradients are known of the layers that a tensor holds; empty: none.
+std::string gradientsOf(const ModelCalibration& calibration, const std::string& tensor)
+{
+    std::string all;
+    for (auto at = calibration.gradients.lower_bound({tensor, std::nullopt});
+         at != calibration.gradients.end() && at->first.tensor == tensor; ++at)
+        all += at->second->text.identity + "g";
+    return all;
+}
+
 /// The same for the same texts, read the same way; never 0.
-std::uint64_t fingerprintOf(const ModelCalibration& calibration)
+std::uint64_t fingerprintOf(const ModelCalibration& calibration, const std::string& gradients)
 {
     std::string all;
     for (const auto& text : calibration.texts)
         all += text.identity + (text.moments ? "+" : "-");
+    all += gradients;
     return std::max<std::uint64_t>(1, checksum64(std::as_bytes(std::span(all))));
 }
 
@@ -45,7 +57,6 @@ Model withKnownInputs(const Model& model, const StudyPointer& study, const std::
     if (!calibration.isComplete())
         return known;
     const auto stored = std::make_shared<const StoredLayerInputs>(study, path);
-    const auto fingerprint = fingerprintOf(calibration);
     for (auto& tensor : known.tensors) {
         const auto slices = slicesOf(calibration, tensor);
         if (slices == 0)
@@ -59,8 +70,15 @@ Model withKnownInputs(const Model& model, const StudyPointer& study, const std::
                 return stored->load(name, expert);
             return std::make_shared<const LayerInputs>(LayerInputs {.columns = columns});  // no token was routed to it
         };
-        tensor.inputs = std::make_shared<const KnownInputs>(
-            KnownInputs {.fingerprint = fingerprint, .slices = slices, .load = std::move(load)});
+        const auto gradients = gradientsOf(calibration, tensor.name);
+        KnownInputs inputs {
+            .fingerprint = fingerprintOf(calibration, gradients), .slices = slices, .load = std::move(load)};
+        if (!gradients.empty())
+            inputs.loadCurvature = [study, path, stack, name = tensor.name](std::uint64_t slice) {
+                const auto expert = stack ? std::optional(static_cast<std::uint32_t>(slice)) : std::nullopt;
+                return loadCurvature(*study, path, {name, expert});
+            };
+        tensor.inputs = std::make_shared<const KnownInputs>(std::move(inputs));
     }
     return known;
 }

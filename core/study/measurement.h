@@ -35,6 +35,16 @@ struct MeasuredDivergence {
     bool operator==(const MeasuredDivergence&) const = default;
 };
 
+/// What gradients say that quantizing this tensor alone does to the model's predictions, in nats per token: half the
+/// curvature of the loss along the change E = W − Ŵ, without having run the changed model. Source: Martens & Grosse,
+/// "Optimizing neural networks with Kronecker-factored approximate curvature" (2015).
+struct PredictedDivergence {
+    double kfac = -1.0;  ///< ½ tr(G·E·H·Eᵀ), G = E g·gᵀ of the output gradients, H = E x·xᵀ; below 0: not known
+    double fisher = -1.0;  ///< ½ Σ F·E², F: the squared gradients of the weights; below 0: not known
+
+    bool operator==(const PredictedDivergence&) const = default;
+};
+
 /// What one scheme does to one tensor.
 struct SchemeMeasurement {
     Scheme scheme;
@@ -43,10 +53,12 @@ struct SchemeMeasurement {
     double bitsPerWeight = 0.0;
     /// Fingerprint of the ColumnImportance that errors were weighed by; 0: by none.
     std::uint64_t importance = 0;
-    /// Fingerprint of the KnownInputs of the tensor; 0: without any. What algorithms rounded by, and outputErrors' x.
+    /// Fingerprint of the KnownInputs of the tensor; 0: without any. What algorithms rounded by, outputErrors' x,
+    /// and the gradients of `predicted`.
     std::uint64_t calibration = 0;
     OutputError outputError {};
     MeasuredDivergence divergence {};
+    PredictedDivergence predicted {};
     Histogram errorHistogram;              ///< w − ŵ, 256 bins
     std::vector<float> rowErrorEnergy;     ///< Σ(w−ŵ)² per output channel
     std::vector<float> columnErrorEnergy;  ///< per input channel

@@ -201,6 +201,13 @@ void outputFields(Archive& archive, T& measurement)
 }
 
 template<class Archive, class T>
+void predictedFields(Archive& archive, T& predicted)
+{
+    archive.field(predicted.kfac);
+    archive.field(predicted.fisher);
+}
+
+template<class Archive, class T>
 void channelFields(Archive& archive, T& sums)
 {
     archive.field(sums.tokens);
@@ -237,6 +244,22 @@ void figureFields(Archive& archive, T& figures)
 }
 
 template<class Archive, class T>
+void gradientFields(Archive& archive, T& figures)
+{
+    archive.field(figures.layer.tensor);
+    archive.field(figures.layer.expert);
+    archive.field(figures.text.name);
+    archive.field(figures.text.identity);
+    archive.field(figures.text.predictions);
+    archive.field(figures.text.windows);
+    archive.field(figures.columns);
+    archive.field(figures.squares);
+    archive.field(figures.file.name);
+    archive.field(figures.file.bytes);
+    archive.field(figures.file.checksum);
+}
+
+template<class Archive, class T>
 void textFields(Archive& archive, T& text)
 {
     archive.field(text.name);
@@ -261,6 +284,8 @@ std::vector<std::byte> encodeMeasurement(const TensorMeasurement& measurement)
         writer.field(scheme.importance);
     for (const auto& scheme : measurement.schemes)
         outputFields(writer, scheme);
+    for (const auto& scheme : measurement.schemes)
+        predictedFields(writer, scheme.predicted);
     return writer.take();
 }
 
@@ -281,6 +306,9 @@ std::optional<TensorMeasurement> decodeMeasurement(std::span<const std::byte> pa
     if (!reader.atEnd())  // likewise: no inputs were known
         for (auto& scheme : measurement.schemes)
             outputFields(reader, scheme);
+    if (!reader.atEnd())  // likewise: no gradients were
+        for (auto& scheme : measurement.schemes)
+            predictedFields(reader, scheme.predicted);
     if (!reader.good() || !reader.atEnd())
         return std::nullopt;
     return measurement;
@@ -305,6 +333,23 @@ std::optional<InputFigures> decodeFigures(std::span<const std::byte> payload)
     for (std::uint64_t i = 0; i < layers && reader.good(); ++i)
         layerFields(reader, figures.layers.emplace_back());
     figureFields(reader, figures);
+    if (!reader.good() || !reader.atEnd() || !isWhole(figures))
+        return std::nullopt;
+    return figures;
+}
+
+std::vector<std::byte> encodeGradients(const GradientFigures& figures)
+{
+    Writer writer;
+    gradientFields(writer, figures);
+    return writer.take();
+}
+
+std::optional<GradientFigures> decodeGradients(std::span<const std::byte> payload)
+{
+    Reader reader(payload);
+    GradientFigures figures;
+    gradientFields(reader, figures);
     if (!reader.good() || !reader.atEnd() || !isWhole(figures))
         return std::nullopt;
     return figures;

@@ -22,6 +22,9 @@ std::optional<TensorMeasurement> decodeMeasurement(std::span<const std::byte> pa
 std::vector<std::byte> encodeFigures(const InputFigures& figures);
 std::optional<InputFigures> decodeFigures(std::span<const std::byte> payload);
 
+std::vector<std::byte> encodeGradients(const GradientFigures& figures);
+std::optional<GradientFigures> decodeGradients(std::span<const std::byte> payload);
+
 std::vector<std::byte> encodeTexts(const std::vector<CalibrationText>& texts);
 std::optional<std::vector<CalibrationText>> decodeTexts(std::span<const std::byte> payload);
 

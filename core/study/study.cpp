@@ -28,6 +28,11 @@ Error otherModel(const std::filesystem::path& path, const std::string& theirs, c
         "belongs to another model: it has fingerprint " + theirs + ", this model has " + ours};
 }
 
+bool knowsLayer(const ModelCatalog& model, const GradientFigures& figures)
+{
+    return model.find(figures.layer.tensor).has_value();
+}
+
 bool knowsLayers(const ModelCatalog& model, const InputFigures& figures)
 {
     return std::all_of(figures.layers.begin(), figures.layers.end(),
@@ -36,9 +41,17 @@ bool knowsLayers(const ModelCatalog& model, const InputFigures& figures)
 
 void setTexts(ModelCalibration& calibration, std::vector<CalibrationText> texts)
 {
-    if (texts.empty())
+    if (texts.empty()) {
         calibration.layers.clear();
+        calibration.gradients.clear();
+    }
     calibration.texts = std::move(texts);
+}
+
+void setGradients(ModelCalibration& calibration, GradientFigures figures)
+{
+    const auto layer = figures.layer;
+    calibration.gradients[layer] = std::make_shared<const GradientFigures>(std::move(figures));
 }
 
 /// Plays a journal's records over what the file holds. Doing it again changes nothing, so a kill between replacing the
@@ -53,6 +66,9 @@ void replay(const JournalContent& journal, StudySnapshot& study)
         } else if (record.type == JournalRecordType::CalibratedInput) {
             if (auto figures = decodeFigures(record.payload); figures && knowsLayers(study.model, *figures))
                 study.calibration.set(std::make_shared<const InputFigures>(std::move(*figures)));
+        } else if (record.type == JournalRecordType::LayerGradients) {
+            if (auto figures = decodeGradients(record.payload); figures && knowsLayer(study.model, *figures))
+                setGradients(study.calibration, std::move(*figures));
         } else if (record.type == JournalRecordType::CalibrationTexts) {
             if (auto texts = decodeTexts(record.payload))
                 setTexts(study.calibration, std::move(*texts));
@@ -235,6 +251,21 @@ Result<void> Study::append(const InputFigures& figures)
     m_state->unfolded = true;
     m_state->published.reset();
     m_state->now.calibration.set(std::make_shared<const InputFigures>(figures));
+    return {};
+}
+
+Result<void> Study::append(const GradientFigures& figures)
+{
+    const std::scoped_lock lock(m_state->mutex);
+    if (auto open = m_state->requireOpen(); !open)
+        return open;
+    if (!isWhole(figures) || !knowsLayer(m_state->now.model, figures))
+        return failure(ErrorCode::InvalidArgument, figures.layer.text(), "is not a layer of the study's model");
+    if (auto written = m_state->journal->append(JournalRecordType::LayerGradients, encodeGradients(figures)); !written)
+        return written;
+    m_state->unfolded = true;
+    m_state->published.reset();
+    setGradients(m_state->now.calibration, figures);
     return {};
 }
 

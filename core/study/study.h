@@ -68,6 +68,8 @@ public:
     Result<void> setRecipe(const Recipe& recipe);
     /// Durable when it returns. Replaces earlier figures of the same inputs.
     Result<void> append(const InputFigures& figures);
+    /// Durable when it returns. Replaces earlier figures of the same layer.
+    Result<void> append(const GradientFigures& figures);
     /// The texts that calibration ran on. Without any, what calibration taught is forgotten.
     Result<void> setCalibrationTexts(const std::vector<CalibrationText>& texts);
     /// What is known now. Cheap: shared with earlier snapshots until the next append.

@@ -20,6 +20,9 @@
 //                   sums and extremes by channel; and, in a group per layer, those of its outputs. Datasets text_name,
 //                   text_identity, … : an entry per text. Absent when the model was never run. The large parts lie in
 //                   the folder <file>.inputs (core/calibration/input_file.h)
+//     /gradients    an entry per linear layer that a backward pass went through: tensor, expert, text, predictions,
+//                   columns, outputs, file; and squares, the layers' one behind the other. Absent without any. The
+//                   large parts lie in the same folder (core/calibration/gradient_file.h)
 //     /recipe       the recipe last edited, as native JSON; absent when there is none
 #pragma once
 

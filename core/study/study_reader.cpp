@@ -4,6 +4,7 @@
 #include "core/base/hash.h"
 #include "core/base/mapped_file.h"
 #include "core/study/calibration_tables.h"
+#include "core/study/gradient_tables.h"
 #include "core/study/study_schema.h"
 
 #include <algorithm>
@@ -200,6 +201,9 @@ bool readResults(Source& source, std::vector<StoredRow>& rows)
         readColumns(
             group, rows, kDivergenceColumns, [](auto& row) -> auto& { return row.measurement.divergence; });
     }
+    if (group.hasDataset(kPredictedColumns[0].name))
+        readColumns(
+            group, rows, kPredictedColumns, [](auto& row) -> auto& { return row.measurement.predicted; });
     readColumns(
         group, rows, kHistogramColumns, [](auto& row) -> auto& { return row.measurement.errorHistogram; }, "error_");
     return source.note(group);
@@ -290,6 +294,10 @@ bool readContent(Source& source, StudySnapshot& study)
         return source.refuse(calibration.error());
     else
         study.calibration = std::move(*calibration);
+    if (auto gradients = readGradients(source.file, source.bytes); !gradients)
+        return source.refuse(gradients.error());
+    else
+        study.calibration.gradients = std::move(*gradients);
     if (H5Lexists(root.id(), "recipe", H5P_DEFAULT) <= 0)
         return true;
     const auto texts = root.texts("recipe");

@@ -96,6 +96,14 @@ inline constexpr Column<MeasuredDivergence> kDivergenceColumns[] = {
     {"kl_text", {"1", "fingerprint of the tokens and their windows"}, &MeasuredDivergence::text},
 };
 
+/// Not in files of earlier versions, where no gradients were known.
+inline constexpr Column<PredictedDivergence> kPredictedColumns[] = {
+    {"kl_kfac", {"nats per token", "1/2 tr(G E H E^T) of the K-FAC factors; below 0: not known"},
+        &PredictedDivergence::kfac},
+    {"kl_fisher", {"nats per token", "1/2 sum F E^2, F: the Fisher diagonal; below 0: not known"},
+        &PredictedDivergence::fisher},
+};
+
 /// Figures computed from the sums, for people who read a study with other tools; not read back.
 struct DerivedColumn {
     const char* name;

@@ -4,6 +4,7 @@
 #include "core/base/hash.h"
 #include "core/base/mapped_file.h"
 #include "core/study/calibration_tables.h"
+#include "core/study/gradient_tables.h"
 #include "core/study/study_schema.h"
 
 #include <algorithm>
@@ -188,6 +189,8 @@ bool writeResults(hid_t file, const std::vector<ResultRow>& rows)
     writeColumns(
         group, rows, kDivergenceColumns, [](const auto& r) -> const auto& { return r.measurement->divergence; });
     writeColumns(
+        group, rows, kPredictedColumns, [](const auto& r) -> const auto& { return r.measurement->predicted; });
+    writeColumns(
         group, rows, kHistogramColumns, [](const auto& r) -> const auto& { return r.measurement->errorHistogram; },
         "error_");
     for (const auto& column : kDerivedColumns) {
@@ -244,7 +247,7 @@ bool writeContent(hid_t file, const StudySnapshot& study)
     root.attribute("fingerprint", study.model.fingerprint);
     if (!root.good() || !writeModel(file, study.model) || !writeMeasurements(file, study))
         return false;
-    if (!writeCalibration(file, study.calibration))
+    if (!writeCalibration(file, study.calibration) || !writeGradients(file, study.calibration))
         return false;
     if (study.recipe)
         root.texts("recipe", {study.recipe->toJson()}, {"", "native recipe, JSON"});

@@ -60,6 +60,52 @@ private Q_SLOTS:
         QVERIFY(alone.json()["kl_mean"].toDouble() > 0.0);
     }
 
+    /// One backward pass ranks all layers nearly as running each of them does.
+    void byGradients()
+    {
+        const auto study = m_folder.filePath(QStringLiteral("gradients.h5"));
+        const auto without =
+            runCli({"sensitivity", m_model, "--scheme", "int3:g32:asym", "--metric", "kfac", "--json"});
+        QCOMPARE(without.status, 2);
+        QVERIFY(without.errors.contains("--gradients"));
+        QCOMPARE(runCli({"calibrate", m_model, "--text", m_text, "--gradients", "--imatrix",
+                            m_folder.filePath(QStringLiteral("i.gguf"))})
+                     .status,
+            2);
+        const auto calibrated = runCli({"calibrate", m_model, "--text", m_text, "--context", "256", "--tokens", "4096",
+            "--gradients", "--study", study, "--json"});
+        QVERIFY2(calibrated.status == 0, calibrated.errors);
+        const auto gradients = calibrated.json()["gradients"].toObject();
+        QCOMPARE(gradients["layers"].toInt(), 36);
+        QCOMPARE(gradients["gathered"].toInt(), 36);
+        QCOMPARE(gradients["predictions"].toInt(), 16 * 255);
+        const auto again = runCli({"calibrate", m_model, "--text", m_text, "--context", "256", "--tokens", "4096",
+            "--gradients", "--study", study, "--json"});
+        QCOMPARE(again.json()["gradients"].toObject()["gathered"].toInt(), 0);
+
+        const auto ranked = runCli(
+            {"sensitivity", m_model, "--scheme", "int3:g32:asym", "--tensors", "*proj*", "--study", study, "--json"});
+        QVERIFY2(ranked.status == 0, ranked.errors);
+        QCOMPARE(ranked.json()["metric"].toString(), QStringLiteral("kfac"));
+        QCOMPARE(ranked.json()["layers"].toArray().size(), 35);
+        const auto measured = runCli({"sensitivity", m_model, "--scheme", "int3:g32:asym", "--tensors", "*proj*",
+            "--study", study, "--metric", "measured_kl", "--text", m_text, "--tokens", "4096", "--json"});
+        QVERIFY2(measured.status == 0, measured.errors);
+        double byKfac = 0.0, byFisher = 0.0;
+        for (const auto& entry : measured.json()["agreement"].toArray()) {
+            const auto agreement = entry.toObject();
+            const double value = agreement["rank_correlation"].toDouble();
+            if (agreement["metric"].toString() == QStringLiteral("kfac"))
+                byKfac = value;
+            if (agreement["metric"].toString() == QStringLiteral("fisher"))
+                byFisher = value;
+        }
+        QVERIFY2(byKfac > 0.9 && byFisher > 0.9, qPrintable(QStringLiteral("%1 %2").arg(byKfac).arg(byFisher)));
+        const auto allocated = runCli({"allocate", study, "--budget", "8bpw", "--metric", "kfac", "--json"});
+        QVERIFY2(allocated.status == 0, allocated.errors);
+        QCOMPARE(allocated.json()["predicted"].toObject()["metric"].toString(), QStringLiteral("kfac"));
+    }
+
     void fromTextToRecipe()
     {
         const auto calibrated = runCli({"calibrate", m_model, "--text", m_text, "--study", m_study, "--json"});

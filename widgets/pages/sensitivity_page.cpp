@@ -159,7 +159,7 @@ void SensitivityPage::preferMetric(ErrorMetric best)
 
 void SensitivityPage::explain()
 {
-    const bool ofPredictions = metric() == ErrorMetric::OnePointKl || metric() == ErrorMetric::MeasuredKl;
+    const bool ofPredictions = quantloupe::predictsKl(metric());
     m_caption->setText(ofPredictions
             ? tr("Divergences compare layers with each other: they say what quantizing each alone does to the model's "
                  "predictions. Those of several layers add up to about what they do together.")

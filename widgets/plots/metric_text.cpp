@@ -27,6 +27,8 @@ QString metricTitle(ErrorMetric metric)
     case ErrorMetric::MaxAbs: return tr(QT_TRANSLATE_NOOP("ErrorMetric", "Largest error"));
     case ErrorMetric::ModelError: return tr(QT_TRANSLATE_NOOP("ErrorMetric", "Size-weighted error"));
     case ErrorMetric::OutputError: return tr(QT_TRANSLATE_NOOP("ErrorMetric", "Output error"));
+    case ErrorMetric::Fisher: return tr(QT_TRANSLATE_NOOP("ErrorMetric", "Predicted KL (Fisher)"));
+    case ErrorMetric::Kfac: return tr(QT_TRANSLATE_NOOP("ErrorMetric", "Predicted KL (K-FAC)"));
     case ErrorMetric::OnePointKl: return tr(QT_TRANSLATE_NOOP("ErrorMetric", "Estimated KL"));
     case ErrorMetric::MeasuredKl: return tr(QT_TRANSLATE_NOOP("ErrorMetric", "Measured KL"));
     }
@@ -44,6 +46,8 @@ QString metricAxis(ErrorMetric metric)
     case ErrorMetric::ModelError:
         return tr(QT_TRANSLATE_NOOP("ErrorMetric", "Size-weighted error (of the model's energy)"));
     case ErrorMetric::OutputError: return tr(QT_TRANSLATE_NOOP("ErrorMetric", "Output error (of the outputs' energy)"));
+    case ErrorMetric::Fisher: return tr(QT_TRANSLATE_NOOP("ErrorMetric", "KL predicted by Fisher (nats per token)"));
+    case ErrorMetric::Kfac: return tr(QT_TRANSLATE_NOOP("ErrorMetric", "KL predicted by K-FAC (nats per token)"));
     case ErrorMetric::OnePointKl: return tr(QT_TRANSLATE_NOOP("ErrorMetric", "Estimated KL (nats per token)"));
     case ErrorMetric::MeasuredKl: return tr(QT_TRANSLATE_NOOP("ErrorMetric", "Measured KL (nats per token)"));
     }
@@ -82,6 +86,14 @@ QString metricExplanation(ErrorMetric metric)
             "What the layer's outputs lose over the tokens of the calibration, squared, over the squared outputs. "
             "Lower "
             "is better. It knows which inputs are loud, but not how much the model depends on the layer."));
+    case ErrorMetric::Fisher:
+        return tr(QT_TRANSLATE_NOOP("ErrorMetric",
+            "How far the model's predictions move when this layer alone is quantized, by the squared gradients of its "
+            "weights. Lower is better. It knows every weight, but not how errors of several add up."));
+    case ErrorMetric::Kfac:
+        return tr(QT_TRANSLATE_NOOP("ErrorMetric",
+            "How far the model's predictions move when this layer alone is quantized, by the gradients of its outputs "
+            "and by its inputs. Lower is better. One backward pass tells it of every scheme."));
     case ErrorMetric::OnePointKl:
         return tr(QT_TRANSLATE_NOOP("ErrorMetric",
             "How far the model's predictions move when this layer alone is quantized: measured once for the layer, and "

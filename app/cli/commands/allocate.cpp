@@ -43,13 +43,10 @@ std::string namesOf(const std::vector<ErrorMetric>& metrics)
 Result<ErrorMetric> metricOf(const AllocateOptions& options, const StudySnapshot& study)
 {
     const auto known = knownMetrics(study);
-    const auto isKl = [](ErrorMetric metric) {
-        return metric == ErrorMetric::OnePointKl || metric == ErrorMetric::MeasuredKl;
-    };
     auto metric = bestMetric(study);
     if (options.budget.maxKl)
-        for (const auto kl : {ErrorMetric::MeasuredKl, ErrorMetric::OnePointKl})
-            if (!isKl(metric) && std::find(known.begin(), known.end(), kl) != known.end())
+        for (const auto kl : {ErrorMetric::MeasuredKl, ErrorMetric::Kfac, ErrorMetric::OnePointKl, ErrorMetric::Fisher})
+            if (!predictsKl(metric) && std::find(known.begin(), known.end(), kl) != known.end())
                 metric = kl;
     if (!options.metric.empty()) {
         const auto named = metricNamed(options.metric);
@@ -57,7 +54,7 @@ Result<ErrorMetric> metricOf(const AllocateOptions& options, const StudySnapshot
             return usageError("--metric " + options.metric, "the study can be allocated by " + namesOf(known));
         metric = *named;
     }
-    if (options.budget.maxKl && !isKl(metric))
+    if (options.budget.maxKl && !predictsKl(metric))
         return failure(ErrorCode::InvalidArgument, options.study,
             "holds no divergences for --max-kl to limit: run 'sensitivity' with a text first");
     return metric;
@@ -288,7 +285,7 @@ Action setUpAllocate(CLI::App& command)
     addBudgetOptions(command, options->budget);
     command
         .add_option("--metric", options->metric,
-            "model_error, one_point_kl or measured_kl (default: the best that the study knows)")
+            "model_error, fisher, kfac, one_point_kl or measured_kl (default: the best that the study knows)")
         ->type_name("METRIC");
     command.add_option("--scheme", options->schemes, "Choose among these alone (repeatable; default: all measured)")
         ->type_name("SCHEME")

@@ -8,6 +8,8 @@
 #include "core/base/text.h"
 #include "core/calibration/calibrate.h"
 #include "core/calibration/calibrated_importance.h"
+#include "core/calibration/gather_gradients.h"
+#include "core/study/calibrate_gradients.h"
 #include "core/study/calibrate_study.h"
 
 #include <chrono>
@@ -22,12 +24,17 @@ struct CalibrateOptions {
     std::uint64_t memory = CalibrationLimits().memory;
     bool fresh = false;
     bool noMoments = false;
+    bool gradients = false;
+    bool noFisher = false;
+    std::size_t gradientTokens = quantloupe::gradientTokens;
 };
 
 Result<void> requireSomewhereToKeep(const Session& session, const CalibrateOptions& options)
 {
     if (session.options.study.empty() && options.imatrix.empty())
         return usageError("calibrate", "nothing would be kept: name a --study, or an --imatrix to write");
+    if (options.gradients && session.options.study.empty())
+        return usageError("--gradients", "are kept in a study: name a --study");
     std::error_code ignored;
     if (!options.imatrix.empty() && !session.options.force && std::filesystem::exists(options.imatrix, ignored))
         return usageError("--imatrix", options.imatrix + " exists: --force overwrites it");
@@ -58,7 +65,18 @@ Result<ModelCalibration> runWithoutStudy(const Session& session, const Calibrate
 struct Outcome {
     ModelCalibration calibration;
     CalibrationRun::Kind kind = CalibrationRun::Kind::First;
+    std::size_t gradientLayers = 0;  ///< that were gathered now
 };
+
+Result<std::size_t> takeGradients(const Session& session, const CalibrateOptions& options, Study& study,
+    const Decoder& decoder, const WindowedText& windows, const std::string& textName)
+{
+    Progress progress;
+    const ProgressPrinter printer(progress, session.options.quiet);
+    return calibrateGradients(study, decoder, windows, textName,
+        {.limits = {session.threads(), options.memory}, .tokens = options.gradientTokens, .fisher = !options.noFisher},
+        session.stop, progress);
+}
 
 /// What is finished stays in the study.
 Result<Outcome> calibrateIntoStudy(const Session& session, const CalibrateOptions& options, const Model& model,
@@ -75,11 +93,19 @@ Result<Outcome> calibrateIntoStudy(const Session& session, const CalibrateOption
             {.limits = {session.threads(), options.memory}, .moments = !options.noMoments, .fresh = options.fresh},
             session.stop, progress);
     }
+    std::size_t gradientLayers = 0;
+    if (kind && options.gradients) {
+        const auto taken = takeGradients(session, options, **study, decoder, windows, textName);
+        if (taken)
+            gradientLayers = *taken;
+        else
+            kind = tl::unexpected(taken.error());
+    }
     const auto calibration = (*study)->snapshot()->calibration;
     if (auto closed = (*study)->close(); !closed && kind)
         return tl::unexpected(closed.error());
     if (kind)
-        return Outcome {calibration, *kind};
+        return Outcome {calibration, *kind, gradientLayers};
     if (kind.error().code == ErrorCode::Cancelled)
         session.warn("what is finished is kept in " + session.options.study.string() + " ("
             + std::to_string(calibration.inputs().size()) + " inputs of layers); the same command goes on from there");
@@ -104,7 +130,18 @@ Result<Outcome> calibrateModel(const Session& session, const CalibrateOptions& o
     auto calibration = runWithoutStudy(session, options, *decoder, *windows, std::move(text));
     if (!calibration)
         return tl::unexpected(calibration.error());
-    return Outcome {std::move(*calibration), CalibrationRun::Kind::First};
+    return Outcome {std::move(*calibration), CalibrationRun::Kind::First, 0};
+}
+
+/// Null where there are none.
+Json gradientsJson(const Outcome& outcome)
+{
+    const auto& gradients = outcome.calibration.gradients;
+    if (gradients.empty())
+        return nullptr;
+    const auto& text = gradients.begin()->second->text;
+    return {{"layers", gradients.size()}, {"gathered", outcome.gradientLayers}, {"text", text.name},
+        {"predictions", text.predictions}, {"windows", text.windows}};
 }
 
 Result<void> calibrateText(const Session& session, const CalibrateOptions& options)
@@ -119,7 +156,7 @@ Result<void> calibrateText(const Session& session, const CalibrateOptions& optio
     if (!outcome)
         return tl::unexpected(namedByOption(outcome.error(), options.text));
     const bool already = outcome->kind == CalibrationRun::Kind::AlreadyThere;
-    if (already)
+    if (already && outcome->gradientLayers == 0)
         session.warn("the study has learnt from this text before: nothing was added");
     if (!options.imatrix.empty())
         if (auto written = writeImportanceMatrix(options.imatrix, importanceOf(outcome->calibration, **model));
@@ -128,6 +165,7 @@ Result<void> calibrateText(const Session& session, const CalibrateOptions& optio
     auto findings = calibrationFindings(outcome->calibration, **model);
     static constexpr const char* kKinds[] = {"first", "added", "continued", "already_there"};
     findings.json["run"] = kKinds[static_cast<std::size_t>(outcome->kind)];
+    findings.json["gradients"] = gradientsJson(*outcome);
     findings.json["imatrix"] = options.imatrix.empty() ? Json(nullptr) : Json(toValidUtf8(options.imatrix));
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
     findings.json["elapsed_s"] = elapsed.count();
@@ -152,6 +190,16 @@ Action setUpCalibrate(CLI::App& command)
     command.add_flag("--fresh", options->fresh, "Forget what the study has learnt from texts before");
     command.add_flag("--no-moments", options->noMoments,
         "Leave out the second moments: less time, memory and disk, but no gptq, awq or cd afterwards");
+    command.add_flag("--gradients", options->gradients,
+        "Run the text's first windows backwards too: output gradients and the Fisher diagonal of the weights, by "
+        "which\n"
+        "'sensitivity' and 'allocate' predict the KL of any scheme (kfac, fisher)");
+    command.add_option("--gradient-tokens", options->gradientTokens, "Take gradients of about so many tokens")
+        ->type_name("TOKENS")
+        ->check(CLI::Range(std::size_t {2}, std::size_t {1} << 30U))
+        ->default_str(std::to_string(quantloupe::gradientTokens));
+    command.add_flag("--no-fisher", options->noFisher,
+        "Of gradients leave out the Fisher diagonal: no metric fisher, but 4 bytes per weight less on disk");
     command.footer(
         "The text is read in windows that do not overlap, each begun with BOS where the model has one; what does\n"
         "not fill a window is left out. All windows go through a block before the next is read. With --study each\n"

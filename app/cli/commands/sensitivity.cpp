@@ -47,10 +47,14 @@ bool knowsMoments(const ModelCalibration& calibration)
     return calibration.isComplete() && calibration.texts.back().moments;
 }
 
-/// `calibrated`: with what outputs lose, which takes the second moments of inputs.
-Result<ErrorMetric> metricOf(const SensitivityOptions& options, bool calibrated)
+/// What outputs lose takes the second moments of inputs; K-FAC takes gradients too.
+Result<ErrorMetric> metricOf(const SensitivityOptions& options, const ModelCalibration& calibration)
 {
+    const bool calibrated = knowsMoments(calibration);
+    const bool hasGradients = !calibration.gradients.empty();
     if (options.metric.empty()) {
+        if (calibrated && hasGradients)
+            return ErrorMetric::Kfac;
         if (options.text.empty())
             return calibrated ? ErrorMetric::OutputError : ErrorMetric::RelativeError;
         return calibrated ? ErrorMetric::OnePointKl : ErrorMetric::MeasuredKl;
@@ -65,7 +69,10 @@ Result<ErrorMetric> metricOf(const SensitivityOptions& options, bool calibrated)
     }
     if (needsText(*metric) && options.text.empty())
         return usageError(where, "is measured on a text: give --text");
-    if (!calibrated && (*metric == ErrorMetric::OutputError || *metric == ErrorMetric::OnePointKl))
+    if ((*metric == ErrorMetric::Kfac || *metric == ErrorMetric::Fisher) && !(calibration.isComplete() && hasGradients))
+        return usageError(where, "goes by gradients: run 'calibrate --gradients' into a --study, and name it here");
+    if (!calibrated
+        && (*metric == ErrorMetric::Kfac || *metric == ErrorMetric::OutputError || *metric == ErrorMetric::OnePointKl))
         return usageError(where,
             "goes by what a layer's inputs are: run 'calibrate' into a --study, and name it here; measured_kl needs "
             "none");
@@ -200,7 +207,7 @@ Findings sensitivityFindings(const Known& known, const Assignment& assignment, E
         agreementTable.add({std::string(nameOf(other)), Cell(correlation, 3)});
     }
     findings.text = findings.table.text() + "\n" + (agreement.empty() ? std::string() : agreementTable.text() + "\n");
-    if (!needsText(metric))
+    if (!predictsKl(metric))
         findings.text +=
             "Errors of weights and outputs say little about which layers matter to predictions: give --text.\n";
     findings.json = {{"metric", nameOf(metric)},
@@ -244,7 +251,7 @@ Result<void> rankLayers(const Session& session, const SensitivityOptions& option
     const auto& model = *calibrated->model;
     if (auto enough = requireCalibration(model, *schemes); !enough)
         return enough;
-    const auto metric = metricOf(options, knowsMoments(calibrated->calibration));
+    const auto metric = metricOf(options, calibrated->calibration);
     if (!metric)
         return tl::unexpected(metric.error());
     auto study = openStudy(session, model);
@@ -277,8 +284,9 @@ Action setUpSensitivity(CLI::App& command)
     command.add_option("--text", options->text, "Text to predict (UTF-8)")->type_name("FILE");
     command
         .add_option("--metric", options->metric,
-            "sqnr, relative_error, mse, max_abs_error, model_error, output_error, one_point_kl, measured_kl\n"
-            "(default with a text: one_point_kl where the study is calibrated, else measured_kl)")
+            "sqnr, relative_error, mse, max_abs_error, model_error, output_error, fisher, kfac,\n"
+            "one_point_kl, measured_kl (default: kfac where gradients were taken, else with a text one_point_kl where "
+            "the study is calibrated, else measured_kl)")
         ->type_name("METRIC");
     addContextOption(command, options->window);
     command.add_option("--tokens", options->window.tokens, "No more than the first so many tokens of the text")
@@ -288,7 +296,9 @@ Action setUpSensitivity(CLI::App& command)
     command.footer(
         "measured_kl quantizes one layer at a time and runs the blocks behind it; its standard error is that over the\n"
         "windows of the text. one_point_kl measures each layer once, under int3:g32:asym, and scales that by what\n"
-        "the layer's outputs lose. With --study all measurements are kept, and 'allocate' finds recipes from them.");
+        "the layer's outputs lose. kfac and fisher say the same without running any changed model, from one backward\n"
+        "pass: 'calibrate --gradients'. Of a tied table they see what the output head does. With --study all "
+        "measurements are kept, and 'allocate' finds recipes from them.");
     return [options](Session& session) { return rankLayers(session, *options); };
 }
 

@@ -5,7 +5,7 @@
 #include "core/inference/backward.h"
 #include "core/inference/operations_backward.h"
 #include "tests/core/inference/summed_gradients.h"
-#include "tests/core/inference/taped_number.h"
+#include "tests/core/inference/taped_loss.h"
 #include "tests/core/inference/tiny_families.h"
 
 #include <QTest>
@@ -25,26 +25,6 @@ WindowedText textOf(const TinyDecoder& d, const std::vector<TokenWindow>& window
     for (auto& token : text.tokens)
         token = std::uint32_t(random() % d.vocabulary);
     return text;
-}
-
-/// Σ −log p of what the windows score.
-template<class Number, class Weights>
-Number slowLoss(const TinyDecoder& d, const WindowedText& text, const Weights& weights)
-{
-    using std::exp, std::log;
-    Number loss = 0.0;
-    for (const auto& window : text.windows) {
-        const auto begin = text.tokens.begin() + std::ptrdiff_t(window.begin);
-        const auto logits =
-            SlowForwardOf<Number, Weights>(d, {begin, begin + std::ptrdiff_t(window.length)}, weights).logits();
-        for (auto t = window.firstScored; t + 1 < window.length; ++t) {
-            Number sum = 0.0;
-            for (const auto& logit : logits[t])
-                sum += exp(logit);
-            loss += log(sum) - logits[t][text.tokens[window.begin + t + 1]];
-        }
-    }
-    return loss;
 }
 
 struct Backward {
@@ -113,14 +93,10 @@ private Q_SLOTS:
         const auto fast = runFast(**model, text);
         QVERIFY2(fast, fast ? "" : describe(fast.error()).c_str());
 
-        Tape::current() = {};
-        const TapedWeights weights;
-        const auto loss = slowLoss<Taped>(d, text, weights);
-        QVERIFY(std::abs(fast->result.loss - loss.value) < 1e-5 * loss.value);
+        const auto expectedAll = tapedDerivatives(d, text);
+        QVERIFY(std::abs(fast->result.loss - expectedAll.loss) < 1e-5 * expectedAll.loss);
         QCOMPARE(fast->result.predictions, longest - 1 + 4);
-        const auto slopes = Tape::current().derive(loss.entry);
-        for (const auto& [name, tensor] : d.tensors) {
-            const auto expected = weights.derivatives(tensor, slopes);
+        for (const auto& [name, expected] : expectedAll.weights) {
             const auto found = fast->gradients.find(name);
             QVERIFY2(found != fast->gradients.end(), name.c_str());
             const double size = largestOf(expected);

@@ -95,6 +95,7 @@ inline TensorMeasurement makeMeasurement(const std::string& tensor, const std::v
         made.storedBytes = random();
         made.bitsPerWeight = real() + 5.0;
         made.importance = random() % 2 == 0 ? random() : 0;
+        made.predicted = {real(), real()};
         made.errorHistogram = histogram(i % 2 ? 256 : 128);  // of unequal length on purpose
         made.rowErrorEnergy = profile(i % 3 ? rows : 0);
         made.columnErrorEnergy = profile(columns);

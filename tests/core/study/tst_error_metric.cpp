@@ -25,6 +25,8 @@ private Q_SLOTS:
         QTest::newRow("of a model with ten times the energy") << int(ErrorMetric::ModelError) << 0.005;
         QTest::newRow("of the outputs") << int(ErrorMetric::OutputError) << 0.05;
         QTest::newRow("a quarter of the reference's output error") << int(ErrorMetric::OnePointKl) << 0.05;
+        QTest::newRow("by squared gradients") << int(ErrorMetric::Fisher) << 0.6;
+        QTest::newRow("by Kronecker factors") << int(ErrorMetric::Kfac) << 0.65;
         QTest::newRow("measured") << int(ErrorMetric::MeasuredKl) << 0.7;
     }
     void values()
@@ -38,6 +40,7 @@ private Q_SLOTS:
         measured.error.maxAbsError = 1.0;
         measured.outputError = {.energy = 3.0, .signal = 60.0};
         measured.divergence = {.mean = 0.7, .predictions = 9};
+        measured.predicted = {.kfac = 0.65, .fisher = 0.6};
         SchemeMeasurement reference;
         reference.outputError = {.energy = 12.0, .signal = 60.0};
         reference.divergence = {.mean = 0.2, .predictions = 9};
@@ -62,6 +65,26 @@ private Q_SLOTS:
         QVERIFY(expectedSignal > 0.0);
         QVERIFY(std::abs(context.signalEnergy / expectedSignal - 1.0) < 1e-12);
         QVERIFY(std::abs(sum / (error / expectedSignal) - 1.0) < 1e-12);
+    }
+
+    /// What was measured is best, then what gradients say, then what one point says.
+    void bestOfThoseThatMostHave()
+    {
+        StudySnapshot study = tests::syntheticStudy(2, {"int4:g32"});
+        QCOMPARE(bestMetric(study), ErrorMetric::ModelError);
+        const auto give = [&](const auto& change) {
+            for (const CatalogTensor& tensor : study.model.tensors)
+                if (const auto* known = study.find(tensor.name, "int4:g32")) {
+                    auto measurement = *known;
+                    change(measurement);
+                    study.add({tensor.name, *study.findWeights(tensor.name), {measurement}});
+                }
+        };
+        give([](SchemeMeasurement& one) { one.predicted.kfac = 0.1; });
+        QCOMPARE(bestMetric(study), ErrorMetric::Kfac);
+        QVERIFY(predictsKl(bestMetric(study)) && addsUp(bestMetric(study)));
+        give([](SchemeMeasurement& one) { one.divergence = {.mean = 0.1, .predictions = 3}; });
+        QCOMPARE(bestMetric(study), ErrorMetric::MeasuredKl);
     }
 
     void harshestCommonScheme()
