@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/training/student.h"
+
+#include "core/inference/pieces.h"
+#include "core/inference/weights.h"
+#include "core/model/hold_readable.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <utility>
+
+namespace quantloupe {
+namespace {
+
+/// Rows of a weight gradient that one task takes.
+constexpr std::size_t kGradientRows = 64;
+
+/// Float32 rows in memory that a view reads as they lie. The bytes outlive the view.
+void showFloats(ModelTensor& tensor, std::span<const float> values)
+{
+    tensor.view.dtype = DType::F32;
+    tensor.view.bytes = std::as_bytes(values);
+    tensor.view.owner.reset();
+    tensor.view.decoder.reset();
+    tensor.view.deferred.reset();
+    tensor.view.packedBytes = 0;
+    tensor.importance.reset();
+    tensor.inputs.reset();
+}
+
+/// The codes of one trained matrix.
+class LearnedTensor final : public QuantizedTensor
+{
+public:
+    explicit LearnedTensor(const TrainedMatrix& matrix)
+        : m_matrix(matrix)
+    {
+    }
+    const Quantizer& quantizer() const override { return m_matrix.quantizer.quantizer(); }
+    bool hasCodes() const override { return true; }
+    void quantize(std::uint64_t firstRow, std::size_t rowCount, QuantizedRows& rows) const override
+    {
+        const auto& quantizer = this->quantizer();
+        const auto columns = m_matrix.columns;
+        const auto source = std::span(m_matrix.weights.values)
+                                .subspan(static_cast<std::size_t>(firstRow) * columns, rowCount * columns);
+        rows.firstRow = firstRow;
+        rows.rowCount = rowCount;
+        rows.columns = columns;
+        rows.codes.clear();
+        rows.packed.clear();
+        rows.grids.clear();
+        rows.values.resize(source.size());
+        if (!quantizer.hasGrids()) {
+            rows.packed.resize(rowCount * quantizer.packedRowBytes());
+            quantizer.pack(source, rowCount, rows.packed);
+            quantizer.unpack(rows.packed, rowCount, rows.values);
+            return;
+        }
+        const auto& grids = m_matrix.quantizer.grids();
+        if (quantizer.wholeTensor()) {
+            rows.grids = grids;
+        } else {
+            const auto first = quantizer.gridCount(static_cast<std::size_t>(firstRow));
+            const auto own = std::span(grids).subspan(first, quantizer.gridCount(rowCount));
+            rows.grids.assign(own.begin(), own.end());
+        }
+        rows.codes.resize(source.size());
+        quantizer.encode(source, rowCount, rows.grids, rows.codes);
+        quantizer.decode(rows.codes, rowCount, rows.grids, rows.values);
+    }
+
+private:
+    const TrainedMatrix& m_matrix;
+};
+
+void addToNorm(TrainedValues& values, std::span<const double> gradient)
+{
+    for (std::size_t i = 0; i < gradient.size(); ++i)
+        values.gradient[i] += static_cast<float>(gradient[i]);
+}
+
+}  // namespace
+
+Result<void> Student::takeMatrix(const Plan& plan, std::size_t tensor, StepRule rule, std::stop_token stop)
+{
+    const auto planned = std::find_if(plan.tensors.begin(), plan.tensors.end(),
+        [&](const PlannedTensor& one) { return one.tensor == tensor && one.scheme; });
+    if (planned == plan.tensors.end() || m_places.contains(tensor))
+        return {};
+    auto& stored = m_model.tensors[tensor];
+    if (stored.view.transposed)
+        return failure(ErrorCode::Unsupported, stored.name, "is stored by columns, which cannot be trained yet");
+    const auto held = holdReadable(stored, std::move(stop));
+    if (!held)
+        return tl::unexpected(held.error());
+    const auto shape = matrixShape(stored.view);
+    const auto rows = static_cast<std::size_t>(shape.rows), columns = static_cast<std::size_t>(shape.columns);
+    auto quantizer = TrainedQuantizer::create(*planned->scheme, rule, rows, columns);
+    if (!quantizer)
+        return tl::unexpected(quantizer.error());
+    TrainedMatrix matrix {.tensor = tensor, .rows = rows, .columns = columns, .quantizer = std::move(*quantizer)};
+    matrix.weights.values.resize(rows * columns);
+    decodeRows(stored.view, 0, shape.rows, matrix.weights.values);
+    if (!std::all_of(matrix.weights.values.begin(), matrix.weights.values.end(),
+            [](float weight) { return std::isfinite(weight); }))
+        return failure(ErrorCode::Malformed, stored.name, "holds NaN or an infinity: it cannot be trained");
+    matrix.weights.gradient.resize(rows * columns);
+    matrix.quantized = matrix.weights.values;
+    m_places[tensor] = m_matrices.size();
+    m_matrices.push_back(std::move(matrix));
+    return {};
+}
+
+Result<void> Student::takeVector(std::size_t tensor, std::stop_token stop)
+{
+    if (m_vectors.contains(tensor))
+        return {};
+    auto values = loadVector(m_model, tensor, std::move(stop));
+    if (!values)
+        return tl::unexpected(values.error());
+    TrainedValues trained {.values = std::move(*values)};
+    trained.gradient.resize(trained.values.size());
+    m_vectors[tensor] = std::move(trained);
+    return {};
+}
+
+Result<std::unique_ptr<Student>> Student::create(
+    const Decoder& teacher, const Plan& plan, StepRule rule, std::stop_token stop)
+{
+    std::unique_ptr<Student> student(new Student);
+    student->m_model = *teacher.model;
+    Result<void> done;
+    const auto takeNorm = [&](const NormLayer& norm) {
+        if (done)
+            done = student->takeVector(norm.tensor, stop);
+        if (done && norm.bias)
+            done = student->takeVector(*norm.bias, stop);
+    };
+    for (const auto& block : teacher.blocks) {
+        for (const auto tensor : matricesOf(block))
+            if (done)
+                done = student->takeMatrix(plan, tensor, rule, stop);
+        for (const auto* norm : {&block.attention.norm, &block.feedForward.norm})
+            takeNorm(*norm);
+        for (const auto* norm : {&block.attention.queryNorm, &block.attention.keyNorm, &block.attention.outputNorm,
+                 &block.feedForward.outputNorm})
+            if (*norm)
+                takeNorm(**norm);
+    }
+    takeNorm(teacher.outputNorm);
+    if (!done)
+        return tl::unexpected(done.error());
+    if (student->m_matrices.empty())
+        return failure(
+            ErrorCode::Unsupported, teacher.model->path.string(), "no matrix of a block is planned to be quantized");
+    student->showWeights();
+    auto decoder = describeDecoder(student->m_model);
+    if (!decoder)
+        return tl::unexpected(decoder.error());
+    student->m_decoder = std::move(*decoder);
+    return student;
+}
+
+/// The model's views of what is trained.
+void Student::showWeights()
+{
+    for (const auto& matrix : m_matrices)
+        showFloats(m_model.tensors[matrix.tensor], matrix.weights.values);
+    for (const auto& [tensor, vector] : m_vectors)
+        showFloats(m_model.tensors[tensor], vector.values);
+}
+
+WeightHook Student::weights() const
+{
+    return [this](std::size_t tensor) -> Result<RowReplacer> {
+        const auto found = m_places.find(tensor);
+        if (found == m_places.end())
+            return RowReplacer();
+        const auto& matrix = m_matrices[found->second];
+        return RowReplacer([&matrix](std::uint64_t firstRow, std::span<float> rows) {
+            const auto first = static_cast<std::size_t>(firstRow) * matrix.columns;
+            std::copy_n(matrix.quantized.begin() + static_cast<std::ptrdiff_t>(first), rows.size(), rows.begin());
+        });
+    };
+}
+
+Result<void> Student::initialize(const std::map<std::size_t, std::vector<double>>& importance, std::stop_token stop)
+{
+    for (auto& matrix : m_matrices) {
+        std::vector<float> columns(matrix.columns, 1.0F);
+        if (const auto found = importance.find(matrix.tensor); found != importance.end())
+            std::transform(found->second.begin(), found->second.end(), columns.begin(),
+                [](double square) { return static_cast<float>(square); });
+        if (!matrix.quantizer.initialize(matrix.weights.values, columns, stop))
+            return stopped("training");
+        matrix.steps.values = matrix.quantizer.parameters();
+        matrix.steps.gradient.assign(matrix.steps.values.size(), 0.0F);
+    }
+    return {};
+}
+
+Result<void> Student::quantize(std::stop_token stop)
+{
+    forEachPiece(m_matrices.size(), stop, [&](std::size_t i) {
+        auto& matrix = m_matrices[i];
+        matrix.quantizer.parameters() = matrix.steps.values;
+        matrix.quantizer.quantize(matrix.weights.values, matrix.quantized, stop);
+    });
+    return stop.stop_requested() ? Result<void>(stopped("training")) : Result<void>();
+}
+
+std::vector<TrainedValues*> Student::allValues()
+{
+    std::vector<TrainedValues*> all;
+    for (auto& matrix : m_matrices) {
+        all.push_back(&matrix.weights);
+        all.push_back(&matrix.steps);
+    }
+    for (auto& [tensor, vector] : m_vectors)
+        all.push_back(&vector);
+    return all;
+}
+
+void Student::clearGradients()
+{
+    for (auto* values : allValues())
+        std::fill(values->gradient.begin(), values->gradient.end(), 0.0F);
+}
+
+Result<void> Student::addGradients(const PartGradients& part, const std::stop_token& stop)
+{
+    struct Piece {
+        TrainedMatrix* matrix;
+        std::uint64_t layerRow;
+        std::size_t firstRow, rows;
+    };
+    std::vector<Piece> pieces;
+    std::map<std::pair<std::size_t, std::uint64_t>, std::vector<const LayerGradient*>> flows;
+    for (const auto& sequence : part.sequences) {
+        for (const auto& gradient : sequence.layers)
+            if (m_places.contains(gradient.layer.tensor))
+                flows[{gradient.layer.tensor, gradient.layer.firstRow}].push_back(&gradient);
+        for (const auto& norm : sequence.norms) {
+            addToNorm(m_vectors.at(norm.norm.tensor), norm.weight);
+            if (norm.norm.bias)
+                addToNorm(m_vectors.at(*norm.norm.bias), norm.bias);
+        }
+    }
+    for (const auto& [place, gradients] : flows)
+        for (std::size_t row = 0; row < gradients.front()->layer.outputs; row += kGradientRows)
+            pieces.push_back({&m_matrices[m_places.at(place.first)], place.second, row,
+                std::min(kGradientRows, gradients.front()->layer.outputs - row)});
+    forEachPiece(pieces.size(), stop, [&](std::size_t i) {
+        const auto& [matrix, layerRow, firstRow, rows] = pieces[i];
+        const auto start = (static_cast<std::size_t>(layerRow) + firstRow) * matrix->columns;
+        const kernels::MutableMatrix sum {
+            matrix->weights.gradient.data() + start, rows, matrix->columns, matrix->columns};
+        for (const auto* gradient : flows.at({matrix->tensor, layerRow}))
+            addWeightGradient(*gradient, firstRow, sum);
+    });
+    return stop.stop_requested() ? Result<void>(stopped("training")) : Result<void>();
+}
+
+double Student::update(const UpdateRates& rates)
+{
+    const std::stop_token never;
+    forEachPiece(m_matrices.size(), never, [&](std::size_t i) {
+        auto& matrix = m_matrices[i];
+        matrix.quantizer.propagate(matrix.weights.values, matrix.weights.gradient, matrix.steps.gradient);
+    });
+    double squares = 0.0;
+    for (const auto* values : allValues())
+        for (const float gradient : values->gradient)
+            squares += static_cast<double>(gradient) * static_cast<double>(gradient);
+    const double norm = std::sqrt(squares);
+    if (rates.clipNorm > 0.0 && norm > rates.clipNorm)
+        for (auto* values : allValues())
+            for (float& gradient : values->gradient)
+                gradient = static_cast<float>(static_cast<double>(gradient) * rates.clipNorm / norm);
+    const auto step = [&](TrainedValues& values, double rate, double decay) {
+        values.adam.update(values.values, values.gradient, rate, decay, rates.number, rates.adam);
+    };
+    forEachPiece(m_matrices.size(), never, [&](std::size_t i) {
+        auto& matrix = m_matrices[i];
+        step(matrix.weights, rates.weights, rates.weightDecay);
+        step(matrix.steps, rates.steps, 0.0);
+        matrix.quantizer.parameters() = matrix.steps.values;
+        matrix.quantizer.clampParameters();
+        matrix.steps.values = matrix.quantizer.parameters();
+    });
+    for (auto& [tensor, vector] : m_vectors)
+        step(vector, rates.weights, 0.0);
+    return norm;
+}
+
+WeightQuantization Student::quantization(WeightQuantization others) const
+{
+    return [this, others = std::move(others)](std::size_t tensor, const Scheme& scheme,
+               std::stop_token stop) -> Result<std::shared_ptr<const QuantizedTensor>> {
+        const auto found = m_places.find(tensor);
+        if (found == m_places.end())
+            return others(tensor, scheme, std::move(stop));
+        return std::make_shared<const LearnedTensor>(m_matrices[found->second]);
+    };
+}
+
+}  // namespace quantloupe

@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/training/train.h"
+
+#include "core/base/compute_arena.h"
+#include "core/inference/operations.h"
+#include "core/inference/operations_backward.h"
+#include "core/inference/scoring.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <utility>
+
+namespace quantloupe {
+namespace {
+
+/// Windows of the held-out text that go together.
+constexpr std::size_t kEvaluatedTogether = 16;
+
+/// splitmix64: the same numbers everywhere.
+std::uint64_t nextNumber(std::uint64_t& state)
+{
+    state += 0x9E3779B97F4A7C15ULL;
+    std::uint64_t z = state;
+    z = (z ^ (z >> 30U)) * 0xBF58476D1CE4E5B9ULL;
+    z = (z ^ (z >> 27U)) * 0x94D049BB133111EBULL;
+    return z ^ (z >> 31U);
+}
+
+/// Some windows of a text, with their tokens alone.
+WindowedText someWindows(const WindowedText& text, std::span<const std::size_t> windows)
+{
+    WindowedText some {.firstToken = text.firstToken};
+    for (const auto index : windows) {
+        auto window = text.windows[index];
+        const auto begin = text.tokens.begin() + static_cast<std::ptrdiff_t>(window.begin);
+        window.begin = some.tokens.size();
+        some.tokens.insert(some.tokens.end(), begin, begin + static_cast<std::ptrdiff_t>(window.length));
+        some.windows.push_back(window);
+    }
+    return some;
+}
+
+/// The loss of distillation: logits of the teacher are computed beside those of the student, tile by tile.
+LossFunction distillationLoss(const Decoder& teacher, const LoadedLayers& head, const WindowedText& text,
+    std::span<const float> teacherOutputs, double scale)
+{
+    std::vector<std::size_t> firstRows;
+    std::size_t rows = 0;
+    for (const auto& window : text.windows) {
+        firstRows.push_back(rows);
+        rows += window.scored();
+    }
+    return [&teacher, &head, &text, teacherOutputs, scale, firstRows](const LogitTile& logits) {
+        const auto count = logits.values.rows, vocabulary = logits.values.columns, hidden = teacher.hidden;
+        const auto first = firstRows[logits.window] + logits.firstPosition - text.windows[logits.window].firstScored;
+        std::vector<float> taught(count * vocabulary);
+        const kernels::MutableMatrix rowsOfTeacher {taught.data(), count, vocabulary, vocabulary};
+        kernels::multiplyByTransposed(
+            {teacherOutputs.data() + (first * hidden), count, hidden, hidden}, head.matrix(), rowsOfTeacher);
+        addBias(head.bias, rowsOfTeacher);
+        if (teacher.outputCap > 0.0F)
+            softCap(taught, teacher.outputCap);
+        double loss = 0.0;
+        for (std::size_t row = 0; row < count; ++row) {
+            const std::span values(logits.values.row(row), vocabulary);
+            loss += scale * divergenceBackward(values, std::span(taught).subspan(row * vocabulary, vocabulary));
+            for (auto& value : values)
+                value *= static_cast<float>(scale);
+        }
+        return loss;
+    };
+}
+
+Result<void> requireSensible(const WindowedText& text, const WindowedText& heldOut, const TrainingOptions& options)
+{
+    const auto refuse = [](const char* what, const char* why) {
+        return failure(ErrorCode::InvalidArgument, what, why);
+    };
+    if (text.scored() == 0)
+        return refuse("text", "has no predictions to train on");
+    if (heldOut.scored() == 0)
+        return refuse("held-out text", "has no predictions to judge by");
+    if (options.steps == 0 || options.batch == 0 || options.accumulate == 0 || options.accumulate > options.batch)
+        return refuse("training", "steps and batch must be above 0, and a batch has windows for each of its passes");
+    if (!(options.learningRate > 0.0) || !(options.stepRate >= 0.0) || !(options.weightDecay >= 0.0)
+        || !(options.clipNorm >= 0.0))
+        return refuse("training", "learning rates must be above 0, weight decay and clipping not below");
+    return {};
+}
+
+}  // namespace
+
+Training::Training(
+    const Decoder& teacher, const WindowedText& text, const WindowedText& heldOut, TrainingOptions options)
+    : m_teacher(teacher)
+    , m_text(text)
+    , m_heldOut(heldOut)
+    , m_options(options)
+{
+}
+
+Result<std::unique_ptr<Training>> Training::begin(const Decoder& teacher, const Plan& plan, const WindowedText& text,
+    const WindowedText& heldOut, const TrainingOptions& options, std::stop_token stop)
+{
+    if (auto sensible = requireSensible(text, heldOut, options); !sensible)
+        return tl::unexpected(sensible.error());
+    for (const auto* one : {&text, &heldOut})
+        if (auto readable = requireReadable(teacher, *one); !readable)
+            return tl::unexpected(readable.error());
+    std::unique_ptr<Training> training(new Training(teacher, text, heldOut, options));
+    for (const auto& planned : plan.tensors)
+        if (planned.scheme)
+            training->m_schemes += std::to_string(planned.tensor) + "=" + planned.scheme->toString() + ";";
+    auto student = Student::create(teacher, plan, options.rule, stop);
+    if (!student)
+        return tl::unexpected(student.error());
+    training->m_student = std::move(*student);
+    auto head = loadLayers(*teacher.model, std::span(&teacher.head, 1), {}, stop);
+    if (!head)
+        return tl::unexpected(head.error());
+    training->m_teacherHead = std::move(*head);
+    auto ready = ComputeArena(options.threads).execute([&]() -> Result<void> {
+        const auto importance = training->measureInputs(stop);
+        if (!importance)
+            return tl::unexpected(importance.error());
+        if (auto done = training->m_student->initialize(*importance, stop); !done)
+            return done;
+        return training->m_student->quantize(stop);
+    });
+    if (!ready)
+        return tl::unexpected(ready.error());
+    return training;
+}
+
+/// Σ x² by column of every trained matrix' inputs, over the first step's windows.
+Result<std::map<std::size_t, std::vector<double>>> Training::measureInputs(std::stop_token stop)
+{
+    std::map<std::size_t, std::vector<double>> squares;
+    if (m_options.rule == StepRule::Estimated)
+        return squares;
+    const auto batch = someWindows(m_text, windowsOfStep(0));
+    const BackwardHooks hooks {.loss = crossEntropyLoss(batch), .sink = [&](const PartGradients& part) {
+                                   for (const auto& sequence : part.sequences)
+                                       for (const auto& gradient : sequence.layers) {
+                                           auto& sums = squares[gradient.layer.tensor];
+                                           sums.resize(gradient.layer.inputs);
+                                           for (std::size_t row = 0; row < gradient.inputs.rows; ++row)
+                                               for (std::size_t i = 0; i < sums.size(); ++i) {
+                                                   const auto x = static_cast<double>(gradient.inputs.row(row)[i]);
+                                                   sums[i] += x * x;
+                                               }
+                                       }
+                                   return Result<void>();
+                               }};
+    Progress ignored;
+    const auto done =
+        runBackward(m_teacher, batch, 0, batch.windows.size(), hooks, std::move(stop), ProgressShare(ignored, 0));
+    if (!done)
+        return tl::unexpected(done.error());
+    return squares;
+}
+
+/// Every window comes once before one comes again, in an order that the seed and the round decide.
+std::vector<std::size_t> Training::windowsOfStep(std::uint64_t step) const
+{
+    const auto count = m_text.windows.size();
+    std::vector<std::size_t> chosen, order;
+    std::uint64_t ordered = count;  // of no round
+    for (std::size_t i = 0; i < m_options.batch; ++i) {
+        const auto place = (step * m_options.batch) + i;
+        if (const auto round = place / count; order.empty() || round != ordered) {
+            ordered = round;
+            order.resize(count);
+            std::iota(order.begin(), order.end(), std::size_t {0});
+            std::uint64_t state = m_options.seed ^ (round * 0xD1342543DE82EF95ULL);
+            for (auto last = count; last > 1; --last)
+                std::swap(order[last - 1], order[static_cast<std::size_t>(nextNumber(state) % last)]);
+        }
+        chosen.push_back(order[static_cast<std::size_t>(place % count)]);
+    }
+    return chosen;
+}
+
+Result<double> Training::addPass(const std::vector<std::size_t>& windows, double scale, const std::stop_token& stop)
+{
+    const auto batch = someWindows(m_text, windows);
+    std::vector<float> taught;
+    if (m_options.distils) {
+        auto outputs = runForward(m_teacher, batch, 0, batch.windows.size(), {}, stop);
+        if (!outputs)
+            return tl::unexpected(outputs.error());
+        taught = std::move(*outputs);
+    }
+    const BackwardHooks hooks {.weights = m_student->weights(),
+        .loss = m_options.distils ? distillationLoss(m_teacher, m_teacherHead, batch, taught, scale)
+                                  : crossEntropyLoss(batch, scale),
+        .sink = [&](const PartGradients& part) { return m_student->addGradients(part, stop); }};
+    Progress ignored;
+    const auto done =
+        runBackward(m_student->decoder(), batch, 0, batch.windows.size(), hooks, stop, ProgressShare(ignored, 0));
+    if (!done)
+        return tl::unexpected(done.error());
+    return done->loss;
+}
+
+Result<TrainingStep> Training::step(std::stop_token stop)
+{
+    const auto windows = windowsOfStep(m_done);
+    std::size_t predictions = 0;
+    for (const auto window : windows)
+        predictions += m_text.windows[window].scored();
+    const double scale = 1.0 / static_cast<double>(predictions);
+    TrainingStep made {
+        .step = m_done, .rate = scheduledRate(m_options.learningRate, m_done, m_options.steps, m_options.warmUp)};
+    return ComputeArena(m_options.threads).execute([&]() -> Result<TrainingStep> {
+        m_student->clearGradients();
+        const auto perPass = (windows.size() + m_options.accumulate - 1) / m_options.accumulate;
+        for (std::size_t first = 0; first < windows.size(); first += perPass) {
+            const auto begin = windows.begin() + static_cast<std::ptrdiff_t>(first);
+            const auto count = std::min(perPass, windows.size() - first);
+            const auto loss = addPass({begin, begin + static_cast<std::ptrdiff_t>(count)}, scale, stop);
+            if (!loss)
+                return tl::unexpected(loss.error());
+            made.loss += *loss;
+        }
+        made.gradientNorm = m_student->update({.weights = made.rate,
+            .steps = made.rate * m_options.stepRate,
+            .weightDecay = m_options.weightDecay,
+            .clipNorm = m_options.clipNorm,
+            .number = m_done + 1});
+        // A step that was begun ends: there is no half of one to go on from.
+        if (auto done = m_student->quantize({}); !done)
+            return tl::unexpected(done.error());
+        ++m_done;
+        m_history.steps.push_back(made);
+        return made;
+    });
+}
+
+Result<TrainingEvaluation> Training::evaluate(std::stop_token stop)
+{
+    return ComputeArena(m_options.threads).execute([&]() -> Result<TrainingEvaluation> {
+        std::vector<TokenScore> scores;
+        Progress ignored;
+        for (std::size_t first = 0; first < m_heldOut.windows.size(); first += kEvaluatedTogether) {
+            const auto last = std::min(first + kEvaluatedTogether, m_heldOut.windows.size());
+            const auto base = runForward(m_teacher, m_heldOut, first, last, {}, stop);
+            if (!base)
+                return tl::unexpected(base.error());
+            const auto other = runForward(m_student->decoder(), m_heldOut, first, last, m_student->weights(), stop);
+            if (!other)
+                return tl::unexpected(other.error());
+            const auto predictions = predictionsOf(m_heldOut, first, last);
+            const Replacers none;
+            const auto some = scorePredictions(m_teacher, predictions,
+                {.base = *base, .other = *other, .replacers = none}, stop, ProgressShare(ignored, 0));
+            if (!some)
+                return tl::unexpected(some.error());
+            scores.insert(scores.end(), some->begin(), some->end());
+        }
+        if (auto finite = requireFinite(m_teacher, scores); !finite)
+            return tl::unexpected(finite.error());
+        const auto divergence = divergenceOf(scores);
+        return TrainingEvaluation {.step = m_done,
+            .perplexity = perplexityOf(scores, &TokenScore::negativeLog).value,
+            .teacherPerplexity = perplexityOf(scores, &TokenScore::negativeLogBase).value,
+            .divergence = divergence.mean,
+            .topAgreement = divergence.topAgreement};
+    });
+}
+
+bool Training::isDone() const
+{
+    if (m_done >= m_options.steps)
+        return true;
+    const auto& all = m_history.evaluations;
+    if (m_options.patience == 0 || all.size() <= m_options.patience)
+        return false;
+    const auto best = std::min_element(all.begin(), all.end(),
+        [](const TrainingEvaluation& a, const TrainingEvaluation& b) { return a.perplexity < b.perplexity; });
+    return static_cast<std::uint64_t>(all.end() - best) > m_options.patience;
+}
+
+Result<void> Training::run(std::stop_token stop, Progress& progress, const std::function<Result<void>()>& afterStep)
+{
+    progress.totalItems = static_cast<std::uint32_t>(m_options.steps);
+    progress.totalBytes = m_options.steps;
+    const auto evaluateNow = [&]() -> Result<void> {
+        if (!m_history.evaluations.empty() && m_history.evaluations.back().step == m_done)
+            return {};
+        auto found = evaluate(stop);
+        if (!found)
+            return tl::unexpected(found.error());
+        m_history.evaluations.push_back(*found);
+        return {};
+    };
+    if (m_done == 0)
+        if (auto done = evaluateNow(); !done)
+            return done;
+    while (!isDone()) {
+        if (auto made = step(stop); !made)
+            return tl::unexpected(made.error());
+        progress.doneBytes = m_done;
+        progress.doneItems = static_cast<std::uint32_t>(m_done);
+        if (m_options.evaluateEvery != 0 && m_done % m_options.evaluateEvery == 0)
+            if (auto done = evaluateNow(); !done)
+                return done;
+        if (afterStep)
+            if (auto done = afterStep(); !done)
+                return done;
+    }
+    return evaluateNow();
+}
+
+}  // namespace quantloupe

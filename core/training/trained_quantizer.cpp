@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/training/trained_quantizer.h"
+
+#include "core/algorithms/grid_choice.h"
+#include "core/number_formats/packed_matrix.h"
+#include "core/schemes/format_traits.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <string>
+#include <utility>
+
+namespace quantloupe {
+namespace {
+
+constexpr float kSmallestScale = 1e-8F;
+
+tl::unexpected<Error> doesNotGo(const Scheme& scheme, StepRule rule, const char* why)
+{
+    return failure(ErrorCode::Unsupported, "scheme '" + scheme.toString() + "'",
+        "cannot be trained by " + std::string(nameOf(rule)) + ": " + why);
+}
+
+Result<void> requireFitting(const Scheme& scheme, StepRule rule)
+{
+    if (rule == StepRule::Estimated)
+        return {};
+    if (!isInteger(scheme.format) || scheme.format == Format::Int16)
+        return doesNotGo(scheme, rule, "it learns the steps of integers of up to 8 bits; ste trains any format");
+    using Kind = Granularity::Kind;
+    if (scheme.granularity.kind != Kind::Group && scheme.granularity.kind != Kind::Channel)
+        return doesNotGo(scheme, rule, "it learns a step for each group or channel");
+    if (scheme.scales != ScaleStorage::Float32 && scheme.scales != ScaleStorage::Float16)
+        return doesNotGo(scheme, rule, "it learns scales that are stored as s32 or s16");
+    const bool symmetric = scheme.symmetry == Symmetry::Symmetric || scheme.symmetry == Symmetry::SymmetricFull;
+    if (rule == StepRule::Scale && !symmetric)
+        return doesNotGo(scheme, rule, "it learns a scale alone: sym or symf");
+    if (rule == StepRule::Affine && scheme.symmetry != Symmetry::AsymmetricFloat)
+        return doesNotGo(scheme, rule, "it learns a floating minimum: asymf");
+    return {};
+}
+
+constexpr std::array kStepRules {StepRule::Estimated, StepRule::Scale, StepRule::Affine};
+
+}  // namespace
+
+std::string_view nameOf(StepRule rule)
+{
+    switch (rule) {
+    case StepRule::Estimated: return "ste";
+    case StepRule::Scale: return "lsq";
+    case StepRule::Affine: return "aff";
+    }
+    return "ste";
+}
+
+std::optional<StepRule> stepRuleNamed(std::string_view name)
+{
+    const auto* found =
+        std::find_if(kStepRules.begin(), kStepRules.end(), [&](StepRule rule) { return nameOf(rule) == name; });
+    return found == kStepRules.end() ? std::nullopt : std::optional(*found);
+}
+
+TrainedQuantizer::TrainedQuantizer(Quantizer quantizer, StepRule rule, std::size_t rows)
+    : m_quantizer(std::move(quantizer))
+    , m_rule(rule)
+    , m_rows(rows)
+{
+}
+
+Result<TrainedQuantizer> TrainedQuantizer::create(
+    const Scheme& scheme, StepRule rule, std::size_t rows, std::size_t columns)
+{
+    if (!scheme.algorithms.empty())
+        return doesNotGo(scheme, rule, "training finds the codes, name the scheme without algorithms");
+    if (auto fits = requireFitting(scheme, rule); !fits)
+        return tl::unexpected(fits.error());
+    auto quantizer = Quantizer::create(scheme, columns);
+    if (!quantizer)
+        return tl::unexpected(quantizer.error());
+    TrainedQuantizer trained(std::move(*quantizer), rule, rows);
+    if (rule != StepRule::Estimated) {
+        const auto half = static_cast<float>(trained.m_quantizer.codeCount() / 2);
+        trained.m_lowest = scheme.symmetry == Symmetry::SymmetricFull ? -half : 1.0F - half;
+        trained.m_highest = half - 1.0F;
+        if (rule == StepRule::Affine) {
+            trained.m_lowest = 0.0F;
+            trained.m_highest = (2.0F * half) - 1.0F;
+        }
+    }
+    return trained;
+}
+
+bool TrainedQuantizer::initialize(
+    std::span<const float> weights, std::span<const float> importance, const std::stop_token& stop)
+{
+    if (m_rule == StepRule::Estimated)
+        return true;
+    const auto grids = leastSquaresGridsOf(m_quantizer, weights, m_rows, importance, stop);
+    if (grids.empty())
+        return false;
+    m_parameters.clear();
+    for (const auto& grid : grids)
+        m_parameters.push_back(grid.scale);
+    if (m_rule == StepRule::Affine)
+        for (const auto& grid : grids)
+            m_parameters.push_back(grid.zero);
+    clampParameters();
+    return true;
+}
+
+void TrainedQuantizer::clampParameters()
+{
+    for (std::size_t i = 0; i < units() && i < m_parameters.size(); ++i)
+        m_parameters[i] = std::max(m_parameters[i], kSmallestScale);
+}
+
+bool TrainedQuantizer::quantize(std::span<const float> weights, std::span<float> result, const std::stop_token& stop)
+{
+    if (m_quantizer.needsTensorAbsMax()) {
+        float largest = 0.0F;
+        for (const float weight : weights)
+            largest = std::max(largest, std::abs(weight));
+        m_quantizer.setTensorAbsMax(largest);
+    }
+    const auto columns = m_quantizer.columns();
+    if (!m_quantizer.hasGrids()) {
+        std::vector<std::byte> packed(m_quantizer.packedRowBytes());
+        for (std::size_t row = 0; row < m_rows && !stop.stop_requested(); ++row) {
+            m_quantizer.pack(weights.subspan(row * columns, columns), 1, packed);
+            m_quantizer.unpack(packed, 1, result.subspan(row * columns, columns));
+        }
+        return !stop.stop_requested();
+    }
+    if (m_rule == StepRule::Estimated) {
+        m_grids = chooseGrids(m_quantizer, weights, m_rows, stop);
+        if (m_grids.empty())
+            return false;
+    } else {
+        const auto count = units();
+        const auto middle = static_cast<float>(m_quantizer.codeCount() / 2);
+        m_grids.resize(count);
+        for (std::size_t i = 0; i < count; ++i)
+            m_grids[i] = {m_parameters[i], m_rule == StepRule::Affine ? m_parameters[count + i] : middle};
+    }
+    m_grids = storedGrids(m_quantizer.scheme(), m_grids);
+    m_quantizer.fakeQuantize(weights, m_rows, m_grids, result);
+    return !stop.stop_requested();
+}
+
+void TrainedQuantizer::propagateRow(
+    std::size_t row, const float* weights, float* gradient, std::span<float> scales, std::span<float> minima) const
+{
+    const auto columns = m_quantizer.columns(), length = m_quantizer.unitLength(), perRow = m_quantizer.unitsPerRow();
+    for (std::size_t unit = 0; unit < perRow; ++unit) {
+        const auto& grid = m_grids[(row * perRow) + unit];
+        const float offset = m_rule == StepRule::Affine ? grid.zero : 0.0F;
+        double byScale = 0.0, byMinimum = 0.0;
+        for (auto i = unit * length; i < std::min((unit + 1) * length, columns); ++i) {
+            const float place = (weights[i] - offset) / grid.scale;
+            const auto given = static_cast<double>(gradient[i]);
+            if (place >= m_lowest && place <= m_highest) {
+                byScale += given * static_cast<double>(std::nearbyint(place) - place);
+                continue;
+            }
+            byScale += given * static_cast<double>(place < m_lowest ? m_lowest : m_highest);
+            byMinimum += given;
+            gradient[i] = 0.0F;
+        }
+        scales[unit] += static_cast<float>(byScale);
+        if (m_rule == StepRule::Affine)
+            minima[unit] += static_cast<float>(byMinimum);
+    }
+}
+
+void TrainedQuantizer::propagate(
+    std::span<const float> weights, std::span<float> gradient, std::span<float> parameterGradient) const
+{
+    if (m_rule == StepRule::Estimated)
+        return;
+    const auto columns = m_quantizer.columns(), perRow = m_quantizer.unitsPerRow();
+    for (std::size_t row = 0; row < m_rows; ++row)
+        propagateRow(row, weights.data() + (row * columns), gradient.data() + (row * columns),
+            parameterGradient.subspan(row * perRow, perRow),
+            m_rule == StepRule::Affine ? parameterGradient.subspan(units() + (row * perRow), perRow)
+                                       : std::span<float>());
+}
+
+}  // namespace quantloupe
