@@ -90,8 +90,8 @@ void addCheckpointOptions(CLI::App& command, CheckpointWishes& wishes)
     command.add_flag("--dry-run", wishes.dryRun, "Checkpoints: tell what would be written, and what would differ");
 }
 
-Result<void> exportCheckpoint(
-    const Session& session, const CheckpointTarget& target, const CheckpointWishes& wishes, CheckpointRequest request)
+Result<WishedCheckpoint> writeWishedCheckpoint(const Session& session, const CheckpointTarget& target,
+    const CheckpointWishes& wishes, CheckpointRequest request, const WeightQuantization& quantization)
 {
     const auto start = std::chrono::steady_clock::now();
     const auto floats = floatType(wishes.floats);
@@ -114,12 +114,13 @@ Result<void> exportCheckpoint(
     auto text = changesText(*draft);
     if (wishes.dryRun) {
         json["written"] = false;
-        return print(session, json, text + "would write " + byteText(static_cast<double>(draft->bytes())) + "\n");
+        return WishedCheckpoint {
+            std::move(json), text + "would write " + byteText(static_cast<double>(draft->bytes())) + "\n"};
     }
     const auto written = [&] {
         Progress progress;
         const ProgressPrinter printer(progress, session.options.quiet);
-        return writeCheckpoint(*draft, weightQuantization(*request.model), session.options.out,
+        return writeCheckpoint(*draft, quantization, session.options.out,
             {.threads = session.threads(), .overwrite = session.options.force}, session.stop, progress);
     }();
     if (!written && written.error().code == ErrorCode::Conflict)
@@ -140,7 +141,17 @@ Result<void> exportCheckpoint(
     if (written->verifiedTensors > 0)
         text += std::to_string(written->verifiedTensors) + " tensors read again, all as quantized, bit for bit; ";
     text += byteText(static_cast<double>(written->bytes)) + "\n";
-    return print(session, json, text);
+    return WishedCheckpoint {std::move(json), std::move(text)};
+}
+
+Result<void> exportCheckpoint(
+    const Session& session, const CheckpointTarget& target, const CheckpointWishes& wishes, CheckpointRequest request)
+{
+    const auto model = request.model;
+    const auto written = writeWishedCheckpoint(session, target, wishes, std::move(request), weightQuantization(*model));
+    if (!written)
+        return tl::unexpected(written.error());
+    return print(session, written->json, written->text);
 }
 
 }  // namespace quantloupe::cli

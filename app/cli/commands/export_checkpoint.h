@@ -2,6 +2,7 @@
 // The part of `export` that writes checkpoints.
 #pragma once
 
+#include "app/cli/output.h"
 #include "app/cli/session.h"
 
 #include "core/checkpoints/checkpoint_target.h"
@@ -19,7 +20,18 @@ struct CheckpointWishes {
 
 void addCheckpointOptions(CLI::App& command, CheckpointWishes& wishes);
 
-/// Tells what will differ, writes, and tells what was written.
+/// What is told of a checkpoint that was written, or would be.
+struct WishedCheckpoint {
+    Json json;
+    std::string text;
+};
+
+/// Warns of what will differ, and writes --out with what `quantization` chooses. Errors: usage, naming the option;
+/// those of writeCheckpoint().
+Result<WishedCheckpoint> writeWishedCheckpoint(const Session& session, const CheckpointTarget& target,
+    const CheckpointWishes& wishes, CheckpointRequest request, const WeightQuantization& quantization);
+
+/// The same of a model as it is, and prints what is to be told.
 Result<void> exportCheckpoint(
     const Session& session, const CheckpointTarget& target, const CheckpointWishes& wishes, CheckpointRequest request);
 

@@ -14,6 +14,7 @@ namespace quantloupe::cli {
     ENTRY(evaluate)                                                                                                    \
     ENTRY(sensitivity)                                                                                                 \
     ENTRY(allocate)                                                                                                    \
+    ENTRY(train_quantized)                                                                                             \
     ENTRY(project)                                                                                                     \
     ENTRY(devices)                                                                                                     \
     ENTRY(export)                                                                                                      \

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "app/cli/commands/export_checkpoint.h"
+#include "app/cli/inputs.h"
+#include "app/cli/output.h"
+#include "app/cli/text_input.h"
+
+#include "core/analysis/weight_quantization.h"
+#include "core/training/train.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <utility>
+
+namespace quantloupe::cli {
+namespace {
+
+struct TrainOptions {
+    std::string model, text, evaluationText, state, loss = "kd", rule = "ste", target = "fake-quantized";
+    RecipeChoice recipe;
+    CheckpointWishes checkpoint;
+    TextWindows window {.context = 256};
+    TrainingOptions training;
+};
+
+/// What is trained on, and what by nobody.
+struct TrainingTexts {
+    WindowedText text {}, heldOut {};
+};
+
+/// Every prediction of a window counts, unlike where a text is judged.
+Result<WindowedText> readAllOf(
+    const Session& session, const Model& model, const std::string& file, const TextWindows& window)
+{
+    auto text = readWindows(session, model, file, window);
+    if (!text)
+        return tl::unexpected(namedByOption(text.error(), file));
+    for (auto& one : text->windows)
+        one.firstScored = 0;
+    return text;
+}
+
+/// Without a text to judge by, the last tenth of the windows.
+Result<TrainingTexts> readTexts(const Session& session, const TrainOptions& options, const Model& model)
+{
+    auto text = readAllOf(session, model, options.text, options.window);
+    if (!text)
+        return tl::unexpected(text.error());
+    TrainingTexts texts {.text = std::move(*text)};
+    if (!options.evaluationText.empty()) {
+        auto heldOut = readAllOf(session, model, options.evaluationText, {.context = options.window.context});
+        if (!heldOut)
+            return tl::unexpected(heldOut.error());
+        texts.heldOut = std::move(*heldOut);
+        return texts;
+    }
+    auto& windows = texts.text.windows;
+    if (windows.size() < 2)
+        return usageError("--text " + options.text, "is one window: give --eval-text, or a longer text to hold out of");
+    const auto kept = windows.size() - std::max<std::size_t>(1, windows.size() / 10);
+    texts.heldOut = texts.text;
+    texts.heldOut.windows.erase(
+        texts.heldOut.windows.begin(), texts.heldOut.windows.begin() + static_cast<std::ptrdiff_t>(kept));
+    windows.resize(kept);
+    return texts;
+}
+
+Result<Plan> planOf(const Session& session, const TrainOptions& options, const ModelCatalog& catalog, Recipe& recipe)
+{
+    auto chosen = chooseRecipe(session, options.recipe, catalog);
+    if (!chosen)
+        return tl::unexpected(chosen.error());
+    if (!*chosen)
+        return usageError("train-quantized", "needs --scheme, --recipe or a --study that holds a recipe");
+    recipe = std::move(**chosen);
+    auto plan = resolve(recipe, catalog);
+    for (const auto& planned : plan.tensors)
+        if (planned.activations)
+            return usageError("--recipe", "inputs of layers cannot be quantized in training yet: name weights alone");
+    return plan;
+}
+
+void tell(const Session& session, const TrainOptions& options, const TrainingHistory& history)
+{
+    if (session.options.quiet || history.evaluations.empty())
+        return;
+    const auto& found = history.evaluations.back();
+    std::fprintf(stderr, "step %llu of %llu: ", static_cast<unsigned long long>(found.step),
+        static_cast<unsigned long long>(options.training.steps));
+    if (!history.steps.empty())
+        std::fprintf(stderr, "loss %.4f, ", history.steps.back().loss);
+    std::fprintf(stderr, "held out: KL %.4f, perplexity %.4f\n", found.divergence, found.perplexity);
+}
+
+Json evaluationJson(const TrainingEvaluation& found)
+{
+    return {{"step", found.step}, {"perplexity", number(found.perplexity)}, {"kl_mean", number(found.divergence)},
+        {"top1_agreement", number(found.topAgreement)}};
+}
+
+Findings trainingFindings(const TrainOptions& options, const Training& training, const TrainingTexts& texts)
+{
+    const auto& [steps, evaluations] = training.history();
+    Findings findings;
+    Json evaluationList = Json::array(), stepList = Json::array();
+    findings.table = TextTable({"step", "perplexity", "mean KL", "same likeliest token"});
+    for (const auto& found : evaluations) {
+        evaluationList.push_back(evaluationJson(found));
+        findings.table.add({std::to_string(found.step), Cell(found.perplexity, 5), Cell(found.divergence, 4),
+            Cell(found.topAgreement, 4)});
+    }
+    for (const auto& step : steps)
+        stepList.push_back({{"step", step.step}, {"loss", number(step.loss)}, {"learning_rate", number(step.rate)},
+            {"gradient_norm", number(step.gradientNorm)}});
+    findings.json = {{"rule", options.rule}, {"loss", options.loss}, {"steps_done", steps.size()},
+        {"training_windows", texts.text.windows.size()}, {"held_out_windows", texts.heldOut.windows.size()},
+        {"context", options.window.context},
+        {"perplexity_base", evaluations.empty() ? Json(nullptr) : number(evaluations.front().teacherPerplexity)},
+        {"before", evaluations.empty() ? Json(nullptr) : evaluationJson(evaluations.front())},
+        {"after", evaluations.empty() ? Json(nullptr) : evaluationJson(evaluations.back())},
+        {"evaluations", std::move(evaluationList)}, {"steps", std::move(stepList)}};
+    findings.text = findings.table.text() + "\n";
+    if (!evaluations.empty())
+        findings.text += "perplexity of the original on the held-out text: "
+            + Cell(evaluations.front().teacherPerplexity, 5).shown + "\n";
+    return findings;
+}
+
+/// Goes on from --state where there is one, and keeps it there.
+Result<void> runTraining(const Session& session, const TrainOptions& options, Training& training)
+{
+    std::error_code ignored;
+    const auto& state = options.state;
+    if (!state.empty() && !session.options.force && std::filesystem::exists(state, ignored)) {
+        if (auto resumed = training.resume(state); !resumed)
+            return resumed;
+        if (!session.options.quiet)
+            std::fprintf(stderr, "goes on behind step %zu of %s\n", training.history().steps.size(), state.c_str());
+    }
+    Progress progress;
+    std::size_t told = training.history().evaluations.size();
+    auto done = training.run(session.stop, progress, [&]() -> Result<void> {
+        if (training.history().evaluations.size() == told)
+            return {};
+        told = training.history().evaluations.size();
+        tell(session, options, training.history());
+        return state.empty() ? Result<void>() : training.save(state);
+    });
+    if (!done && done.error().code == ErrorCode::Cancelled && !state.empty()) {
+        if (auto kept = training.save(state); !kept)
+            return kept;
+        session.warn("what is done is kept in " + state + "; the same command goes on from there");
+    }
+    if (done && !state.empty())
+        return training.save(state);
+    return done;
+}
+
+Result<void> writeStudent(const Session& session, const TrainOptions& options, const CheckpointTarget& target,
+    const Recipe& recipe, Training& training, Findings& findings)
+{
+    const auto model = std::make_shared<const Model>(training.student().model());
+    const auto catalog = catalogOf(*model);
+    auto written = writeWishedCheckpoint(session, target, options.checkpoint,
+        {.model = model, .catalog = catalog, .recipe = recipe, .plan = resolve(recipe, catalog)},
+        training.student().quantization(weightQuantization(*model)));
+    if (!written)
+        return tl::unexpected(written.error());
+    findings.json["checkpoint"] = std::move(written->json);
+    findings.text += written->text;
+    return {};
+}
+
+Result<void> trainQuantized(const Session& session, const TrainOptions& given)
+{
+    const auto start = std::chrono::steady_clock::now();
+    auto options = given;
+    const auto rule = stepRuleNamed(options.rule);
+    if (!rule)
+        return usageError("--rule " + options.rule, "there are ste, lsq and aff");
+    if (options.loss != "kd" && options.loss != "ce")
+        return usageError("--loss " + options.loss, "there are kd and ce");
+    const auto* target = findCheckpointTarget(options.target);
+    if (!target)
+        return usageError("--to " + options.target, "is no checkpoint: 'quantloupe-cli targets' lists them");
+    options.training.rule = *rule;
+    options.training.distils = options.loss == "kd";
+    options.training.threads = session.threads();
+    options.training.seed = session.options.seed;
+    const auto model = openNamedModel(session, options.model);
+    if (!model)
+        return tl::unexpected(model.error());
+    const auto decoder = describeDecoder(**model);
+    if (!decoder)
+        return tl::unexpected(decoder.error());
+    Recipe recipe;
+    const auto plan = planOf(session, options, catalogOf(**model), recipe);
+    if (!plan)
+        return tl::unexpected(plan.error());
+    const auto texts = readTexts(session, options, **model);
+    if (!texts)
+        return tl::unexpected(texts.error());
+    auto training = Training::begin(*decoder, *plan, texts->text, texts->heldOut, options.training, session.stop);
+    if (!training)
+        return tl::unexpected(namedByOption(training.error(), options.text));
+    if (auto done = runTraining(session, options, **training); !done)
+        return done;
+    auto findings = trainingFindings(options, **training, *texts);
+    findings.json["checkpoint"] = nullptr;
+    if (!session.options.out.empty())
+        if (auto written = writeStudent(session, options, *target, recipe, **training, findings); !written)
+            return written;
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+    findings.json["elapsed_s"] = elapsed.count();
+    findings.json["threads"] = session.threads();
+    return print(session, findings.json, findings.text);
+}
+
+void addTrainingOptions(CLI::App& command, TrainOptions& options)
+{
+    auto& training = options.training;
+    command
+        .add_option("--rule", options.rule,
+            "Where steps come from: ste (from the weights, any scheme), lsq (a learned scale; sym, symf), aff (a "
+            "learned\n"
+            "scale and minimum; asymf)")
+        ->type_name("RULE")
+        ->capture_default_str();
+    command.add_option("--loss", options.loss, "kd: KL from the original's predictions; ce: the text's own next token")
+        ->type_name("LOSS")
+        ->capture_default_str();
+    command.add_option("--steps", training.steps, "Updates of the weights")->type_name("N")->capture_default_str();
+    command.add_option("--batch", training.batch, "Windows of a step")->type_name("N")->capture_default_str();
+    command.add_option("--accumulate", training.accumulate, "Passes that a step is cut into, for less memory")
+        ->type_name("N")
+        ->capture_default_str();
+    command.add_option("--lr", training.learningRate, "Highest learning rate")
+        ->type_name("RATE")
+        ->capture_default_str();
+    command.add_option("--step-lr", training.stepRate, "Learning rate of learned steps, as a share of --lr")
+        ->type_name("SHARE")
+        ->capture_default_str();
+    command.add_option("--warm-up", training.warmUp, "Steps until the highest rate, which then falls along a cosine")
+        ->type_name("N")
+        ->capture_default_str();
+    command.add_option("--weight-decay", training.weightDecay, "Of AdamW")->type_name("RATE")->capture_default_str();
+    command.add_option("--clip", training.clipNorm, "Largest norm of all gradients; 0: any")
+        ->type_name("NORM")
+        ->capture_default_str();
+    command.add_option("--evaluate-every", training.evaluateEvery, "Steps between evaluations on the held-out text")
+        ->type_name("N")
+        ->capture_default_str();
+    command.add_option("--patience", training.patience, "End after so many evaluations without a better one; 0: never")
+        ->type_name("N")
+        ->capture_default_str();
+}
+
+Action setUpTrain(CLI::App& command)
+{
+    auto options = std::make_shared<TrainOptions>();
+    command.add_option("MODEL", options->model, "Checkpoint with its tokenizer")->required();
+    command.add_option("--text", options->text, "Text to train on (UTF-8)")->type_name("FILE")->required();
+    command.add_option("--eval-text", options->evaluationText, "Text to judge by (default: the last tenth of --text)")
+        ->type_name("FILE");
+    addRecipeOptions(command, options->recipe);
+    addTrainingOptions(command, *options);
+    addContextOption(command, options->window);
+    command.add_option("--tokens", options->window.tokens, "No more than the first so many tokens of the text")
+        ->type_name("N");
+    command
+        .add_option("--state", options->state,
+            "File that the training is kept in at every evaluation, and gone on from where it exists (--force: begun "
+            "anew)")
+        ->type_name("FILE");
+    command.add_option("--to", options->target, "What --out is written as; 'quantloupe-cli targets' lists checkpoints")
+        ->type_name("TARGET")
+        ->capture_default_str();
+    addCheckpointOptions(command, options->checkpoint);
+    command.footer(
+        "Matrices of blocks that the scheme or recipe names are quantized inside the forward pass, gradients pass\n"
+        "straight through, and AdamW trains them and the norms; embedding and output head stay. The bits depend on\n"
+        "--seed alone, not on threads. --out gets the learned codes and grids, not a rounding of the trained weights.");
+    return [options](Session& session) { return trainQuantized(session, *options); };
+}
+
+}  // namespace
+
+extern const Command train_quantizedCommand;
+const Command train_quantizedCommand {"train-quantized",
+    "Fine-tunes a model with quantization in its forward pass (QAT)", StudyOption | OutOption | ThreadsOption,
+    setUpTrain};
+
+}  // namespace quantloupe::cli
