@@ -131,7 +131,7 @@ std::string checkText(const AllocationCheck& check, const AllocationLimit& limit
     const auto& first = check.first();
     std::string text = "Measured on " + std::to_string(check.predictions) + " predictions, weights alone: KL "
         + plusMinus(first.measured) + " nats per token";
-    if (metric == ErrorMetric::OnePointKl || metric == ErrorMetric::MeasuredKl)
+    if (predictsKl(metric))
         text += ", " + Cell(first.measured.value / first.predicted.error, 3).shown + " × the predicted "
             + Cell(first.predicted.error, 4).shown;
     if (check.uniform)

@@ -15,6 +15,8 @@ constexpr std::size_t frontierRows = 24;
 std::string errorTitle(ErrorMetric metric)
 {
     switch (metric) {
+    case ErrorMetric::Fisher: return "Predicted KL (Fisher), summed";
+    case ErrorMetric::Kfac: return "Predicted KL (K-FAC), summed";
     case ErrorMetric::OnePointKl: return "Estimated KL, summed";
     case ErrorMetric::MeasuredKl: return "Measured KL, summed";
     default: return "Relative weight error";

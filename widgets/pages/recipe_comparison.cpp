@@ -62,7 +62,7 @@ QString totalsText(const quantloupe::ComparedTotals& totals, ErrorMetric metric)
     auto text = RecipeComparison::tr("%1, %2, SQNR of the weights %3")
                     .arg(format::bytes(totals.bytes), format::bitsPerWeight(totals.bitsPerWeight),
                         format::decibels(totals.sqnrDb()));
-    if (metric == ErrorMetric::OnePointKl || metric == ErrorMetric::MeasuredKl)
+    if (predictsKl(metric))
         text += RecipeComparison::tr(", predicted KL %1").arg(format::number(totals.value, 3));
     if (totals.unknown > 0)
         text += RecipeComparison::tr(" (tensors not measured under their scheme: %1)").arg(totals.unknown);

@@ -32,11 +32,7 @@ struct Question {
     std::size_t tokens = 0, evaluations = 0;
     unsigned threads = 0;
 
-    bool predictsDivergence() const
-    {
-        return picture->metric == quantloupe::ErrorMetric::OnePointKl
-            || picture->metric == quantloupe::ErrorMetric::MeasuredKl;
-    }
+    bool predictsDivergence() const { return predictsKl(picture->metric); }
 };
 
 /// The best single scheme of at most a size.
