@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/algorithms/adaround.h"
 
+#include "core/algorithms/banded_product.h"
 #include "core/algorithms/damped_moments.h"
 #include "core/algorithms/row_panel.h"
 #include "core/number_formats/integer_codes.h"
@@ -15,11 +16,14 @@ namespace {
 constexpr float stretchLow = -0.1F, stretchHigh = 1.1F;
 
 /// H as float, divided by the number of tokens.
-std::vector<float> momentsPerToken(const LayerInputs& inputs)
+ZeroedArray<float> momentsPerToken(const LayerInputs& inputs, const std::stop_token& stop)
 {
-    std::vector<float> moments(inputs.secondMoments.size());
-    for (std::size_t i = 0; i < moments.size(); ++i)
-        moments[i] = static_cast<float>(inputs.secondMoments[i] / static_cast<double>(inputs.tokens));
+    const std::size_t columns = inputs.columns;
+    ZeroedArray<float> moments(inputs.secondMoments.size());
+    forEachIndex(columns, stop, [&](std::size_t row) {
+        for (std::size_t i = row * columns; i < (row + 1) * columns; ++i)
+            moments[i] = static_cast<float>(inputs.secondMoments[i] / static_cast<double>(inputs.tokens));
+    });
     return moments;
 }
 
@@ -54,14 +58,17 @@ public:
     std::span<const std::uint32_t> order() const { return m_order; }
     const RowPanel& panel() const { return m_panel; }
 
-    void findGradient(std::span<const float> moments, std::optional<double> beta, double pull, double outputWeight)
+    /// False: stopped.
+    bool findGradient(std::span<const float> moments, std::optional<double> beta, double pull, double outputWeight,
+        const std::stop_token& stop)
     {
         for (std::size_t i = 0; i < m_weights.size(); ++i)
             m_errors[i] = weightOf(i, codeAt(i, softOf(m_alphas[i]))) - m_weights[i];
-        kernels::addProduct(static_cast<float>(2.0 * outputWeight),
-            kernels::Matrix<const float> {moments.data(), m_columns, m_columns, m_columns}, kernels::Side::Plain,
-            kernels::Matrix<const float> {m_errors.data(), m_columns, m_rows, m_rows}, kernels::Side::Plain, 0.0F,
-            {m_gradient.data(), m_columns, m_rows, m_rows});
+        if (!addProductInBands(static_cast<float>(2.0 * outputWeight),
+                kernels::Matrix<const float> {moments.data(), m_columns, m_columns, m_columns}, kernels::Side::Plain,
+                kernels::Matrix<const float> {m_errors.data(), m_columns, m_rows, m_rows}, kernels::Side::Plain, 0.0F,
+                {m_gradient.data(), m_columns, m_rows, m_rows}, stop))
+            return false;
         for (std::size_t i = 0; i < m_weights.size(); ++i) {
             const float sigmoid = 1.0F / (1.0F + std::exp(-m_alphas[i]));
             const float stretched = sigmoid * (stretchHigh - stretchLow) + stretchLow;
@@ -77,14 +84,16 @@ public:
             }
             m_gradient[i] = toRounding * slope;
         }
+        return true;
     }
 
     void descend(std::span<const float> moments, double outputWeight, const AdaRoundOptions& options,
         const std::stop_token& stop)
     {
         std::vector<float> mean(m_alphas.size()), square(m_alphas.size());
-        for (std::size_t iteration = 0; iteration < options.iterations && !stop.stop_requested(); ++iteration) {
-            findGradient(moments, adaRoundBeta(iteration, options), options.pull, outputWeight);
+        for (std::size_t iteration = 0; iteration < options.iterations; ++iteration) {
+            if (!findGradient(moments, adaRoundBeta(iteration, options), options.pull, outputWeight, stop))
+                return;
             const auto step = static_cast<double>(iteration + 1);
             const double corrected = std::sqrt(1.0 - std::pow(0.999, step)) / (1.0 - std::pow(0.9, step));
             const auto rate = static_cast<float>(options.learningRate * corrected);
@@ -148,8 +157,8 @@ std::optional<double> adaRoundBeta(std::size_t iteration, const AdaRoundOptions&
 RoundedLayer roundByAdaRound(const Quantizer& quantizer, std::span<const float> weights, std::size_t rowCount,
     std::vector<UnitGrid> grids, const LayerInputs& inputs, const AdaRoundOptions& options, const Workload& work)
 {
-    const std::vector<float> moments = momentsPerToken(inputs);
-    const double power = outputPower(weights, inputs) / static_cast<double>(inputs.tokens);
+    const ZeroedArray<float> moments = momentsPerToken(inputs, work.stop);
+    const double power = outputPower(weights, inputs, work.stop) / static_cast<double>(inputs.tokens);
     const double outputWeight = power > 0.0 ? static_cast<double>(rowCount) / power : 1.0;
     RoundedLayer layer {std::vector<std::uint32_t>(weights.size()), std::move(grids)};
     const bool done = forEachRowBlock(rowCount, work.stop, [&](std::size_t first, std::size_t count) {
@@ -176,7 +185,7 @@ std::vector<float> adaRoundGradient(const Quantizer& quantizer, std::span<const 
 {
     AdaRoundRows rows(quantizer, weights, grids, 0, rowCount);
     rows.panel().gather(alphas, rows.order(), std::span(rows.alphas()));
-    rows.findGradient(momentsPerToken(inputs), beta, pull, outputWeight);
+    rows.findGradient(momentsPerToken(inputs, {}), beta, pull, outputWeight, {});
     std::vector<float> gradient(weights.size());
     rows.panel().scatter(std::span(rows.gradient()), rows.order(), std::span(gradient));
     return gradient;

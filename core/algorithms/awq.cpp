@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/algorithms/awq.h"
 
+#include "core/algorithms/banded_product.h"
 #include "core/algorithms/grid_choice.h"
 #include "core/algorithms/row_blocks.h"
+#include "core/base/zeroed_array.h"
 #include "core/kernels/dense_algebra.h"
 
 #include <algorithm>
@@ -47,11 +49,15 @@ std::vector<float> scalesOf(std::span<const double> sizes, double ratio)
 class OutputErrors
 {
 public:
-    explicit OutputErrors(const LayerInputs& inputs)
+    OutputErrors(const LayerInputs& inputs, const std::stop_token& stop)
         : m_inputs(inputs)
+        , m_moments(inputs.sample.empty() ? inputs.secondMoments.size() : 0)
     {
-        if (inputs.sample.empty())
-            m_moments.assign(inputs.secondMoments.begin(), inputs.secondMoments.end());
+        const std::size_t columns = inputs.columns;
+        forEachIndex(m_moments.size() / columns, stop, [&](std::size_t row) {
+            for (std::size_t i = row * columns; i < (row + 1) * columns; ++i)
+                m_moments[i] = static_cast<float>(inputs.secondMoments[i]);
+        });
     }
 
     double tokens() const
@@ -59,7 +65,7 @@ public:
         return static_cast<double>(m_inputs.sample.empty() ? m_inputs.tokens : m_inputs.sampleTokens());
     }
 
-    double of(std::span<const float> errors) const
+    double of(std::span<const float> errors, const std::stop_token& stop) const
     {
         const std::size_t columns = m_inputs.columns, rows = errors.size() / columns;
         const kernels::Matrix<const float> panel {errors.data(), rows, columns, columns};
@@ -68,8 +74,8 @@ public:
         std::vector<float> product(rows * width);
         const kernels::Matrix<const float> other {
             sampled ? m_inputs.sample.data() : m_moments.data(), width, columns, columns};
-        kernels::addProduct(
-            1.0F, panel, Side::Plain, other, Side::Transposed, 0.0F, {product.data(), rows, width, width});
+        addProductInBands(
+            1.0F, panel, Side::Plain, other, Side::Transposed, 0.0F, {product.data(), rows, width, width}, stop);
         double sum = 0.0;
         for (std::size_t i = 0; i < product.size(); ++i)
             sum += static_cast<double>(product[i]) * static_cast<double>(sampled ? product[i] : errors[i]);
@@ -78,7 +84,7 @@ public:
 
 private:
     const LayerInputs& m_inputs;
-    std::vector<float> m_moments {};
+    ZeroedArray<float> m_moments;
 };
 
 /// Mean squared error of the outputs with columns scaled; nothing: stopped.
@@ -86,9 +92,11 @@ std::optional<double> lossWith(const Quantizer& quantizer, std::span<const float
     std::span<const float> scales, const OutputErrors& outputs, const std::stop_token& stop)
 {
     const std::size_t columns = scales.size();
-    std::vector<float> scaled(weights.size());
-    for (std::size_t i = 0; i < scaled.size(); ++i)
-        scaled[i] = weights[i] * scales[i % columns];
+    ZeroedArray<float> scaled(weights.size());
+    forEachIndex(rowCount, stop, [&](std::size_t row) {
+        for (std::size_t i = 0; i < columns; ++i)
+            scaled[row * columns + i] = weights[row * columns + i] * scales[i];
+    });
     const std::vector<UnitGrid> grids = chooseGrids(quantizer, scaled, rowCount, stop);
     std::vector<double> parts((rowCount + rowsPerBlock - 1) / rowsPerBlock);
     if (grids.empty() || !forEachRowBlock(rowCount, stop, [&](std::size_t first, std::size_t count) {
@@ -96,7 +104,7 @@ std::optional<double> lossWith(const Quantizer& quantizer, std::span<const float
             fakeQuantizeRows(quantizer, scaled, grids, first, count, errors);
             for (std::size_t i = 0; i < errors.size(); ++i)
                 errors[i] = weights[first * columns + i] - errors[i] / scales[i % columns];
-            parts[first / rowsPerBlock] = outputs.of(errors);
+            parts[first / rowsPerBlock] = outputs.of(errors, stop);
         }))
         return std::nullopt;
     return std::accumulate(parts.begin(), parts.end(), 0.0) / (outputs.tokens() * static_cast<double>(rowCount));
@@ -106,26 +114,27 @@ std::optional<double> lossWith(const Quantizer& quantizer, std::span<const float
 class UnitMoments
 {
 public:
-    UnitMoments(const LayerInputs& inputs, std::size_t length)
+    UnitMoments(const LayerInputs& inputs, std::size_t length, const std::stop_token& stop)
         : m_length(length)
         , m_columns(inputs.columns)
         , m_values(inputs.columns * length)
     {
         const std::size_t tokens = inputs.sampleTokens();
         const std::size_t stride = std::max<std::size_t>(1, tokens / clippingTokens);
-        for (std::size_t begin = 0; begin < m_columns; begin += length) {
+        forEachIndex((m_columns + length - 1) / length, stop, [&](std::size_t unit) {
+            const std::size_t begin = unit * length;
             const std::size_t width = std::min(length, m_columns - begin);
             const kernels::Matrix<float> moments {m_values.data() + begin * length, width, width, width};
             if (tokens > 0) {
                 const kernels::Matrix<const float> sample {
                     inputs.sample.data() + begin, (tokens + stride - 1) / stride, width, stride * m_columns};
-                kernels::addProduct(1.0F, sample, Side::Transposed, sample, Side::Plain, 0.0F, moments);
-                continue;
+                addProductInBands(1.0F, sample, Side::Transposed, sample, Side::Plain, 0.0F, moments, stop);
+                return;
             }
-            for (std::size_t i = 0; i < width; ++i)
+            for (std::size_t i = 0; i < width && !stop.stop_requested(); ++i)
                 for (std::size_t j = 0; j < width; ++j)
                     moments.row(i)[j] = static_cast<float>(inputs.secondMoments[(begin + i) * m_columns + begin + j]);
-        }
+        });
     }
 
     kernels::Matrix<const float> of(std::size_t unit) const
@@ -136,12 +145,12 @@ public:
 
 private:
     std::size_t m_length, m_columns;
-    std::vector<float> m_values;
+    ZeroedArray<float> m_values;
 };
 
 /// Tries the ranges of some rows.
 void clipRows(const Quantizer& quantizer, const UnitMoments& moments, std::span<const float> weights,
-    std::size_t rowCount, std::span<UnitGrid> best, std::span<float> limits)
+    std::size_t rowCount, std::span<UnitGrid> best, std::span<float> limits, const std::stop_token& stop)
 {
     const std::size_t columns = quantizer.columns(), length = quantizer.unitLength(), units = quantizer.unitsPerRow();
     std::vector<float> largest(best.size());
@@ -165,8 +174,9 @@ void clipRows(const Quantizer& quantizer, const UnitMoments& moments, std::span<
         for (std::size_t unit = 0; unit < units; ++unit) {
             const auto own = moments.of(unit);
             const kernels::Matrix<const float> part {errors.data() + unit * length, rowCount, own.columns, columns};
-            kernels::addProduct(
-                1.0F, part, Side::Plain, own, Side::Plain, 0.0F, {product.data(), rowCount, own.columns, own.columns});
+            if (!addProductInBands(1.0F, part, Side::Plain, own, Side::Plain, 0.0F,
+                    {product.data(), rowCount, own.columns, own.columns}, stop))
+                return;
             for (std::size_t r = 0; r < rowCount; ++r) {
                 double error = 0.0;
                 for (std::size_t k = 0; k < own.columns; ++k)
@@ -191,7 +201,7 @@ Result<AwqScales> searchAwqScales(const Quantizer& quantizer, std::span<const fl
         return failure(ErrorCode::InvalidArgument, "awq",
             "needs a sample of the layer's inputs, or the means of their sizes and their second moments");
     const std::vector<double> sizes = meanSizes(inputs);
-    const OutputErrors outputs(inputs);
+    const OutputErrors outputs(inputs, stop);
     AwqScales best;
     double least = std::numeric_limits<double>::infinity();
     for (std::size_t i = 0; i < awqRatios; ++i) {
@@ -215,13 +225,13 @@ Result<AwqScales> searchAwqScales(const Quantizer& quantizer, std::span<const fl
 ClippedGrids searchClippedGrids(const Quantizer& quantizer, std::span<const float> weights, std::size_t rowCount,
     const LayerInputs& inputs, const std::stop_token& stop)
 {
-    const UnitMoments moments(inputs, quantizer.unitLength());
+    const UnitMoments moments(inputs, quantizer.unitLength(), stop);
     const std::size_t columns = quantizer.columns(), units = quantizer.unitsPerRow();
     ClippedGrids result {std::vector<UnitGrid>(rowCount * units), std::vector<float>(rowCount * units)};
     const bool done = forEachRowBlock(rowCount, stop, [&](std::size_t first, std::size_t count) {
         clipRows(quantizer, moments, weights.subspan(first * columns, count * columns), count,
             std::span(result.grids).subspan(first * units, count * units),
-            std::span(result.limits).subspan(first * units, count * units));
+            std::span(result.limits).subspan(first * units, count * units), stop);
     });
     return done ? std::move(result) : ClippedGrids {};
 }

@@ -8,6 +8,7 @@
 #include "core/algorithms/grid_choice.h"
 #include "core/algorithms/input_basis.h"
 #include "core/algorithms/smooth_quant.h"
+#include "core/base/zeroed_array.h"
 #include "core/kernels/ranges.h"
 
 #include <algorithm>
@@ -37,14 +38,8 @@ public:
         for (const auto step : {&CalibratedLayer::scale, &CalibratedLayer::rotate, &CalibratedLayer::round})
             if (auto done = (this->*step)(); !done)
                 return tl::unexpected(done.error());
-        TransformScratch scratch;
-        m_result.transform.undo(m_result.weights, 0, columns(), scratch);
-        if (has(Algorithm::BiasCorrection)) {
-            std::vector<float> lost(m_original.size());
-            for (std::size_t i = 0; i < lost.size(); ++i)
-                lost[i] = m_original[i] - m_result.weights[i];
-            m_result.bias = biasOf(lost, original.mean);
-        }
+        if (!finish(original.mean))
+            return calibrationStopped();
         return std::move(m_result);
     }
 
@@ -52,6 +47,25 @@ private:
     bool has(Algorithm algorithm) const { return uses(quantizer().scheme(), algorithm); }
     const Quantizer& quantizer() const { return m_result.quantizer; }
     std::size_t columns() const { return quantizer().columns(); }
+
+    /// The way back of the weights, and what a corrected bias adds. False: stopped.
+    bool finish(std::span<const float> means)
+    {
+        const bool corrects = has(Algorithm::BiasCorrection);
+        m_result.bias.resize(corrects ? m_rows : 0);
+        return forEachRowBlock(m_rows, m_work.stop, [&](std::size_t first, std::size_t count) {
+            const auto rows = std::span(m_result.weights).subspan(first * columns(), count * columns());
+            TransformScratch scratch;
+            m_result.transform.undo(rows, first, columns(), scratch);
+            if (!corrects)
+                return;
+            std::vector<float> lost(rows.size());
+            for (std::size_t i = 0; i < lost.size(); ++i)
+                lost[i] = m_original[first * columns() + i] - rows[i];
+            const auto bias = biasOf(lost, means);
+            std::copy(bias.begin(), bias.end(), m_result.bias.begin() + static_cast<std::ptrdiff_t>(first));
+        });
+    }
 
     Result<void> scale()
     {
@@ -64,7 +78,7 @@ private:
             m_result.transform.columnFactors = std::move(found->scales);
         }
         if (!m_result.transform.columnFactors.empty())
-            use(scaledInputs(*m_inputs, m_result.transform.columnFactors));
+            use(scaledInputs(*m_inputs, m_result.transform.columnFactors, m_work.stop));
         return {};
     }
 
@@ -75,14 +89,30 @@ private:
             if (!rotation)
                 return tl::unexpected(rotation.error());
             m_result.transform.rotation = std::move(*rotation);
-            use(rotatedInputs(*m_inputs, *m_result.transform.rotation));
+            use(rotatedInputs(*m_inputs, *m_result.transform.rotation, m_work.stop));
         }
-        m_weights = m_result.transform.apply(m_original, 0, columns(), m_scratch);
+        m_weights = transformed();
+        if (m_work.stopped())
+            return calibrationStopped();
         if (quantizer().needsTensorAbsMax())
             m_result.quantizer.setTensorAbsMax(kernels::rangeOf(m_weights).absMax());
         if (has(Algorithm::Imatrix))
             m_result.quantizer.setImportance(meanSquares(*m_inputs));
         return {};
+    }
+
+    std::span<const float> transformed()
+    {
+        if (m_result.transform.isIdentity())
+            return m_original;
+        m_transformed = ZeroedArray<float>(m_original.size());
+        forEachRowBlock(m_rows, m_work.stop, [&](std::size_t first, std::size_t count) {
+            TransformScratch scratch;
+            const auto rows = m_original.subspan(first * columns(), count * columns());
+            const auto made = m_result.transform.apply(rows, first, columns(), scratch);
+            std::copy(made.begin(), made.end(), m_transformed.part(first * columns(), rows.size()).begin());
+        });
+        return m_transformed;
     }
 
     Result<void> round()
@@ -107,8 +137,22 @@ private:
             return tl::unexpected(layer.error());
         m_result.codes = std::move(layer->codes);
         m_result.grids = std::move(layer->grids);
-        quantizer().decode(m_result.codes, m_rows, m_result.grids, m_result.weights);
-        return {};
+        return decode();
+    }
+
+    /// Whole bands of rows that share units.
+    Result<void> decode()
+    {
+        const std::size_t band = quantizer().wholeTensor() ? 1 : quantizer().rowsPerUnit();
+        const std::size_t step = (rowsPerBlock + band - 1) / band * band;
+        const bool done = forEachIndex((m_rows + step - 1) / step, m_work.stop, [&](std::size_t block) {
+            const std::size_t first = block * step, count = std::min(step, m_rows - first);
+            const auto grids = std::span<const UnitGrid>(m_result.grids)
+                                   .subspan(quantizer().wholeTensor() ? 0 : first / band * quantizer().unitsPerRow());
+            quantizer().decode(std::span(m_result.codes).subspan(first * columns(), count * columns()), count, grids,
+                std::span(m_result.weights).subspan(first * columns(), count * columns()));
+        });
+        return done ? Result<void> {} : calibrationStopped();
     }
 
     Result<void> pack()
@@ -195,7 +239,7 @@ private:
     const LayerInputs* m_inputs;
     const CalibrationOptions& m_options;
     Workload m_work;
-    TransformScratch m_scratch {};
+    ZeroedArray<float> m_transformed {};
 };
 
 tl::unexpected<Error> unfitFor(const Scheme& scheme, std::string reason)
@@ -238,7 +282,7 @@ Result<CalibratedWeights> quantizeWithInputs(std::span<const float> weights, std
 {
     if (auto reason = algorithmRefusal(scheme, Calibration::Given); !reason.empty())
         return failure(ErrorCode::Unsupported, "scheme '" + scheme.toString() + "'", std::move(reason));
-    if (auto checked = checkLayerInputs(inputs); !checked)
+    if (auto checked = checkLayerInputs(inputs, stop); !checked)
         return tl::unexpected(checked.error());
     if (rowCount == 0 || weights.size() / rowCount != inputs.columns || weights.size() % rowCount != 0)
         return unfitFor(scheme,

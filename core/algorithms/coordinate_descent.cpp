@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/algorithms/coordinate_descent.h"
 
+#include "core/algorithms/banded_product.h"
 #include "core/algorithms/damped_moments.h"
 #include "core/algorithms/row_panel.h"
 #include "core/kernels/dense_algebra.h"
@@ -35,7 +36,9 @@ public:
         std::iota(m_order.begin(), m_order.end(), 0U);
     }
 
-    void load(std::span<const float> weights, std::span<const std::uint32_t> codes, std::span<const UnitGrid> grids)
+    /// False: stopped.
+    bool load(std::span<const float> weights, std::span<const std::uint32_t> codes, std::span<const UnitGrid> grids,
+        const std::stop_token& stop)
     {
         m_panel.readGrids(grids);
         m_panel.gather(codes, m_order, std::span(m_codes));
@@ -45,16 +48,18 @@ public:
             m_panel.decode(j, codesOf(j), columnOf(m_rounded, j));
         for (std::size_t i = 0; i < errors.size(); ++i)
             errors[i] -= m_rounded[i];
-        kernels::addProduct(1.0F, m_moments.panel(), Side::Plain,
+        return addProductInBands(1.0F, m_moments.panel(), Side::Plain,
             kernels::Matrix<const float> {errors.data(), m_moments.columns, m_rows, m_rows}, Side::Plain, 0.0F,
-            slopes(0, m_moments.columns));
+            slopes(0, m_moments.columns), stop);
     }
 
-    /// False: nothing changed.
-    bool sweep()
+    /// False: nothing changed, or stopped.
+    bool sweep(const std::stop_token& stop)
     {
         bool changed = false;
         for (std::size_t first = 0; first < m_moments.columns; first += descentBlockColumns) {
+            if (stop.stop_requested())
+                return false;
             const std::size_t end = std::min(first + descentBlockColumns, m_moments.columns);
             bool moved = false;
             for (std::size_t strip = first; strip < end; strip += descentStripColumns) {
@@ -137,12 +142,13 @@ private:
 bool descendCodes(const Quantizer& quantizer, std::span<const float> weights, std::size_t rowCount,
     const LayerInputs& inputs, double damping, RoundedLayer& layer, const Workload& work)
 {
-    const DampedMoments moments = dampedMoments(inputs, damping);
+    const DampedMoments moments = dampedMoments(inputs, damping, work.stop);
     return forEachRowBlock(rowCount, work.stop, [&](std::size_t first, std::size_t count) {
         DescentRows rows(quantizer, moments, first, count);
-        rows.load(weights, layer.codes, layer.grids);
-        for (std::size_t sweep = 0; sweep < coordinateSweeps && !work.stopped(); ++sweep)
-            if (!rows.sweep())
+        if (!rows.load(weights, layer.codes, layer.grids, work.stop))
+            return;
+        for (std::size_t sweep = 0; sweep < coordinateSweeps; ++sweep)
+            if (!rows.sweep(work.stop))
                 break;
         rows.writeCodes(layer.codes);
         work.finishRows(first, count);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/algorithms/inverse_factor.h"
 
+#include "core/algorithms/banded_product.h"
 #include "core/algorithms/row_blocks.h"
 #include "core/kernels/dense_algebra.h"
 
@@ -61,7 +62,7 @@ Outcome factorize(const Square& a, const std::stop_token& stop)
 }
 
 /// U[n−1−i][n−1−j] = (L⁻¹)[i][j], a block of columns of the inverse at a time.
-bool invert(const Square& lower, std::vector<float>& upper, const std::stop_token& stop)
+bool invert(const Square& lower, ZeroedArray<float>& upper, const std::stop_token& stop)
 {
     const std::size_t size = lower.rows;
     return forEachIndex(blockCount(size), stop, [&](std::size_t block) {
@@ -69,7 +70,8 @@ bool invert(const Square& lower, std::vector<float>& upper, const std::stop_toke
         std::vector<double> inverse(height * width, 0.0);
         for (std::size_t i = 0; i < width; ++i)
             inverse[i * width + i] = 1.0;
-        kernels::solveLower(lower.part(first, first, height, height), {inverse.data(), height, width, width});
+        if (!solveLowerInBands(lower.part(first, first, height, height), {inverse.data(), height, width, width}, stop))
+            return;
         for (std::size_t i = 0; i < height; ++i) {
             float* row = upper.data() + (height - 1 - i) * size + (size - first - 1);
             for (std::size_t j = 0; j < std::min(width, i + 1); ++j)
@@ -80,7 +82,7 @@ bool invert(const Square& lower, std::vector<float>& upper, const std::stop_toke
 
 /// The lower triangle of H/scale in reverse order of positions, with the damping on its diagonal.
 bool gatherReversed(
-    const LayerInputs& inputs, const InverseFactor& factor, std::vector<double>& matrix, const std::stop_token& stop)
+    const LayerInputs& inputs, const InverseFactor& factor, ZeroedArray<double>& matrix, const std::stop_token& stop)
 {
     const std::size_t size = factor.columns;
     return forEachIndex(size, stop, [&](std::size_t i) {
@@ -127,7 +129,7 @@ Result<InverseFactor> inverseFactor(const LayerInputs& inputs, const FactorOptio
         return failure(ErrorCode::InvalidArgument, "calibration", "the second moments of the inputs are missing");
     InverseFactor factor = describeInputs(inputs, options);
     const std::size_t size = factor.columns;
-    std::vector<double> matrix(size * size);
+    ZeroedArray<double> matrix(size * size);
     for (const double more : {1.0, 10.0, 100.0}) {
         factor.damping = more * options.damping;
         if (!gatherReversed(inputs, factor, matrix, stop))
@@ -136,7 +138,7 @@ Result<InverseFactor> inverseFactor(const LayerInputs& inputs, const FactorOptio
         const Outcome outcome = factorize(lower, stop);
         if (outcome == Outcome::NotDefinite)
             continue;
-        factor.upper.assign(size * size, 0.0F);
+        factor.upper = ZeroedArray<float>(size * size);
         if (outcome == Outcome::Stopped || !invert(lower, factor.upper, stop))
             return calibrationStopped();
         return factor;

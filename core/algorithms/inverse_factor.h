@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/base/error.h"
+#include "core/base/zeroed_array.h"
 #include "core/calibration/layer_inputs.h"
 
 #include <cstddef>
@@ -23,7 +24,7 @@ struct InverseFactor {
     std::size_t columns = 0;
     std::vector<std::uint32_t> order {};  ///< the column of the layer at each position
     std::vector<bool> dead {};            ///< by column: its inputs were always 0
-    std::vector<float> upper {};          ///< columns × columns, row-major, by position; of H/scale, damped
+    ZeroedArray<float> upper {};          ///< columns × columns, row-major, by position; of H/scale, damped
     double scale = 1.0;                   ///< mean of H's diagonal, dead channels counting 1
     double damping = 0.0;                 ///< share of it that was added
 

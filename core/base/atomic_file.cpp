@@ -102,6 +102,16 @@ Result<void> replaceFileAtomically(
     return done;
 }
 
+void writeOut(const std::filesystem::path& path, std::uint64_t first, std::uint64_t count)
+{
+    const int file = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+    if (file < 0)
+        return;
+    ::sync_file_range(file, static_cast<off64_t>(first), static_cast<off64_t>(count),
+        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+    ::close(file);
+}
+
 Result<void> writeFileAtomically(const std::filesystem::path& path, std::string_view content)
 {
     return replaceFileAtomically(

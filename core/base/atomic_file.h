@@ -3,6 +3,7 @@
 
 #include "core/base/error.h"
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <string_view>
@@ -16,5 +17,9 @@ Result<void> writeFileAtomically(const std::filesystem::path& path, std::string_
 /// The same for libraries that write by name: `writer` fills the file it is given and closes it.
 Result<void> replaceFileAtomically(const std::filesystem::path& path,
     const std::function<Result<void>(const std::filesystem::path& temporary)>& writer);
+
+/// Waits until a piece of a file that is being written is on the disk, for writers of large files: the fsync at the end
+/// then finds little left, and a stop between pieces is not kept waiting. Best effort: what fails here fails there.
+void writeOut(const std::filesystem::path& path, std::uint64_t first, std::uint64_t count);
 
 }  // namespace quantloupe

@@ -91,12 +91,14 @@ public:
     {
         announce();
         if (!m_stream.nextBlock())
-            if (auto done = m_stream.replace(0, [&](const auto& append) { return embedAll(append); }); !done)
+            if (auto done = m_stream.replace(
+                    0, [&](const auto& append) { return embedAll(append); }, m_stop);
+                !done)
                 return done;
         while (*m_stream.nextBlock() < m_decoder.blocks.size()) {
             const auto block = *m_stream.nextBlock();
             auto done = m_stream.replace(
-                block + 1, [&](const ResidualStream::Append& append) { return runBlockOnAll(block, append); });
+                block + 1, [&](const ResidualStream::Append& append) { return runBlockOnAll(block, append); }, m_stop);
             if (!done)
                 return done;
         }
@@ -132,6 +134,7 @@ private:
         return {};
     }
 
+    /// What a stop leaves is of no use.
     HiddenStates statesOf(const WindowBatch& batch) const
     {
         HiddenStates states {.hidden = m_decoder.hidden, .firstToken = batch.firstToken};
@@ -141,7 +144,7 @@ private:
             row += m_text.windows[i].length;
         }
         const auto rows = m_stream.rows(batch.firstToken, batch.tokens);
-        states.values.assign(rows.begin(), rows.end());
+        fillRows(states, rows, m_stop);
         return states;
     }
 

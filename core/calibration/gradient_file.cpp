@@ -51,21 +51,22 @@ Result<InputFileReference> writeGradientFile(const std::filesystem::path& folder
     const GatheredGradients& gathered, const std::stop_token& stop)
 {
     const auto where = (folder / name).string();
-    return writeSealedFile(folder, name, [&](SealedWriter& writer) -> Result<void> {
-        const auto& figures = gathered.figures;
-        writer.write<char>(kGradientMagic);
-        const std::uint64_t header[] = {figures.outputs(), figures.columns, figures.text.predictions,
-            gathered.moments.values().size(), gathered.fisher.size(), 0};
-        writer.write<std::uint64_t>(header);
-        if (auto done = writer.writeRounded(gathered.moments.values(), where,
-                "the squares of a layer's gradients overflow: they cannot be kept in float32", stop);
-            !done)
-            return done;
-        if (stop.stop_requested())
-            return failure(ErrorCode::Cancelled, where, "stopped on request");
-        writer.write<float>(gathered.fisher);
-        return {};
-    });
+    return writeSealedFile(
+        folder, name,
+        [&](SealedWriter& writer) -> Result<void> {
+            const auto& figures = gathered.figures;
+            writer.write<char>(kGradientMagic);
+            const std::uint64_t header[] = {figures.outputs(), figures.columns, figures.text.predictions,
+                gathered.moments.values().size(), gathered.fisher.size(), 0};
+            writer.write<std::uint64_t>(header);
+            if (auto done = writer.writeRounded(gathered.moments.values(), where,
+                    "the squares of a layer's gradients overflow: they cannot be kept in float32");
+                !done)
+                return done;
+            writer.write<float>(gathered.fisher);
+            return {};
+        },
+        stop);
 }
 
 }  // namespace quantloupe

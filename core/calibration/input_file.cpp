@@ -12,10 +12,11 @@ namespace {
 constexpr std::string_view kInputMagic = "QLINPUT1";
 }  // namespace
 
-Result<InputFile> InputFile::open(const std::filesystem::path& folder, const InputFileReference& reference)
+Result<InputFile> InputFile::open(
+    const std::filesystem::path& folder, const InputFileReference& reference, const std::stop_token& stop)
 {
     const auto path = folder / reference.name;
-    auto sealed = openSealedFile(folder, reference);
+    auto sealed = openSealedFile(folder, reference, stop);
     if (!sealed)
         return tl::unexpected(sealed.error());
     InputFile file;
@@ -51,15 +52,19 @@ Result<InputFileReference> writeInputFile(const std::filesystem::path& folder, c
     std::uint64_t tokens, const SecondMoments& moments, const TokenSample& sample, std::stop_token stop)
 {
     const auto where = (folder / name).string();
-    return writeSealedFile(folder, name, [&](SealedWriter& writer) -> Result<void> {
-        writer.write<char>(kInputMagic);
-        const std::uint64_t figures[] = {sample.columns(), tokens, sample.numbers().size(), moments.values().size(), 0};
-        writer.write<std::uint64_t>(figures);
-        writer.write<std::uint64_t>(sample.numbers());
-        writer.write<float>(sample.rows());
-        return writer.writeRounded(moments.values(), where,
-            "the squares of a layer's inputs overflow: the model cannot be calibrated in float32", stop);
-    });
+    return writeSealedFile(
+        folder, name,
+        [&](SealedWriter& writer) -> Result<void> {
+            writer.write<char>(kInputMagic);
+            const std::uint64_t figures[] = {
+                sample.columns(), tokens, sample.numbers().size(), moments.values().size(), 0};
+            writer.write<std::uint64_t>(figures);
+            writer.write<std::uint64_t>(sample.numbers());
+            writer.write<float>(sample.rows());
+            return writer.writeRounded(moments.values(), where,
+                "the squares of a layer's inputs overflow: the model cannot be calibrated in float32");
+        },
+        stop);
 }
 
 }  // namespace quantloupe

@@ -29,8 +29,9 @@ class InputFile
 {
 public:
     /// Maps and checks one. Errors: CannotOpen, Truncated, Malformed (damaged), Conflict (a whole file, but another
-    /// than the reference says).
-    static Result<InputFile> open(const std::filesystem::path& folder, const InputFileReference& reference);
+    /// than the reference says), Cancelled.
+    static Result<InputFile> open(
+        const std::filesystem::path& folder, const InputFileReference& reference, const std::stop_token& stop = {});
 
     std::uint64_t columns() const { return m_columns; }
     std::uint64_t tokens() const { return m_tokens; }

@@ -94,10 +94,10 @@ void InputGatherer::observeOutputs(const LayerValues& values)
     outputs[place->layer].add(values.values);
 }
 
-void InputGatherer::foldFigures(std::size_t input)
+void InputGatherer::foldFigures(std::size_t input, const std::stop_token& stop)
 {
     auto& [figures, moments, sample] = m_gathered[input];
-    for (std::size_t i = 0; i < m_tiles.size(); ++i) {
+    for (std::size_t i = 0; i < m_tiles.size() && !stop.stop_requested(); ++i) {
         const auto firstToken = m_firstToken + m_tiles[i].firstRow;
         if (m_passedHalf[input] == 0 && firstToken >= m_options.halfway) {
             m_passedHalf[input] = 1;
@@ -158,7 +158,7 @@ Result<void> InputGatherer::fold(const std::stop_token& stop, const ProgressShar
         if (pieces[i].square)
             foldSquare(pieces[i].input, *pieces[i].square, stop);
         else
-            foldFigures(pieces[i].input);
+            foldFigures(pieces[i].input, stop);
         progress.advance(i, i + 1, pieces.size());
     });
     for (auto& slots : m_slots)

@@ -63,7 +63,7 @@ private:
 
     const Place* placeOf(const LinearLayer& layer) const;
     Slot& slotOf(const Place& place, std::size_t firstToken);
-    void foldFigures(std::size_t input);
+    void foldFigures(std::size_t input, const std::stop_token& stop);
     void foldSquare(std::size_t input, const MomentSquare& square, const std::stop_token& stop);
 
     GatheringOptions m_options;

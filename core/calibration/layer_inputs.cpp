@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/calibration/layer_inputs.h"
 
+#include <tbb/parallel_for.h>
+
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <string>
 
 namespace quantloupe {
@@ -32,7 +35,7 @@ bool isSymmetric(const std::vector<double>& moments, std::size_t columns, std::s
     return std::abs(below - above) <= 1e-4 * scale;
 }
 
-Result<void> checkMoments(const std::vector<double>& moments, std::size_t columns)
+Result<void> checkMoments(const std::vector<double>& moments, std::size_t columns, const std::stop_token& stop)
 {
     if (moments.size() / columns != columns || moments.size() % columns != 0)
         return unusableInputs("the second moments hold " + std::to_string(moments.size()) + " values, not "
@@ -43,21 +46,34 @@ Result<void> checkMoments(const std::vector<double>& moments, std::size_t column
             return unusableInputs(
                 "the second moment of channel " + std::to_string(i) + " is not a number of 0 or more");
     }
-    // Square after square: rows of one side are columns of the other.
+    // Square after square: rows of one side are columns of the other. The first fault of each row of squares.
     constexpr std::size_t square = 64;
-    for (std::size_t top = 0; top < columns; top += square)
-        for (std::size_t left = 0; left <= top; left += square)
+    struct Fault {
+        std::size_t row = 0, column = 0;
+    };
+    std::vector<std::optional<Fault>> faults((columns + square - 1) / square);
+    tbb::parallel_for(std::size_t {0}, faults.size(), [&](std::size_t part) {
+        const std::size_t top = part * square;
+        for (std::size_t left = 0; left <= top && !stop.stop_requested(); left += square)
             for (std::size_t i = top; i < std::min(top + square, columns); ++i)
                 for (std::size_t j = left; j < std::min(left + square, i); ++j)
-                    if (!isSymmetric(moments, columns, i, j))
-                        return unusableInputs("the second moments of channels " + std::to_string(j) + " and "
-                            + std::to_string(i) + " are not symmetric, or not finite");
+                    if (!isSymmetric(moments, columns, i, j)) {
+                        faults[part] = {i, j};
+                        return;
+                    }
+    });
+    for (const auto& fault : faults)
+        if (fault)
+            return unusableInputs("the second moments of channels " + std::to_string(fault->column) + " and "
+                + std::to_string(fault->row) + " are not symmetric, or not finite");
+    if (stop.stop_requested())
+        return failure(ErrorCode::Cancelled, "calibration", "stopped on request");
     return {};
 }
 
 }  // namespace
 
-Result<void> checkLayerInputs(const LayerInputs& inputs)
+Result<void> checkLayerInputs(const LayerInputs& inputs, const std::stop_token& stop)
 {
     if (inputs.columns == 0)
         return unusableInputs("there are no input channels");
@@ -70,7 +86,7 @@ Result<void> checkLayerInputs(const LayerInputs& inputs)
             "the sample does not hold whole tokens of " + std::to_string(inputs.columns) + " input channels");
     if (auto checked = checkPart(inputs.sample, inputs.sample.size(), "the sample"); !checked)
         return checked;
-    return inputs.secondMoments.empty() ? Result<void> {} : checkMoments(inputs.secondMoments, inputs.columns);
+    return inputs.secondMoments.empty() ? Result<void> {} : checkMoments(inputs.secondMoments, inputs.columns, stop);
 }
 
 std::vector<float> meanSquares(const LayerInputs& inputs)

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <stop_token>
 #include <vector>
 
 namespace quantloupe {
@@ -25,8 +26,9 @@ struct LayerInputs {
 };
 
 /// Whether every part is empty or as large as it says, finite, and the moments are those of something: symmetric
-/// (within 1e-4 of their channels' own) with a diagonal ≥ 0. Errors: InvalidArgument, naming the part.
-Result<void> checkLayerInputs(const LayerInputs& inputs);
+/// (within 1e-4 of their channels' own) with a diagonal ≥ 0. Works on the threads of the caller's arena.
+/// Errors: InvalidArgument, naming the part; Cancelled.
+Result<void> checkLayerInputs(const LayerInputs& inputs, const std::stop_token& stop = {});
 
 /// E x² of each channel, the diagonal of the moments: what rounding errors in each column weigh. One per channel.
 /// @pre the moments are there, tokens > 0

@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -32,8 +33,9 @@ public:
 
     static ResidualStream inMemory(std::size_t tokens, std::size_t hidden);
     /// What lies in the file is gone on from where it is sound and of this identity (of 32 characters), else ignored.
-    static ResidualStream inFile(
-        std::filesystem::path path, std::string identity, std::size_t tokens, std::size_t hidden);
+    /// A stop leaves it as it is, and no values.
+    static ResidualStream inFile(std::filesystem::path path, std::string identity, std::size_t tokens,
+        std::size_t hidden, const std::stop_token& stop = {});
 
     /// Which block comes next; nothing while there are no values.
     std::optional<std::size_t> nextBlock() const { return m_nextBlock; }
@@ -43,16 +45,20 @@ public:
     /// Rows [first, first + count). @pre nextBlock()
     std::span<const float> rows(std::size_t first, std::size_t count) const;
     /// `produce` appends all values of the stream ahead of block `next`, reading the old ones meanwhile; they take the
-    /// old ones' place, durably, once it has succeeded. Errors: CannotWrite, those of `produce`.
-    Result<void> replace(std::size_t next, const std::function<Result<void>(const Append&)>& produce);
+    /// old ones' place, durably, once it has succeeded. Errors: CannotWrite, Cancelled, those of `produce`.
+    Result<void> replace(
+        std::size_t next, const std::function<Result<void>(const Append&)>& produce, const std::stop_token& stop = {});
     /// Removes the file.
     void remove();
 
 private:
     ResidualStream(std::filesystem::path path, std::string identity, std::size_t tokens, std::size_t hidden);
     Result<void> writeFile(const std::filesystem::path& file, std::size_t next,
-        const std::function<Result<void>(const Append&)>& produce) const;
-    bool read();
+        const std::function<Result<void>(const Append&)>& produce, const std::stop_token& stop) const;
+    Result<void> replaceInMemory(
+        const std::function<Result<void>(const Append&)>& produce, const std::stop_token& stop);
+    /// Maps the file. `trusted`: it has just been written, its checksum need not be computed again.
+    bool read(bool trusted, const std::stop_token& stop);
 
     std::filesystem::path m_path;  ///< empty: in memory
     std::string m_identity;

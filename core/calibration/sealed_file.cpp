@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -13,8 +14,26 @@ namespace quantloupe {
 namespace {
 
 constexpr std::size_t kChecksumBytes = 32;
-/// Numbers converted and written together: a stop is noticed between.
+/// Numbers converted together, and bytes read or written together: a stop is noticed between.
 constexpr std::size_t kPiece = std::size_t {1} << 20U;
+constexpr std::size_t kPieceBytes = std::size_t {1} << 23U;
+
+tl::unexpected<Error> stoppedAt(const std::filesystem::path& path)
+{
+    return failure(ErrorCode::Cancelled, path.string(), "stopped on request");
+}
+
+/// Nothing: stopped.
+std::optional<std::string> checksumOf(Bytes bytes, const std::stop_token& stop)
+{
+    FingerprintHasher hasher;
+    for (std::size_t first = 0; first < bytes.size(); first += kPieceBytes) {
+        if (stop.stop_requested())
+            return std::nullopt;
+        hasher.add(bytes.subspan(first, std::min(kPieceBytes, bytes.size() - first)));
+    }
+    return hasher.hex();
+}
 
 /// Nothing that could lead elsewhere.
 bool isPlainName(std::string_view name)
@@ -26,25 +45,34 @@ bool isPlainName(std::string_view name)
 
 }  // namespace
 
-SealedWriter::SealedWriter(const std::filesystem::path& path)
-    : m_file(path, std::ios::binary)
+SealedWriter::SealedWriter(const std::filesystem::path& path, std::stop_token stop)
+    : m_path(path)
+    , m_stop(std::move(stop))
+    , m_file(path, std::ios::binary)
 {
 }
 
 void SealedWriter::writeBytes(std::span<const std::byte> bytes)
 {
-    m_hasher.add(bytes);
-    m_file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-    m_bytes += bytes.size();
+    while (!bytes.empty() && !m_stop.stop_requested()) {
+        const auto piece = bytes.first(std::min(kPieceBytes, bytes.size()));
+        m_hasher.add(piece);
+        m_file.write(reinterpret_cast<const char*>(piece.data()), static_cast<std::streamsize>(piece.size()));
+        m_bytes += piece.size();
+        bytes = bytes.subspan(piece.size());
+        if (m_bytes - m_writtenOut >= kPieceBytes) {
+            m_file.flush();
+            writeOut(m_path, m_writtenOut, m_bytes - m_writtenOut);
+            m_writtenOut = m_bytes;
+        }
+    }
 }
 
 Result<void> SealedWriter::writeRounded(
-    std::span<const double> values, const std::string& where, const std::string& tooLarge, const std::stop_token& stop)
+    std::span<const double> values, const std::string& where, const std::string& tooLarge)
 {
     std::vector<float> piece;
-    for (std::size_t first = 0; first < values.size(); first += kPiece) {
-        if (stop.stop_requested())
-            return failure(ErrorCode::Cancelled, where, "stopped on request");
+    for (std::size_t first = 0; first < values.size() && !m_stop.stop_requested(); first += kPiece) {
         const auto part = values.subspan(first, std::min(kPiece, values.size() - first));
         piece.resize(part.size());
         std::transform(part.begin(), part.end(), piece.begin(), [](double x) { return static_cast<float>(x); });
@@ -65,15 +93,17 @@ std::string SealedWriter::finish()
 }
 
 Result<InputFileReference> writeSealedFile(const std::filesystem::path& folder, const std::string& name,
-    const std::function<Result<void>(SealedWriter& writer)>& content)
+    const std::function<Result<void>(SealedWriter& writer)>& content, const std::stop_token& stop)
 {
     const auto path = folder / name;
     InputFileReference reference {.name = name};
     auto written = replaceFileAtomically(path, [&](const std::filesystem::path& temporary) -> Result<void> {
         errno = 0;
-        SealedWriter writer(temporary);
+        SealedWriter writer(temporary, stop);
         if (auto done = content(writer); !done)
             return done;
+        if (stop.stop_requested())
+            return stoppedAt(path);
         reference.checksum = writer.finish();
         reference.bytes = writer.bytes();
         return reference.checksum.empty() ? Result<void>(systemFailure(ErrorCode::CannotWrite, path)) : Result<void>();
@@ -88,7 +118,8 @@ tl::unexpected<Error> damagedFile(const std::filesystem::path& path, std::string
     return failure(ErrorCode::Malformed, path.string(), std::move(reason) + ": calibrate again with --fresh");
 }
 
-Result<SealedFile> openSealedFile(const std::filesystem::path& folder, const InputFileReference& reference)
+Result<SealedFile> openSealedFile(
+    const std::filesystem::path& folder, const InputFileReference& reference, const std::stop_token& stop)
 {
     const auto path = folder / reference.name;
     if (!isPlainName(reference.name))
@@ -106,13 +137,13 @@ Result<SealedFile> openSealedFile(const std::filesystem::path& folder, const Inp
     if (bytes.size() > reference.bytes || bytes.size() < kChecksumBytes)
         return failure(ErrorCode::Conflict, path.string(), "is not the file that the study saved there");
     sealed.content = bytes.first(bytes.size() - kChecksumBytes);
-    FingerprintHasher hasher;
-    hasher.add(sealed.content);
-    const auto checksum = hasher.hex();
+    const auto checksum = checksumOf(sealed.content, stop);
+    if (!checksum)
+        return stoppedAt(path);
     const std::string_view own(reinterpret_cast<const char*>(bytes.data() + sealed.content.size()), kChecksumBytes);
-    if (checksum != own)
+    if (*checksum != own)
         return damagedFile(path, "its checksum does not match, it is damaged");
-    if (checksum != reference.checksum)
+    if (*checksum != reference.checksum)
         return failure(ErrorCode::Conflict, path.string(), "is not the file that the study saved there");
     return sealed;
 }

@@ -1,27 +1,45 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/calibration/second_moments.h"
 
+#include <tbb/parallel_for.h>
+
 #include <algorithm>
 #include <limits>
 
 namespace quantloupe {
 namespace {
 
+/// Rows of the whole matrix, as many as a square has, at a time: nothing is cleared before it is written.
 template<class Number>
-std::vector<double> bothHalves(const MomentLayout& layout, std::span<const Number> kept)
+std::vector<double> bothHalves(
+    const MomentLayout& layout, std::span<const Number> kept, const std::stop_token& stop = {})
 {
     const auto columns = layout.columns();
-    std::vector<double> whole(columns * columns);
+    const auto sides = (columns + MomentLayout::side - 1) / MomentLayout::side;
+    std::vector<const MomentSquare*> squares(sides * sides);
     for (const auto& square : layout.squares())
-        for (std::size_t i = 0; i < square.rows; ++i)
-            for (std::size_t j = 0; j < square.columns; ++j) {
-                const auto row = square.row + i, column = square.column + j;
-                if (column < row)
-                    continue;  // on the diagonal the upper half counts for both
-                const auto value = static_cast<double>(kept[square.offset + i * square.columns + j]);
-                whole[row * columns + column] = value;
-                whole[column * columns + row] = value;
-            }
+        squares[square.row / MomentLayout::side * sides + square.column / MomentLayout::side] = &square;
+    std::vector<double> whole, band;
+    whole.reserve(columns * columns);
+    for (std::size_t side = 0; side < sides && !stop.stop_requested(); ++side) {
+        const auto first = side * MomentLayout::side, count = std::min(MomentLayout::side, columns - first);
+        band.resize(count * columns);
+        tbb::parallel_for(std::size_t {0}, sides, [&](std::size_t other) {
+            // On the diagonal the upper half counts for both.
+            const bool below = other < side;
+            const auto& square = below ? *squares[other * sides + side] : *squares[side * sides + other];
+            const auto width = below ? square.rows : square.columns;
+            for (std::size_t i = 0; i < count; ++i)
+                for (std::size_t j = 0; j < width; ++j) {
+                    const bool turned = below || (other == side && j < i);
+                    const auto at = turned ? j * square.columns + i : i * square.columns + j;
+                    band[i * columns + other * MomentLayout::side + j] = static_cast<double>(kept[square.offset + at]);
+                }
+        });
+        whole.insert(whole.end(), band.begin(), band.end());
+    }
+    if (stop.stop_requested())
+        whole.clear();
     return whole;
 }
 
@@ -67,13 +85,18 @@ void SecondMoments::add(const MomentSquare& square, std::span<const kernels::Con
         sums[i] += static_cast<double>(products[i]);
 }
 
-void SecondMoments::add(std::span<const float> stored)
+void SecondMoments::add(std::span<const float> stored, const std::stop_token& stop)
 {
     if (stored.empty())
         return;
     allocate();
-    for (std::size_t i = 0; i < stored.size(); ++i)
-        m_values[i] += static_cast<double>(stored[i]);
+    tbb::parallel_for(std::size_t {0}, m_layout.squares().size(), [&](std::size_t index) {
+        if (stop.stop_requested())
+            return;
+        const auto& square = m_layout.squares()[index];
+        for (auto i = square.offset; i < square.offset + square.rows * square.columns; ++i)
+            m_values[i] += static_cast<double>(stored[i]);
+    });
 }
 
 std::vector<double> SecondMoments::whole() const
@@ -83,9 +106,9 @@ std::vector<double> SecondMoments::whole() const
     return bothHalves(m_layout, values());
 }
 
-std::vector<double> wholeMoments(const MomentLayout& layout, std::span<const float> stored)
+std::vector<double> wholeMoments(const MomentLayout& layout, std::span<const float> stored, const std::stop_token& stop)
 {
-    return bothHalves(layout, stored);
+    return bothHalves(layout, stored, stop);
 }
 
 }  // namespace quantloupe

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "core/base/zeroed_array.h"
 #include "core/kernels/dense_algebra.h"
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <stop_token>
 #include <vector>
 
 namespace quantloupe {
@@ -51,21 +53,27 @@ public:
     /// In the order of the layout; empty where nothing was added.
     std::span<const double> values() const { return m_values; }
 
-    void allocate() { m_values.resize(m_layout.size()); }
+    void allocate()
+    {
+        if (m_values.empty())
+            m_values = ZeroedArray<double>(m_layout.size());
+    }
     /// Adds the products of some tokens' channels to one square: multiplied in float32, added in double.
     /// Different squares may be added to at once. @pre allocate(), pieces have layout().columns() columns
     void add(const MomentSquare& square, std::span<const kernels::ConstMatrix> pieces);
-    /// @pre stored is empty or of layout().size()
-    void add(std::span<const float> stored);
+    /// What a stop leaves is of no use. @pre stored is empty or of layout().size()
+    void add(std::span<const float> stored, const std::stop_token& stop = {});
     /// columns × columns, both halves.
     std::vector<double> whole() const;
 
 private:
     MomentLayout m_layout;
-    std::vector<double> m_values;
+    ZeroedArray<double> m_values {};
 };
 
-/// columns × columns, both halves, of numbers in the order of the layout.
-std::vector<double> wholeMoments(const MomentLayout& layout, std::span<const float> stored);
+/// columns × columns, both halves, of numbers in the order of the layout; empty: stopped. Works on the threads of the
+/// caller's arena.
+std::vector<double> wholeMoments(
+    const MomentLayout& layout, std::span<const float> stored, const std::stop_token& stop = {});
 
 }  // namespace quantloupe

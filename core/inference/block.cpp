@@ -100,8 +100,8 @@ public:
         , m_firstRow(m_tiles.front().firstRow)
     {
         const auto rows = m_tiles.back().firstRow + m_tiles.back().count - m_firstRow;
-        m_joined.resize(rows * weights.queryKeyValue.outputs);
-        m_attended.resize(rows * run.decoder.queryColumns());
+        m_joined = ZeroedArray<float>(rows * weights.queryKeyValue.outputs);
+        m_attended = ZeroedArray<float>(rows * run.decoder.queryColumns());
     }
 
     std::size_t tiles() const { return m_tiles.size(); }
@@ -234,7 +234,7 @@ private:
     std::size_t m_first, m_last;
     std::vector<TokenTile> m_tiles;
     std::size_t m_firstRow;
-    std::vector<float> m_joined, m_attended;
+    ZeroedArray<float> m_joined {}, m_attended {};
     CallRanges m_normedRanges {}, m_attendedRanges {};
 };
 

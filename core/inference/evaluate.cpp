@@ -108,7 +108,7 @@ private:
         if (!replaced)
             return tl::unexpected(replaced.error());
         if (!other && (m_decoder.integerFunctions || m_cache || !m_hooks.divisors.empty() || !replaced->empty()))
-            other = base;
+            other = copyOf(base, m_stop);
         const ProgressShare share(m_progress, held->storedBytes());
         const Replacers none;
         const LayerObserver nobody;
@@ -152,7 +152,7 @@ private:
         const auto baseRows = normOutputs(m_exact, base, predictions.rows, m_stop);
         if (!baseRows)
             return tl::unexpected(baseRows.error());
-        std::vector<float> otherRows;
+        ZeroedArray<float> otherRows;
         const auto* headInputs = tables.inputsOf(m_decoder.head.tensor);
         if (other || headInputs) {
             auto rows = normOutputs(m_decoder, other ? *other : base, predictions.rows, m_stop, headInputs);

@@ -197,7 +197,7 @@ private:
     const FeedForwardPart& m_part;
     HiddenStates& m_states;
     std::vector<TokenTile> m_tiles;
-    std::vector<float> m_normed;  ///< the residual stream changes while the experts add to it
+    ZeroedArray<float> m_normed;  ///< the residual stream changes while the experts add to it
     std::vector<Route> m_routes;
 };
 

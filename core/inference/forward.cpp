@@ -64,6 +64,23 @@ std::size_t callOf(const HiddenStates& states, std::size_t row)
 
 }  // namespace
 
+void fillRows(HiddenStates& states, std::span<const float> rows, const std::stop_token& stop)
+{
+    states.values = ZeroedArray<float>(rows.size());
+    forEachPiece(states.sequences.size(), stop, [&](std::size_t i) {
+        const auto first = states.sequences[i].firstRow * states.hidden;
+        const auto some = rows.subspan(first, states.sequences[i].length * states.hidden);
+        std::copy(some.begin(), some.end(), states.values.part(first, some.size()).begin());
+    });
+}
+
+HiddenStates copyOf(const HiddenStates& states, const std::stop_token& stop)
+{
+    HiddenStates copy {.hidden = states.hidden, .sequences = states.sequences, .firstToken = states.firstToken};
+    fillRows(copy, states.values, stop);
+    return copy;
+}
+
 Result<void> requireReadable(const Decoder& decoder, const WindowedText& text)
 {
     const auto refuse = [&](std::uint32_t token, const std::string& place) {
@@ -101,7 +118,7 @@ Result<HiddenStates> embed(const Decoder& decoder, const WindowedText& text, std
         for (std::size_t position = 0; position < window.length; ++position)
             occurrences.push_back({text.token(window, position), occurrences.size()});
     }
-    states.values.resize(occurrences.size() * decoder.hidden);
+    states.values = ZeroedArray<float>(occurrences.size() * decoder.hidden);
     const auto runs = runsOf(occurrences);
     std::atomic<bool> finite = true;
     forEachPiece(runs.size(), stop, [&](std::size_t i) {
@@ -126,7 +143,7 @@ Result<HiddenStates> embed(const Decoder& decoder, const WindowedText& text, std
     return states;
 }
 
-Result<std::vector<float>> normOutputs(const Decoder& decoder, const HiddenStates& states,
+Result<ZeroedArray<float>> normOutputs(const Decoder& decoder, const HiddenStates& states,
     std::span<const std::size_t> rows, std::stop_token stop, const InputReplacer* replacer)
 {
     const auto norm = loadNorm(*decoder.model, decoder.outputNorm, stop);
@@ -144,7 +161,7 @@ Result<std::vector<float>> normOutputs(const Decoder& decoder, const HiddenState
                 normInto(tile.firstRow, tile.count, out);
                 return out;
             });
-    std::vector<float> normed(rows.size() * states.hidden);
+    ZeroedArray<float> normed(rows.size() * states.hidden);
     const kernels::MutableMatrix out {normed.data(), rows.size(), states.hidden, states.hidden};
     forEachPiece((rows.size() + tokensPerTile - 1) / tokensPerTile, stop, [&](std::size_t piece) {
         const auto last = std::min(rows.size(), (piece + 1) * tokensPerTile);
@@ -251,7 +268,7 @@ Result<std::vector<float>> computeLogits(
     std::iota(rows.begin(), rows.end(), std::size_t {0});
     auto normed = normOutputs(decoder, *states, rows, stop, tables->inputsOf(decoder.head.tensor));
     if (!normed)
-        return normed;
+        return tl::unexpected(normed.error());
     const auto head = loadLayers(*decoder.model, std::span(&decoder.head, 1), tables->weights, stop);
     if (!head)
         return tl::unexpected(head.error());

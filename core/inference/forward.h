@@ -22,7 +22,7 @@ Result<HiddenStates> embed(const Decoder& decoder, const WindowedText& text, std
 
 /// Rows of the residual stream behind the last norm, ready for the output head: [rows × hidden]. `replacer`: of the
 /// head's inputs, where they are replaced.
-Result<std::vector<float>> normOutputs(const Decoder& decoder, const HiddenStates& states,
+Result<ZeroedArray<float>> normOutputs(const Decoder& decoder, const HiddenStates& states,
     std::span<const std::size_t> rows, std::stop_token stop, const InputReplacer* replacer = nullptr);
 
 /// Keeps what a block reads in reach while several streams go through it, and lets it go afterwards.

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "core/base/zeroed_array.h"
 #include "core/inference/decoder.h"
 #include "core/kernels/dense_algebra.h"
 
 #include <cstddef>
 #include <functional>
+#include <span>
+#include <stop_token>
 #include <vector>
 
 namespace quantloupe {
@@ -20,13 +23,18 @@ struct Sequence {
 struct HiddenStates {
     std::size_t hidden = 0;
     std::vector<Sequence> sequences {};
-    std::vector<float> values {};
+    ZeroedArray<float> values {};
     std::size_t firstToken = 0;  ///< number of row 0 among all tokens of a run that is cut into batches
 
     std::size_t rows() const { return hidden == 0 ? 0 : values.size() / hidden; }
     kernels::MutableMatrix matrix() { return {values.data(), rows(), hidden, hidden}; }
     kernels::ConstMatrix matrix() const { return {values.data(), rows(), hidden, hidden}; }
 };
+
+/// Fills the stream, sequence by sequence on the threads of the caller's arena. What a stop leaves is of no use.
+/// @pre rows are as many as the sequences have
+void fillRows(HiddenStates& states, std::span<const float> rows, const std::stop_token& stop);
+HiddenStates copyOf(const HiddenStates& states, const std::stop_token& stop);
 
 /// What goes into a linear layer, or what comes out of it.
 struct LayerValues {

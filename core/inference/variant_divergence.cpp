@@ -84,11 +84,11 @@ public:
         if (!states)
             return tl::unexpected(states.error());
         m_tables.emplace(m_decoder, states->sequences);
-        m_before.push_back(*states);
+        m_before.push_back(copyOf(*states, m_stop));
         for (std::size_t block = 0; block < m_decoder.blocks.size(); ++block) {
             if (auto done = runThrough(block, *states, {}); !done)
                 return done;
-            m_before.push_back(*states);
+            m_before.push_back(copyOf(*states, m_stop));
         }
         auto rows = normOutputs(m_decoder, *states, m_predictions.rows, m_stop);
         if (!rows)
@@ -103,7 +103,7 @@ public:
         if (!ends)
             return tl::unexpected(ends.error());
         const auto first = firstBlockOf(m_decoder, variant.tensors);
-        auto states = m_before[first];
+        auto states = copyOf(m_before[first], m_stop);
         if (const auto& replacer = ends->weightsOf(m_decoder.embedding)) {
             auto embedded = embed(m_decoder, m_text, 0, m_text.windows.size(), replacer, m_stop);
             if (!embedded)
@@ -163,7 +163,7 @@ private:
     Progress& m_progress;
     std::optional<RotaryTables> m_tables {};
     std::vector<HiddenStates> m_before {};  ///< the residual stream in front of each block, and behind the last
-    std::vector<float> m_baseRows {};
+    ZeroedArray<float> m_baseRows {};
 };
 
 /// The residual streams of every block and of one variant, what its blocks work in, and what is scored.

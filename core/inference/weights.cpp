@@ -81,13 +81,13 @@ Result<LoadedLayers> loadLayers(
         loaded.inputs = layer.inputs;
         anyBias |= layer.bias.has_value() || (replacer && !replacer->outputBias().empty());
     }
-    loaded.weights.resize(anyFloats ? loaded.outputs * loaded.inputs : 0);
+    loaded.weights = ZeroedArray<float>(anyFloats ? loaded.outputs * loaded.inputs : 0);
     loaded.bias.resize(anyBias ? loaded.outputs : 0);
     std::size_t output = 0;
     for (const auto& layer : layers) {
         const auto* replacer = replacerOf(layer);
         if (!replacer || !replacer->integers()) {
-            const auto rows = std::span(loaded.weights).subspan(output * layer.inputs, layer.outputs * layer.inputs);
+            const auto rows = loaded.weights.part(output * layer.inputs, layer.outputs * layer.inputs);
             if (auto done = loadRows(model, layer, replacer, rows, stop); !done)
                 return tl::unexpected(done.error());
         }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/base/error.h"
+#include "core/base/zeroed_array.h"
 #include "core/inference/decoder.h"
 #include "core/kernels/dense_algebra.h"
 
@@ -101,7 +102,7 @@ struct IntegerPart {
 
 /// Layers side by side in float32, with the biases where there are any.
 struct LoadedLayers {
-    std::vector<float> weights {};  ///< [outputs × inputs]; rows of integer parts are 0, and none if all are
+    ZeroedArray<float> weights {};  ///< [outputs × inputs]; rows of integer parts are 0, and none if all are
     std::vector<float> bias {};     ///< one per output, or empty
     std::size_t outputs = 0, inputs = 0;
     std::vector<IntegerPart> integers {};  ///< in the order of outputs

@@ -26,7 +26,7 @@ Result<CalibrationRun::Kind> calibrateStudy(Study& study, const Decoder& decoder
         return run->kind();
     const GatheringOptions gathering {.moments = how.moments, .firstNumber = run->firstNumber(), .halfway = tokens / 2};
     auto stream = ResidualStream::inFile(
-        run->streamFile(), run->streamIdentity(), static_cast<std::size_t>(tokens), decoder.hidden);
+        run->streamFile(), run->streamIdentity(), static_cast<std::size_t>(tokens), decoder.hidden, stop);
     const InputSink sink = [&](GatheredInput gathered) {
         return run->keep(std::move(gathered), gathering.sampleTokens, stop);
     };

@@ -123,12 +123,12 @@ Result<void> CalibrationRun::keep(GatheredInput gathered, std::size_t sampleToke
         replaced = before->file.name;
     }
     if (!replaced.empty()) {
-        const auto file = InputFile::open(m_folder, before->file);
+        const auto file = InputFile::open(m_folder, before->file, stop);
         if (!file)
             return tl::unexpected(file.error());
         if (file->columns() != figures.columns())
             return failure(ErrorCode::Conflict, figures.key(), "its file is of another width");
-        moments.add(file->moments());
+        moments.add(file->moments(), stop);
         TokenSample both(figures.columns(), sampleTokens);
         for (std::size_t i = 0; i < file->sampleNumbers().size(); ++i)
             both.offer(file->sampleNumbers()[i], file->sample().data() + i * figures.columns());

@@ -43,7 +43,7 @@ bool StoredLayerInputs::has(const std::string& tensor, std::optional<std::uint32
 }
 
 Result<std::shared_ptr<const LayerInputs>> StoredLayerInputs::load(
-    const std::string& tensor, std::optional<std::uint32_t> expert) const
+    const std::string& tensor, std::optional<std::uint32_t> expert, const std::stop_token& stop) const
 {
     if (!has(tensor, expert))
         return failure(ErrorCode::InvalidArgument, LayerName {tensor, expert}.text(),
@@ -56,14 +56,16 @@ Result<std::shared_ptr<const LayerInputs>> StoredLayerInputs::load(
             return shared;
     auto inputs = smallParts(figures);
     if (!figures.file.name.empty()) {
-        const auto file = InputFile::open(inputFolderOf(m_path), figures.file);
+        const auto file = InputFile::open(inputFolderOf(m_path), figures.file, stop);
         if (!file)
             return tl::unexpected(file.error());
         if (file->columns() != inputs.columns || file->tokens() != inputs.tokens)
             return failure(ErrorCode::Conflict, (inputFolderOf(m_path) / figures.file.name).string(),
                 "is not of the tokens that the study tells of");
         if (!file->moments().empty())
-            inputs.secondMoments = wholeMoments(MomentLayout(inputs.columns), file->moments());
+            inputs.secondMoments = wholeMoments(MomentLayout(inputs.columns), file->moments(), stop);
+        if (stop.stop_requested())
+            return failure(ErrorCode::Cancelled, key, "stopped on request");
         inputs.sample.assign(file->sample().begin(), file->sample().end());
     }
     auto shared = std::make_shared<const LayerInputs>(std::move(inputs));

@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <stop_token>
 #include <string>
 
 namespace quantloupe {
@@ -31,9 +32,9 @@ public:
     /// The inputs of a tensor's layer, all parts of them: columns² doubles, so hold few at a time. Without moments and
     /// sample where calibration was asked to leave them out.
     /// Errors: InvalidArgument (calibration has not seen the layer), CannotOpen (the file beside the study is missing),
-    /// Truncated, Malformed (it is damaged), Conflict (it is not the one that the study was saved with).
-    Result<std::shared_ptr<const LayerInputs>> load(
-        const std::string& tensor, std::optional<std::uint32_t> expert = std::nullopt) const;
+    /// Truncated, Malformed (it is damaged), Conflict (it is not the one that the study was saved with), Cancelled.
+    Result<std::shared_ptr<const LayerInputs>> load(const std::string& tensor,
+        std::optional<std::uint32_t> expert = std::nullopt, const std::stop_token& stop = {}) const;
 
 private:
     StudyPointer m_study;

@@ -103,10 +103,12 @@ private Q_SLOTS:
             auto sequences = goldenTokens("tok_calib");
             for (auto& sequence : sequences)
                 sequence.pop_back();
-            for (auto& [key, input] : gather(*decoder, windowsOf(sequences), {.sampleTokens = 4096}))
-                for (const auto& [layer, sums] : input.figures.layers)
-                    m_stories[*ggufName(layer.tensor, (*model)->config.architecture)] =
-                        std::make_shared<GatheredInput>(input);
+            auto inputs = gather(*decoder, windowsOf(sequences), {.sampleTokens = 4096});
+            for (auto& [key, input] : inputs) {
+                const auto shared = std::make_shared<GatheredInput>(std::move(input));
+                for (const auto& [layer, sums] : shared->figures.layers)
+                    m_stories[*ggufName(layer.tensor, (*model)->config.architecture)] = shared;
+            }
         }
         const auto found = m_stories.find(gguf.toStdString());
         QVERIFY2(found != m_stories.end(), gguf);
