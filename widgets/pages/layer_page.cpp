@@ -110,6 +110,7 @@ LayerPage::LayerPage(Workbench* workbench, QWidget* parent)
     });
     connect(workbench, &Workbench::studyChanged, this, [this] {
         showPanels();
+        showInputs();
         if (!m_inspector->isLive())
             showInspection();
     });
@@ -146,6 +147,7 @@ LayerPage::LayerPage(Workbench* workbench, QWidget* parent)
     connect(m_map, &WeightMapPlot::rectangleRequested, this, &LayerPage::drawMap);
     connect(m_channelSide, &QComboBox::currentIndexChanged, this, &LayerPage::showChannels);
     connect(m_channelQuantity, &QComboBox::currentIndexChanged, this, &LayerPage::showChannels);
+    connect(m_inputOrder, &QComboBox::currentIndexChanged, this, &LayerPage::showInputs);
     connect(m_panels, &SmallMultiplesPlot::schemeClicked, this, [this](const QString& text) {
         if (const auto scheme = Scheme::parse(text.toStdString()))
             edit(*scheme);
@@ -216,6 +218,7 @@ void LayerPage::showTensor()
     }
     showScheme();
     showPanels();
+    showInputs();
 }
 
 void LayerPage::showScheme()

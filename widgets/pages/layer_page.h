@@ -9,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+class ActivationPlot;
 class ChannelPlot;
 class ErrorHistogramPlot;
 class HistogramPlot;
@@ -54,6 +55,7 @@ private:
     void showWeights();
     void showInspection();
     void showChannels();
+    void showInputs();
     void showPanels();
     void showPins();
     void drawMap();
@@ -91,5 +93,8 @@ private:
     SurvivalPlot* m_survival;
     ChannelPlot* m_channels;
     OccupancyPlot* m_occupancy;
+    ActivationPlot* m_inputs;
+    QLabel* m_inputsNote;  ///< what they mean for W8A8
+    QComboBox* m_inputOrder;
     QTimer m_slow, m_slowMap;  ///< run until a computation is worth mentioning
 };

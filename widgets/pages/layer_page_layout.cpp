@@ -7,6 +7,7 @@
 #include "widgets/pages/metrics_table.h"
 #include "widgets/pages/section.h"
 #include "widgets/pages/why_panel.h"
+#include "widgets/plots/activation_plot.h"
 #include "widgets/plots/channel_plot.h"
 #include "widgets/plots/error_histogram_plot.h"
 #include "widgets/plots/histogram_plot.h"
@@ -116,6 +117,7 @@ QWidget* LayerPage::makeBody()
     m_survival = new SurvivalPlot;
     m_channels = new ChannelPlot;
     m_occupancy = new OccupancyPlot;
+    m_inputs = new ActivationPlot;
 
     m_mapQuantity = choice(tr("Quantity of the map"), tr("What the colours of the map stand for."));
     m_mapQuantity->addItem(tr("Weights"), static_cast<int>(MapQuantity::Weights));
@@ -129,8 +131,15 @@ QWidget* LayerPage::makeBody()
     m_channelQuantity = choice(tr("Quantity per channel"), tr("What is shown per channel."));
     m_channelQuantity->addItems({tr("Largest |w|"), tr("RMS error")});
 
+    m_inputsNote = new ElidedLabel;
+    m_inputsNote->setForegroundRole(QPalette::PlaceholderText);
+    m_inputsNote->setAlignment(Qt::AlignRight | Qt::AlignVCenter);
+    m_inputOrder = choice(tr("Order of the channels"), tr("Where outliers lie, or how they stand out."));
+    m_inputOrder->addItems({tr("By position"), tr("Loudest first")});
+
     const int line = fontMetrics().lineSpacing();
-    for (Plot* plot : std::initializer_list<Plot*> {m_histogram, m_errors, m_survival, m_channels, m_occupancy})
+    for (Plot* plot :
+        std::initializer_list<Plot*> {m_histogram, m_errors, m_survival, m_channels, m_inputs, m_occupancy})
         plot->setMinimumHeight(line * 15);
     m_map->setMinimumHeight(line * 18);
     m_panels->setFixedHeight(line * 9);
@@ -156,7 +165,8 @@ QWidget* LayerPage::makeBody()
         3, 0, 1, 2);
     grid->addWidget(sectionOf(m_survival), 4, 0);
     grid->addWidget(sectionOf(m_channels, {m_channelSide, m_channelQuantity}), 4, 1);
-    grid->addWidget(sectionOf(m_occupancy), 5, 0, 1, 2);
+    grid->addWidget(sectionOf(m_inputs, {m_inputsNote, m_inputOrder}), 5, 0, 1, 2);
+    grid->addWidget(sectionOf(m_occupancy), 6, 0, 1, 2);
 
     auto* scroll = new QScrollArea;
     scroll->setWidgetResizable(true);

@@ -2,6 +2,7 @@
 // Plausible data for every plot of a layer, from a fixed seed, and each plot filled with it.
 #pragma once
 
+#include "widgets/plots/activation_plot.h"
 #include "widgets/plots/channel_plot.h"
 #include "widgets/plots/error_histogram_plot.h"
 #include "widgets/plots/histogram_plot.h"
@@ -201,6 +202,28 @@ PlotRecipe recipe(const char* name, QSize size, Fill fill)
             }};
 }
 
+/// Inputs of a layer of which a few channels are far louder than the others.
+inline InputProfile inputProfile(std::size_t channels, std::vector<std::uint32_t> loud)
+{
+    std::mt19937 random(5);
+    std::lognormal_distribution<float> sizes(0.0F, 0.3F);
+    InputProfile profile {.tokens = 8192};
+    for (std::size_t i = 0; i < channels; ++i) {
+        profile.rms.push_back(0.25F * sizes(random));
+        profile.absMax.push_back(profile.rms.back() * 4.0F);
+    }
+    profile.medianAbsMax = 1.0;
+    profile.medianRms = 0.25;
+    for (std::size_t i = 0; i < loud.size(); ++i) {
+        profile.absMax[loud[i]] = 60.0F / static_cast<float>(i + 1);
+        profile.rms[loud[i]] = 20.0F / static_cast<float>(i + 1);
+    }
+    profile.outliers = std::move(loud);
+    profile.usualToken = 25.0;
+    profile.loudToken = 48.0;
+    return profile;
+}
+
 inline std::vector<PlotRecipe> layerPlots()
 {
     return {
@@ -221,6 +244,10 @@ inline std::vector<PlotRecipe> layerPlots()
             "survival", {560, 320}, [](auto& plot, int v) { plot.setSurvival(survivalOf(v ? 0.001 : 0.02)); }),
         recipe<ChannelPlot>("channels", {560, 260},
             [](auto& plot, int v) { plot.setProfile(channelProfile(v ? 200 : 4096, v ? 120 : 1200)); }),
+        recipe<ActivationPlot>("activations", {1000, 280},
+            [](auto& plot, int v) {
+                plot.setProfile(v ? inputProfile(300, {40}) : inputProfile(4096, {2533, 1415, 90}));
+            }),
         recipe<WeightMapPlot>("weight-map", {560, 460},
             [](auto& plot, int v) {
                 plot.setMap(

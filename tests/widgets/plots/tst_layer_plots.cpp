@@ -333,6 +333,29 @@ private Q_SLOTS:
         QCOMPARE(clicked.value(0).value(0).toString(), QStringLiteral("int6:tensor"));
     }
 
+    void loudChannelsAreFound()
+    {
+        ActivationPlot plot;
+        plot.setProfile(inputProfile(300, {40, 200}));
+        show(plot, {900, 300});
+        QVERIFY(hover(plot, pixel(plot, 41.0, 2.0)).contains(QStringLiteral("channel 40\nlargest |x|: 60, 60×")));
+        QSignalSpy clicked(&plot, &ActivationPlot::channelClicked);
+        QTest::mouseClick(canvasOf(plot), Qt::LeftButton, {}, pixel(plot, 200.0, 2.0));
+        QCOMPARE(clicked.value(0).value(0).toInt(), 200);
+        QCOMPARE(plot.table().rows.size(), 300);
+        QCOMPARE(plot.table().rows.at(40).at(4).toString(), QStringLiteral("yes"));
+        QCOMPARE(plot.table().rows.at(41).at(4).toString(), QString());
+        plot.setOrder(ActivationPlot::Order::LoudestFirst);
+        QCOMPARE(plot.table().rows.at(0).at(0).toInt(), 40);
+        QCOMPARE(plot.table().rows.at(1).at(0).toInt(), 200);
+        QVERIFY(plot.table().rows.at(2).at(1).toDouble() >= plot.table().rows.at(3).at(1).toDouble());
+        canvasOf(plot)->replot();
+        QTest::mouseClick(canvasOf(plot), Qt::LeftButton, {}, pixel(plot, 0.0, 2.0));
+        QCOMPARE(clicked.value(1).value(0).toInt(), 40);
+        plot.clear();
+        QVERIFY(!plot.hasData());
+    }
+
     void normalReference_data()
     {
         QTest::addColumn<double>("sigmas");
