@@ -37,9 +37,12 @@ Result<void> loadRows(const Model& model, const LinearLayer& layer, const RowRep
         const auto count = std::min(step, layer.outputs - row);
         const auto rows = out.subspan(row * layer.inputs, count * layer.inputs);
         decodeRows(tensor.view, layer.firstRow + row, count, rows);
-        if (allFinite(rows) && replacer)
+        bool finite = allFinite(rows);
+        if (finite && replacer) {
             (*replacer)(layer.firstRow + row, rows);
-        if (allFinite(rows))
+            finite = allFinite(rows);
+        }
+        if (finite)
             return;
         for (std::size_t i = 0; i < count; ++i) {
             if (allFinite(rows.subspan(i * layer.inputs, layer.inputs)))
