@@ -63,7 +63,7 @@ public:
             const auto [share, left] = rest.split(1.0 / static_cast<double>(m_decoder.blocks.size() - block));
             rest = left;
             if (keepsInputs)
-                m_inputs.push_back(m_states.values);
+                m_inputs.push_back(copyOf(m_states, m_stop));
             const auto done =
                 inBlock(block, [&](const BlockRun& run) { return runBlock(run, block, m_states, share); });
             if (!done)
@@ -81,8 +81,10 @@ public:
         const auto loaded = loadLayers(*m_decoder.model, std::span(&m_decoder.head, 1), m_ends.weights, m_stop);
         if (!loaded)
             return tl::unexpected(loaded.error());
-        m_gradient = m_states;
-        std::fill(m_gradient.values.begin(), m_gradient.values.end(), 0.0F);
+        m_gradient = {.hidden = m_states.hidden,
+            .sequences = m_states.sequences,
+            .values = ZeroedArray<float>(m_states.values.size()),
+            .firstToken = m_states.firstToken};
         std::vector<double> losses(m_states.sequences.size());
         std::vector<SequenceGradients> gradients(m_states.sequences.size());
         forEachPiece(m_states.sequences.size(), m_stop,
@@ -114,7 +116,7 @@ public:
         return {};
     }
 
-    Result<std::vector<float>> normedOutputs()
+    Result<ZeroedArray<float>> normedOutputs()
     {
         std::vector<std::size_t> rows;
         for (auto i = m_first; i < m_last; ++i) {
@@ -191,7 +193,7 @@ private:
         if (!loaded)
             return tl::unexpected(loaded.error());
         const auto& sequences = m_states.sequences;
-        const kernels::ConstMatrix inputs {m_inputs[block].data(), m_states.rows(), m_decoder.hidden, m_decoder.hidden};
+        const auto inputs = std::as_const(m_inputs[block]).matrix();
         std::vector<SequenceGradients> gradients(sequences.size());
         forEachPiece(sequences.size(), m_stop, [&](std::size_t i) {
             const auto& [firstRow, length, call] = sequences[i];
@@ -222,7 +224,7 @@ private:
     Replaced m_ends {};  ///< embedding and head
     HiddenStates m_states {}, m_gradient {};
     std::optional<RotaryTables> m_tables {};
-    std::vector<std::vector<float>> m_inputs {};  ///< of each block that is still to come on the way back
+    std::vector<HiddenStates> m_inputs {};  ///< of each block that is still to come on the way back
 };
 
 }  // namespace
@@ -258,7 +260,7 @@ Result<BackwardResult> runBackward(const Decoder& decoder, const WindowedText& t
     return result;
 }
 
-Result<std::vector<float>> runForward(const Decoder& decoder, const WindowedText& text, std::size_t first,
+Result<ZeroedArray<float>> runForward(const Decoder& decoder, const WindowedText& text, std::size_t first,
     std::size_t last, const WeightHook& weights, std::stop_token stop)
 {
     Progress ignored;

@@ -66,7 +66,7 @@ Result<BackwardResult> runBackward(const Decoder& decoder, const WindowedText& t
 
 /// What the output head is multiplied with at every scored position of windows [first, last), [predictions × hidden].
 /// Errors: as runBackward().
-Result<std::vector<float>> runForward(const Decoder& decoder, const WindowedText& text, std::size_t first,
+Result<ZeroedArray<float>> runForward(const Decoder& decoder, const WindowedText& text, std::size_t first,
     std::size_t last, const WeightHook& weights, std::stop_token stop);
 
 /// Bytes that a pass over windows of so many tokens in all takes, at most `longest` of them in one window.

@@ -185,7 +185,7 @@ std::vector<std::size_t> Training::windowsOfStep(std::uint64_t step) const
 Result<double> Training::addPass(const std::vector<std::size_t>& windows, double scale, const std::stop_token& stop)
 {
     const auto batch = someWindows(m_text, windows);
-    std::vector<float> taught;
+    ZeroedArray<float> taught;
     if (m_options.distils) {
         auto outputs = runForward(m_teacher, batch, 0, batch.windows.size(), {}, stop);
         if (!outputs)
