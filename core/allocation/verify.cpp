@@ -50,12 +50,13 @@ private:
 
     bool spent() const { return m_found.tried.size() >= m_effort.evaluations; }
 
-    /// Whether the sum is off, or the user wants it all.
+    /// Whether the sum is off, the limit is broken, or the user wants it all.
     bool goesOn() const
     {
-        if (!m_effort.onlyWhereItMatters)
-            return true;
         const auto& first = m_found.tried.front();
+        const bool broken = m_limit.kind == AllocationLimit::Kind::TotalError && first.measured.value > m_limit.value;
+        if (broken || !m_effort.onlyWhereItMatters)
+            return true;
         const double off = std::abs(first.measured.value - first.predicted.error);
         return off > m_effort.tolerance * first.predicted.error && off > 2.0 * first.measured.standardError;
     }

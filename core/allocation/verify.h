@@ -30,8 +30,8 @@ struct TriedChoice {
 
 struct VerificationEffort {
     std::size_t evaluations = 32;  ///< recipes measured at most, the allocation's own among them; at least 1
-    /// Goes on only where the sum is further off than `tolerance` and two standard errors, that is where layers'
-    /// errors do more, or less, than add up; false: until the evaluations are spent.
+    /// Goes on only where a limit of error is broken, or the sum is further off than `tolerance` and two standard
+    /// errors, that is where layers' errors do more, or less, than add up; false: until the evaluations are spent.
     bool onlyWhereItMatters = true;
     double tolerance = 0.1;  ///< relative
 };

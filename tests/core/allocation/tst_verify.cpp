@@ -184,12 +184,20 @@ private Q_SLOTS:
     }
 
     /// Measured errors keep to the limit, in fewer bytes than those of any smaller sum that was tried.
+    void limitsOfErrorHoldAsMeasured_data()
+    {
+        QTest::addColumn<double>("interaction");
+        QTest::newRow("sums far off") << 0.5;
+        QTest::newRow("sums off by little") << 0.01;
+    }
+
     void limitsOfErrorHoldAsMeasured()
     {
+        QFETCH(const double, interaction);
         for (unsigned seed = 1; seed <= 6; ++seed) {
             const auto study = studyOf(seed);
             const auto found = frontierOf(study);
-            const Truth truth {found, 0.5, seed};
+            const Truth truth {found, interaction, seed};
             const double error = found.points[found.points.size() / 2].error;
             const AllocationLimit limit {AllocationLimit::Kind::TotalError, error};
             const auto allocation = allocateWithin(found, study, limit).value();
