@@ -60,7 +60,7 @@ Json causesJson(const ErrorCauses& causes)
         {"clipping_share", causes.clipping ? number(*causes.clipping) : Json(nullptr)},
         {"loudest_output_channels", outliersJson(causes.loudestRows)},
         {"loudest_input_channels", outliersJson(causes.loudestColumns)},
-        {"loudest_group_share", number(causes.loudestGroup)},
+        {"loudest_group_share", number(causes.loudestGroup.share)},
         {"outlier_weight_output_channels", outliersJson(causes.weightRows)},
         {"outlier_weight_input_channels", outliersJson(causes.weightColumns)},
         {"outlier_activation_channels", causes.activations ? outliersJson(*causes.activations) : Json(nullptr)},

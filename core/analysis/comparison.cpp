@@ -3,6 +3,7 @@
 
 #include "core/base/not_a_number.h"
 #include "core/recipes/plan.h"
+#include "core/study/signal_energy.h"
 
 #include <algorithm>
 #include <cmath>
@@ -18,20 +19,6 @@ double decibels(double signal, double error)
     return 10.0 * std::log10(signal / error);
 }
 
-/// Σw² of a tensor; NaN where it was never looked at.
-double energyOf(const StudySnapshot& study, const std::string& tensor)
-{
-    const auto& measured = study.of(tensor);
-    if (!measured.empty())
-        return measured.begin()->second->error.signalEnergy;
-    const auto* weights = study.findWeights(tensor);
-    if (weights == nullptr)
-        return notANumber;
-    const auto& moments = weights->moments;  // about a pivot
-    return moments.sum2 + (2.0 * moments.pivot * moments.sum1)
-        + (static_cast<double>(moments.count) * moments.pivot * moments.pivot);
-}
-
 bool same(double a, double b)
 {
     return a == b || (std::isnan(a) && std::isnan(b));
@@ -39,8 +26,10 @@ bool same(double a, double b)
 
 bool isAlike(const ComparedTensor& a, const ComparedTensor& b)
 {
+    // A figure that one side cannot have is no difference.
+    const bool sameValue = std::isnan(a.value) || std::isnan(b.value) || a.value == b.value;
     return a.scheme == b.scheme && a.present == b.present && a.bytes == b.bytes && same(a.errorEnergy, b.errorEnergy)
-        && same(a.value, b.value);
+        && sameValue;
 }
 
 ComparedTotals totalsOf(
@@ -54,7 +43,7 @@ ComparedTotals totalsOf(
         totals.bytes += tensor.bytes;
         if (!model.tensors[i].quantizable || tied == i || !tensor.present)
             continue;
-        if (std::isnan(tensor.errorEnergy))
+        if (std::isnan(tensor.errorEnergy) || std::isnan(energy[i]))
             ++totals.unknown;
         totals.errorEnergy += tensor.errorEnergy;
         totals.signalEnergy += energy[i];
@@ -145,7 +134,7 @@ Comparison compareSides(const ModelCatalog& model, const StudySnapshot& study, E
 {
     Comparison comparison {.metric = metric, .sides = {std::move(first), std::move(second)}};
     for (std::size_t i = 0; i < model.tensors.size(); ++i) {
-        const double known = energyOf(study, model.tensors[i].name);
+        const double known = signalEnergy(study, model.tensors[i].name);
         comparison.signalEnergy.push_back(std::isnan(known) && i < auditedEnergy.size() ? auditedEnergy[i] : known);
         if (!isAlike(comparison.sides[0].tensors[i], comparison.sides[1].tensors[i]))
             comparison.different.push_back(i);

@@ -42,7 +42,7 @@ struct ComparedTotals {
     double errorEnergy = 0.0;    ///< of the weight matrices; NaN where one was not measured
     double signalEnergy = 0.0;   ///< of the weight matrices
     double value = 0.0;          ///< sum of the metric where it adds up, else NaN
-    std::size_t unknown = 0;     ///< weight matrices that were not measured under their scheme
+    std::size_t unknown = 0;     ///< weight matrices that were not measured, or not under their scheme
     std::size_t missing = 0;     ///< tensors that are not there
 
     double relativeError() const { return errorEnergy / signalEnergy; }

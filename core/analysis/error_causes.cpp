@@ -72,7 +72,7 @@ ErrorCauses causesOf(const LayerInspection& inspection, const WeightStatistics& 
     causes.loudestRows = loudest(rows);
     causes.loudestColumns = loudest(columns);
     if (!inspection.topGroups.empty() && measured.error.errorEnergy > 0.0)
-        causes.loudestGroup = inspection.topGroups.front().energy / measured.error.errorEnergy;
+        causes.loudestGroup = {1, inspection.groups, inspection.topGroups.front().energy / measured.error.errorEnergy};
     causes.weightRows = shareOf(rows, weights.outlierRows);
     causes.weightColumns = shareOf(columns, weights.outlierColumns);
     if (inputs != nullptr && inputs->columns() == columns.size() && inputs->inputs.tokens > 0) {
@@ -99,8 +99,9 @@ std::vector<std::string> ErrorCauses::sentences() const
         tell(loudestColumns, "input channels", "the error");
     if (!standsOut(weightRows))
         tell(loudestRows, "output channels", "the error");
-    if (loudestGroup >= trifle)
-        found.emplace_back(loudestGroup, "One group of weights carries " + percent(loudestGroup) + " of the error.");
+    if (standsOut(loudestGroup))
+        found.emplace_back(
+            loudestGroup.share, "One group of weights carries " + percent(loudestGroup.share) + " of the error.");
     if (activations)
         tell(*activations, "input channels with outlier activations", "the error that reaches the outputs");
     std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.first > b.first; });

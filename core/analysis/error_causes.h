@@ -24,7 +24,7 @@ struct ErrorCauses {
     std::optional<double> clipping {};  ///< the rest is rounding; absent where LayerInspection::split is
     OutlierShare loudestRows {};        ///< the 1 % of output channels with most error, at least one
     OutlierShare loudestColumns {};     ///< the same of input channels
-    double loudestGroup = 0.0;          ///< share of the one group with most error
+    OutlierShare loudestGroup {};       ///< the one group of weights with most error
     OutlierShare weightRows {};         ///< output channels with outlier weights (WeightStatistics::outlierRows)
     OutlierShare weightColumns {};      ///< input channels with outlier weights
     /// Input channels whose largest |x| is over 3 × the median channel's: their share of Σ_j E x_j²·Σ_i (w−ŵ)²_ij, what

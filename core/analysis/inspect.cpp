@@ -188,6 +188,7 @@ Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStat
     inspection.topOutputChannels = loudestChannels(inspection.measurement.rowErrorEnergy, mostNamed);
     inspection.topInputChannels = loudestChannels(inspection.measurement.columnErrorEnergy, mostNamed);
     inspection.topGroups = sums->shares.loudestGroups();
+    inspection.groups = inspection.measurement.rowErrorEnergy.size() * sums->shares.groupsPerRow();
     if (ends.isDefined() && std::isfinite(inspection.measurement.error.errorEnergy)) {
         // The whole was summed in a kernel's order; parts of it stay parts of it.
         const double whole = inspection.measurement.error.errorEnergy;

@@ -39,6 +39,7 @@ struct LayerInspection {
     /// The same for the weights of a row that share a scale (under a rotation: runs of that length; where rows or the
     /// tensor share one: rows). Energies are sums of doubles.
     std::vector<GroupEnergy> topGroups {};
+    std::size_t groups = 0;   ///< of that kind, in all
     bool levelsShown = true;  ///< whether ŵ lie on levels: not behind a rotation, factors or a correction of channels
 };
 

@@ -47,6 +47,7 @@ public:
         std::span<const UnitEnds> ends);
     ErrorShares& operator+=(const ErrorShares& other);
 
+    std::size_t groupsPerRow() const { return (m_columns + m_groupLength - 1) / m_groupLength; }
     double rounding() const { return m_rounding; }
     double clipping() const { return m_clipping; }
     /// Clipping ÷ all; 0 where there is no error.

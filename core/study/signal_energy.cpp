@@ -5,9 +5,7 @@
 #include "core/recipes/plan.h"
 
 namespace quantloupe {
-namespace {
 
-/// Σw² of one tensor; NaN when it was not measured.
 double signalEnergy(const StudySnapshot& study, const std::string& tensor)
 {
     if (const auto& measured = study.of(tensor); !measured.empty())
@@ -19,8 +17,6 @@ double signalEnergy(const StudySnapshot& study, const std::string& tensor)
     }
     return notANumber;
 }
-
-}  // namespace
 
 double signalEnergy(const StudySnapshot& study)
 {
