@@ -59,10 +59,12 @@ public:
     {
         takeErrors(scheme);
         PredictedDivergence predicted;
+        // What overflows is not known.
+        const auto half = [](double sum) { return std::isfinite(sum) ? 0.5 * std::max(0.0, sum) : -1.0; };
         if (!m_curvature.fisher.empty())
-            predicted.fisher = 0.5 * alongWeights();
+            predicted.fisher = half(alongWeights());
         if (!m_moments.empty())
-            predicted.kfac = 0.5 * std::max(0.0, alongOutputs(biasOf(scheme)));
+            predicted.kfac = half(alongOutputs(biasOf(scheme)));
         if (m_stop.stop_requested())
             return cancelled(m_tensor);
         return predicted;

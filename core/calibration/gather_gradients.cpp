@@ -124,6 +124,15 @@ private:
     std::stop_token m_stop;
 };
 
+template<class Each>
+void forEachLayer(const Decoder& decoder, const Each& each)
+{
+    each(decoder.head);
+    for (std::size_t block = 0; block < decoder.blocks.size(); ++block)
+        for (const auto& input : sharedInputsOf(decoder, block))
+            std::for_each(input.layers.begin(), input.layers.end(), each);
+}
+
 /// Bytes of what is gathered of the largest layer.
 std::uint64_t gatheredBytes(const Decoder& decoder, bool fisher)
 {
@@ -133,10 +142,7 @@ std::uint64_t gatheredBytes(const Decoder& decoder, bool fisher)
         const auto weights = fisher ? std::uint64_t {layer.outputs} * layer.inputs : 0;
         largest = std::max(largest, (moments * sizeof(double)) + (weights * sizeof(float)));
     };
-    count(decoder.head);
-    for (std::size_t block = 0; block < decoder.blocks.size(); ++block)
-        for (const auto& input : sharedInputsOf(decoder, block))
-            std::for_each(input.layers.begin(), input.layers.end(), count);
+    forEachLayer(decoder, count);
     return largest;
 }
 
@@ -165,6 +171,11 @@ Result<void> gatherGradients(const Decoder& decoder, const WindowedText& text, b
 {
     if (text.windows.empty() || text.scored() == 0)
         return failure(ErrorCode::InvalidArgument, "text", "has no predictions to take gradients of");
+    bool missing = false;
+    forEachLayer(decoder,
+        [&](const LinearLayer& layer) { missing = missing || !known.contains(nameOf(decoder, layer).text()); });
+    if (!missing)
+        return {};
     std::uint64_t longest = 0;
     for (const auto& window : text.windows)
         longest = std::max<std::uint64_t>(longest, window.length);

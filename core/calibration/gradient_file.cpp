@@ -3,6 +3,8 @@
 
 #include "core/calibration/sealed_file.h"
 
+#include <algorithm>
+#include <cmath>
 #include <string_view>
 #include <utility>
 
@@ -59,6 +61,9 @@ Result<InputFileReference> writeGradientFile(const std::filesystem::path& folder
             const std::uint64_t header[] = {figures.outputs(), figures.columns, figures.text.predictions,
                 gathered.moments.values().size(), gathered.fisher.size(), 0};
             writer.write<std::uint64_t>(header);
+            if (!std::all_of(gathered.fisher.begin(), gathered.fisher.end(), [](float x) { return std::isfinite(x); }))
+                return failure(ErrorCode::Malformed, where,
+                    "the squares of a layer's gradients overflow: they cannot be kept in float32");
             if (auto done = writer.writeRounded(gathered.moments.values(), where,
                     "the squares of a layer's gradients overflow: they cannot be kept in float32");
                 !done)

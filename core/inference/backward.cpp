@@ -160,7 +160,7 @@ private:
         const auto all = hooks.head ? gradients.keep(count, vocabulary) : kernels::MutableMatrix();
         std::vector<float> buffer(hooks.head ? 0 : std::min(kLogitTile, count) * vocabulary), capped;
         double loss = 0.0;
-        for (std::size_t tile = 0; tile < count; tile += kLogitTile) {
+        for (std::size_t tile = 0; tile < count && !m_stop.stop_requested(); tile += kLogitTile) {
             const auto rows = std::min(kLogitTile, count - tile);
             const auto logits = hooks.head ? all.rowRange(tile, rows)
                                            : kernels::MutableMatrix {buffer.data(), rows, vocabulary, vocabulary};

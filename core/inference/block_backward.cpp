@@ -185,7 +185,7 @@ private:
     template<class Work>
     void forEachQueryTile(const Work& work) const
     {
-        for (std::size_t query = 0; query < m_x.rows; query += queriesPerTile)
+        for (std::size_t query = 0; query < m_x.rows && !m_run.stop.stop_requested(); query += queriesPerTile)
             work(query, std::min(queriesPerTile, m_x.rows - query));
     }
     void headNormBackward(const std::optional<NormLayer>& layer, const LoadedNorm& norm, kernels::ConstMatrix values,

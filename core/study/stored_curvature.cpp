@@ -5,6 +5,8 @@
 #include "core/study/calibration_run.h"
 
 #include <algorithm>
+#include <cmath>
+#include <span>
 #include <utility>
 
 namespace quantloupe {
@@ -24,6 +26,12 @@ Result<std::shared_ptr<const LayerCurvature>> loadCurvature(
         || file->predictions() != figures.text.predictions)
         return failure(ErrorCode::Conflict, (folder / figures.file.name).string(),
             "is not of the layer and text that the study tells of");
+    const auto areFinite = [](std::span<const float> values) {
+        return std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); });
+    };
+    if (!areFinite(file->moments()) || !areFinite(file->fisher()))
+        return failure(ErrorCode::Malformed, (folder / figures.file.name).string(),
+            "holds gradients that are not finite: calibrate again with --fresh");
     const auto predictions = static_cast<double>(figures.text.predictions);
     const auto perPrediction = [predictions](
                                    auto sum) { return static_cast<float>(static_cast<double>(sum) / predictions); };

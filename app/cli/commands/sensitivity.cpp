@@ -47,13 +47,25 @@ bool knowsMoments(const ModelCalibration& calibration)
     return calibration.isComplete() && calibration.texts.back().moments;
 }
 
+/// Whether all calibrated layers, but for experts that no token may reach, have gradients of one text.
+bool knowsGradients(const ModelCalibration& calibration)
+{
+    const auto& gradients = calibration.gradients;
+    if (gradients.empty() || !calibration.isComplete())
+        return false;
+    const auto& identity = gradients.begin()->second->text.identity;
+    return std::all_of(calibration.layers.begin(), calibration.layers.end(), [&](const auto& layer) {
+        const auto found = gradients.find(layer.first);
+        return found == gradients.end() ? layer.first.expert.has_value() : found->second->text.identity == identity;
+    });
+}
+
 /// What outputs lose takes the second moments of inputs; K-FAC takes gradients too.
 Result<ErrorMetric> metricOf(const SensitivityOptions& options, const ModelCalibration& calibration)
 {
     const bool calibrated = knowsMoments(calibration);
-    const bool hasGradients = !calibration.gradients.empty();
     if (options.metric.empty()) {
-        if (calibrated && hasGradients)
+        if (calibrated && knowsGradients(calibration))
             return ErrorMetric::Kfac;
         if (options.text.empty())
             return calibrated ? ErrorMetric::OutputError : ErrorMetric::RelativeError;
@@ -69,8 +81,10 @@ Result<ErrorMetric> metricOf(const SensitivityOptions& options, const ModelCalib
     }
     if (needsText(*metric) && options.text.empty())
         return usageError(where, "is measured on a text: give --text");
-    if ((*metric == ErrorMetric::Kfac || *metric == ErrorMetric::Fisher) && !(calibration.isComplete() && hasGradients))
-        return usageError(where, "goes by gradients: run 'calibrate --gradients' into a --study, and name it here");
+    if ((*metric == ErrorMetric::Kfac || *metric == ErrorMetric::Fisher) && !knowsGradients(calibration))
+        return usageError(where,
+            "goes by gradients of all layers on one text: run 'calibrate --gradients' into a --study to its end, and "
+            "name it here");
     if (!calibrated
         && (*metric == ErrorMetric::Kfac || *metric == ErrorMetric::OutputError || *metric == ErrorMetric::OnePointKl))
         return usageError(where,
@@ -206,7 +220,14 @@ Findings sensitivityFindings(const Known& known, const Assignment& assignment, E
         agreement.push_back({{"metric", nameOf(other)}, {"rank_correlation", number(correlation)}});
         agreementTable.add({std::string(nameOf(other)), Cell(correlation, 3)});
     }
+    const auto unknown =
+        std::count_if(layers.begin(), layers.end(), [](const RankedLayer& layer) { return std::isnan(layer.value); });
     findings.text = findings.table.text() + "\n" + (agreement.empty() ? std::string() : agreementTable.text() + "\n");
+    if (unknown > 0)
+        findings.text += std::to_string(unknown) + " of " + std::to_string(layers.size()) + " have no "
+            + std::string(nameOf(metric))
+            + (metric == ErrorMetric::Fisher ? ": 'calibrate --gradients' gathers it, without --no-fisher\n"
+                                             : ": what it goes by is not known of them\n");
     if (!predictsKl(metric))
         findings.text +=
             "Errors of weights and outputs say little about which layers matter to predictions: give --text.\n";

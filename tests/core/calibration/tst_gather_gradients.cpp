@@ -34,7 +34,7 @@ Result<Gathered> gathered(const Decoder& decoder, const WindowedText& text, bool
     if (!done)
         return tl::unexpected(done.error());
     if (progress.doneBytes != progress.totalBytes || progress.doneItems != progress.totalItems)
-        qWarning("the progress ends elsewhere than it said");
+        return failure(ErrorCode::Internal, "progress", "ends elsewhere than it said");
     return all;
 }
 
