@@ -103,12 +103,14 @@ public:
         if (!ends)
             return tl::unexpected(ends.error());
         const auto first = firstBlockOf(m_decoder, variant.tensors);
-        auto states = copyOf(m_before[first], m_stop);
+        HiddenStates states;
         if (const auto& replacer = ends->weightsOf(m_decoder.embedding)) {
             auto embedded = embed(m_decoder, m_text, 0, m_text.windows.size(), replacer, m_stop);
             if (!embedded)
                 return tl::unexpected(embedded.error());
             states = std::move(*embedded);
+        } else {
+            states = copyOf(m_before[first], m_stop);
         }
         for (auto block = first; block < m_decoder.blocks.size(); ++block)
             if (auto done = runThrough(block, states, variant.hooks); !done)
