@@ -16,15 +16,9 @@ namespace {
 Result<std::shared_ptr<const Model>> modelOf(
     const Session& session, const CheckOptions& options, const AllocationToCheck& toCheck)
 {
-    const auto& study = *toCheck.study;
-    auto model = openNamedModel(session, options.model.empty() ? study.model.path : options.model);
-    if (!model) {
-        if (options.model.empty())
-            model.error().reason += "; --model says where the study's model is";
+    const auto model = openModelOf(session, *toCheck.study, options.model);
+    if (!model)
         return tl::unexpected(model.error());
-    }
-    if ((*model)->fingerprint != study.model.fingerprint)
-        return failure(ErrorCode::Conflict, (*model)->path.string(), "is another model than the study's");
     return std::make_shared<const Model>(withKnownInputs(**model, toCheck.study, toCheck.studyPath));
 }
 
@@ -33,13 +27,16 @@ MeasuredError errorOf(const VariantDivergence& found)
     return {found.divergence.mean, found.standardError};
 }
 
-/// Whether any divergence in the study is of this text.
-bool knowsText(const StudySnapshot& study, std::uint64_t fingerprint)
+/// Whether the divergences that sums are of are of this text; nothing where sums are of other figures.
+std::optional<bool> sumsAreOf(const StudySnapshot& study, ErrorMetric metric, std::uint64_t fingerprint)
 {
-    return std::any_of(study.measurements.begin(), study.measurements.end(), [&](const auto& tensor) {
-        return std::any_of(tensor.second->begin(), tensor.second->end(),
-            [&](const auto& measured) { return measured.second->divergence.text == fingerprint; });
-    });
+    if (metric != ErrorMetric::MeasuredKl && metric != ErrorMetric::OnePointKl)
+        return std::nullopt;
+    bool all = true;
+    for (const auto& [tensor, measurements] : study.measurements)
+        for (const auto& [scheme, measured] : *measurements)
+            all = all && (!measured->divergence.known() || measured->divergence.text == fingerprint);
+    return all;
 }
 
 std::string plusMinus(const MeasuredError& error)
@@ -87,8 +84,8 @@ Result<AllocationCheck> checkAllocation(
     const auto& study = *toCheck.study;
     Progress progress;
     const ProgressPrinter printer(progress, session.options.quiet);
-    auto divergence = PlanDivergence::begin(*decoder, *text, effort.evaluations + (toCheck.uniform ? 1 : 0),
-        {session.threads(), options.memory}, session.stop, progress);
+    auto divergence = PlanDivergence::begin(
+        *decoder, *text, effort.evaluations + 1, {session.threads(), options.memory}, session.stop, progress);
     if (!divergence)
         return tl::unexpected(namedByOption(divergence.error(), options.text));
     const auto measure = [&](const Recipe& recipe) -> Result<MeasuredError> {
@@ -102,9 +99,9 @@ Result<AllocationCheck> checkAllocation(
         return tl::unexpected(verified.error());
     AllocationCheck check {.verified = std::move(*verified),
         .predictions = text->scored(),
-        .sameText = knowsText(study, fingerprintOf(*text))};
-    if (toCheck.uniform) {
-        const auto rival = measure(*toCheck.uniform);
+        .sameText = sumsAreOf(study, toCheck.metric, fingerprintOf(*text))};
+    if (const auto uniform = toCheck.rivalWithin(check.best().predicted.bytes)) {
+        const auto rival = measure(*uniform);
         if (!rival)
             return tl::unexpected(rival.error());
         check.uniform = *rival;
@@ -122,7 +119,8 @@ Json checkJson(const AllocationCheck& check)
     const auto& best = check.best();
     return {{"metric", "kl_mean"}, {"value", number(best.measured.value)},
         {"standard_error", number(best.measured.standardError)}, {"predicted", number(best.predicted.error)},
-        {"predictions", check.predictions}, {"text_of_prediction", check.sameText},
+        {"predictions", check.predictions},
+        {"text_of_prediction", check.sameText ? Json(*check.sameText) : Json(nullptr)},
         {"within_limit", check.verified.met}, {"improved", check.verified.best != 0}, {"tried", std::move(tried)}};
 }
 
@@ -131,13 +129,13 @@ std::string checkText(const AllocationCheck& check, const AllocationLimit& limit
     const auto& first = check.first();
     std::string text = "Measured on " + std::to_string(check.predictions) + " predictions, weights alone: KL "
         + plusMinus(first.measured) + " nats per token";
-    if (predictsKl(metric))
+    if (predictsKl(metric) && first.predicted.error > 0.0)
         text += ", " + Cell(first.measured.value / first.predicted.error, 3).shown + " × the predicted "
             + Cell(first.predicted.error, 4).shown;
     if (check.uniform)
         text += "; the uniform scheme has " + plusMinus(*check.uniform);
     text += "\n";
-    if (!check.sameText)
+    if (check.sameText == false)
         text += "The layers' divergences are of another text.\n";
     const auto tried = check.verified.tried.size();
     if (tried > 1) {

@@ -8,6 +8,8 @@
 #include "core/allocation/verify.h"
 #include "core/inference/evaluate.h"
 
+#include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -29,15 +31,17 @@ struct AllocationToCheck {
     const Frontier& frontier;
     const AllocationLimit& limit;
     const Allocation& allocation;
-    const Recipe& base;                    ///< what the allocation does not decide
-    const std::optional<Recipe>& uniform;  ///< the rival, measured too
+    const Recipe& base;  ///< what the allocation does not decide
+    ErrorMetric metric;
+    /// The uniform recipe of at most so many bytes, to be measured too; absent: there is none.
+    const std::function<std::optional<Recipe>(std::uint64_t bytes)>& rivalWithin;
 };
 
 struct AllocationCheck {
     VerifiedAllocation verified;
     std::optional<MeasuredError> uniform {};
     std::size_t predictions = 0;
-    bool sameText = true;  ///< as that of the divergences the sum is of
+    std::optional<bool> sameText {};  ///< as that of the divergences the sum is of; absent where it is of others
 
     const TriedChoice& first() const { return verified.tried.front(); }
     const TriedChoice& best() const { return verified.tried[verified.best]; }

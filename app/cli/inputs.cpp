@@ -20,6 +20,19 @@ Result<ModelPointer> openNamedModel(const Session& session, const std::string& n
     });
 }
 
+Result<ModelPointer> openModelOf(const Session& session, const StudySnapshot& study, const std::string& name)
+{
+    auto model = openNamedModel(session, name.empty() ? study.model.path : name);
+    if (!model) {
+        if (name.empty())
+            model.error().reason += "; --model says where the study's model is";
+        return model;
+    }
+    if ((*model)->fingerprint != study.model.fingerprint)
+        return failure(ErrorCode::Conflict, (*model)->path.string(), "is another model than the study's");
+    return model;
+}
+
 Result<std::unique_ptr<Study>> openStudy(const Session& session, const Model& model)
 {
     const auto& path = session.options.study;

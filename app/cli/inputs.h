@@ -20,6 +20,10 @@ namespace quantloupe::cli {
 /// MODEL of a command line: a path, or `sample`.
 Result<ModelPointer> openNamedModel(const Session& session, const std::string& name);
 
+/// The model that a study is of: at `name`, or where the study found it. Errors: those of opening it, Conflict (another
+/// model).
+Result<ModelPointer> openModelOf(const Session& session, const StudySnapshot& study, const std::string& name);
+
 /// --study, opened for `model`; null when there is none.
 Result<std::unique_ptr<Study>> openStudy(const Session& session, const Model& model);
 

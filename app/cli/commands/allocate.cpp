@@ -126,20 +126,27 @@ Result<Decision> decideOn(const Session& session, const AllocateOptions& options
     return decision;
 }
 
-/// The recipe as measured, or a better one.
+/// The recipe as measured, or a better one; its rival is one of its own size.
 Result<void> check(
     const Session& session, const AllocateOptions& options, const StudyPointer& study, Decision& decision)
 {
-    std::optional<Recipe> uniform;
-    if (decision.uniform) {
-        uniform = Recipe::uniform(Scheme::parse(decision.uniform->label).value(), study->model);
-        uniform->keep = decision.base.keep;
-    }
+    const auto points = uniformPoints(*study, decision.base.keep, decision.metric);
+    const auto rivalWithin = [&](std::uint64_t bytes) -> std::optional<Recipe> {
+        decision.uniform = bestUniform(points, bytes);
+        if (!decision.uniform)
+            return std::nullopt;
+        auto uniform = Recipe::uniform(Scheme::parse(decision.uniform->label).value(), study->model);
+        uniform.keep = decision.base.keep;
+        return uniform;
+    };
     auto checked = checkAllocation(session, options.check,
-        {options.study, study, decision.frontier, decision.budget.limit, decision.allocation, decision.base, uniform});
+        {options.study, study, decision.frontier, decision.budget.limit, decision.allocation, decision.base,
+            decision.metric, rivalWithin});
     if (!checked)
         return tl::unexpected(checked.error());
     const auto& best = checked->best();
+    if (best.choice != decision.allocation.choice)
+        decision.allocation.optimal = false;  // of the sum
     decision.allocation.choice = best.choice;
     decision.allocation.point = best.predicted;
     decision.check = std::move(*checked);
@@ -245,7 +252,7 @@ std::string summaryOf(const Decision& decision, const StudySnapshot& study)
             + ", projected: " + Cell(stepMilliseconds(*projection, decision.budget.workload), 4).shown
             + " ms per step, " + byteText(static_cast<double>(projection->totalBytes()))
             + " with cache and activations, which " + (projection->fits ? "fits" : "does not fit") + "\n";
-    if (!decision.allocation.optimal)
+    if (!decision.allocation.optimal && !(decision.check && decision.check->verified.best != 0))
         text += "The search was cut: no choice is better than " + Cell(decision.allocation.bound, 4).shown + "\n";
     if (!decision.frontier.violations.empty())
         text += std::to_string(decision.frontier.violations.size())

@@ -49,13 +49,9 @@ Result<Side> studySide(const LookUp& lookUp, const StudySnapshot& study, const s
 
 Result<Side> checkpointSide(const LookUp& lookUp, const std::string& name)
 {
-    const auto& path = lookUp.options.model.empty() ? lookUp.study.model.path : lookUp.options.model;
-    auto original = openNamedModel(lookUp.session, path);
-    if (!original) {
-        if (lookUp.options.model.empty())
-            original.error().reason += "; --model says where the study's model is";
+    const auto original = openModelOf(lookUp.session, lookUp.study, lookUp.options.model);
+    if (!original)
         return tl::unexpected(original.error());
-    }
     const auto checkpoint = openNamedModel(lookUp.session, name);
     if (!checkpoint)
         return tl::unexpected(checkpoint.error());
