@@ -166,7 +166,7 @@ private Q_SLOTS:
         QVERIFY(one && three);
         QCOMPARE(one->result.loss, three->result.loss);
         QVERIFY(one->gradients == three->gradients);
-        QVERIFY(one->result.embedded.values == three->result.embedded.values);
+        QVERIFY(std::ranges::equal(one->result.embedded.values, three->result.embedded.values));
     }
 
     void divergenceOfTheSameIsZero()
