@@ -264,8 +264,10 @@ void ComparePage::compareWith(const QString& path)
             m_workbench->reportFailure(
                 tr("The checkpoint could not be compared"), QString::fromStdString(describe(audit.error())));
         });
-    connect(job, &Job::cancelled, this, [this] {
-        if (!m_workbench->jobs()->isActive(auditView))
+    // The list lets go of the view at the very end. What else is shown by then, recipes say, stays.
+    connect(job, &Job::ended, this, [this, job] {
+        if (job->state() == Job::State::Cancelled && !m_workbench->jobs()->isActive(auditView)
+            && m_stack->currentWidget() == m_empty)
             showModel();
     });
 }

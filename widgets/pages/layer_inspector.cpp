@@ -49,6 +49,8 @@ LayerInspector::LayerInspector(Workbench* workbench, QObject* parent)
     m_holdBack.setInterval(previewAfter);
     m_holdBack.setTimerType(Qt::PreciseTimer);
     connect(&m_holdBack, &QTimer::timeout, this, &LayerInspector::showPreview);
+    // A tensor of the next model may have the same name.
+    connect(workbench, &Workbench::modelChanged, this, [this] { setTensor({}); });
 }
 
 std::optional<LayerInspector::Source> LayerInspector::source() const

@@ -18,7 +18,7 @@ QString meaningOf(const InputProfile& profile)
 {
     QStringList parts;
     if (!profile.outliers.empty())
-        parts << LayerPage::tr("%n outlier channel(s)", nullptr, static_cast<int>(profile.outliers.size()));
+        parts << LayerPage::tr("Outlier channels: %1").arg(format::integer(profile.outliers.size()));
     if (profile.usualToken > 0.0)
         parts << LayerPage::tr("INT8 per token: RMS of a median channel is %1 of 127 steps")
                      .arg(QLocale().toString(profile.stepsOfUsualChannel(), 'f', 1));

@@ -35,7 +35,7 @@ const QString fileView = QStringLiteral("compare/recipe file");
 
 using ComparisonPointer = std::shared_ptr<const Comparison>;
 
-/// What is drawn: the metric where every tensor has it, else SQNR, which depends on nothing but weights.
+/// What is drawn: SQNR, whatever recipes are compared by, since it depends on nothing but weights.
 DumbbellData dumbbells(const Comparison& comparison, const quantloupe::ModelCatalog& model, const QString& other)
 {
     DumbbellData data {.metric = ErrorMetric::Sqnr,

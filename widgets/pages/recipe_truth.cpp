@@ -60,8 +60,16 @@ public:
         const auto measured = measure(m_question.recipe);
         if (!measured)
             return tl::unexpected(measured.error());
+        truth.recipe = m_question.recipe;
+        truth.predictsDivergence = m_question.predictsDivergence();
         truth.current = {RecipeTruth::tr("Current recipe"),
             predicted(quantloupe::placeOf(m_question.recipe, study, "recipe", m_question.picture->metric)), *measured};
+        return {};
+    }
+
+    Result<void> measureRival()
+    {
+        const auto& study = *m_question.study;
         const auto* rival = rivalOf(*m_question.picture, truth.current.predicted.bytes);
         if (rival == nullptr)
             return {};
@@ -101,6 +109,9 @@ public:
         if (best.measured.value < truth.current.measured.value)
             truth.bestRecipe = recipeOf(best.choice);
         truth.tried = std::move(verified->tried);
+        for (auto& tried : truth.tried)
+            if (!m_question.predictsDivergence())
+                tried.predicted.error = quantloupe::notANumber;
         return {};
     }
 
@@ -139,8 +150,14 @@ Result<RecipeTruth::TruthPointer> answer(
     Answer found(question, std::move(*divergence));
     if (auto done = found.measureRecipe(); !done)
         return tl::unexpected(done.error());
-    if (auto done = found.search(); !done)
-        return tl::unexpected(done.error());
+    // Where more than the recipe cannot be measured, what was measured of it is still worth its minutes.
+    auto more = found.measureRival();
+    if (more)
+        more = found.search();
+    if (!more && more.error().code == quantloupe::ErrorCode::Cancelled)
+        return tl::unexpected(more.error());
+    if (!more)
+        found.truth.failure = more.error();
     found.truth.text = question.name;
     found.truth.predictions = reading->windows.scored();
     return std::make_shared<const RecipeTruth::Truth>(std::move(found.truth));
@@ -176,7 +193,7 @@ void RecipeTruth::measure(const QString& textFile, std::size_t tokens, std::size
     auto* job = m_workbench->jobs()->compute<TruthPointer>(
         this, {tr("Measure the recipe on %1").arg(question.name), truthView},
         [question](std::stop_token stop, quantloupe::Progress& progress) { return answer(question, stop, progress); },
-        [this, model = question.model](const Result<TruthPointer>& truth) {
+        [this](const Result<TruthPointer>& truth) {
             if (!truth) {
                 m_workbench->reportFailure(
                     tr("The recipe was not measured"), QString::fromStdString(describe(truth.error())));
@@ -184,6 +201,9 @@ void RecipeTruth::measure(const QString& textFile, std::size_t tokens, std::size
             }
             m_truth = *truth;
             Q_EMIT changed();
+            if (m_truth->failure)
+                m_workbench->reportFailure(tr("The recipe was measured, but not all that was wanted beside it"),
+                    QString::fromStdString(describe(*m_truth->failure)));
         });
     connect(job, &Job::ended, this, &RecipeTruth::changed);
     Q_EMIT changed();

@@ -29,11 +29,14 @@ public:
     struct Truth {
         QString text;  ///< name of the file
         std::size_t predictions = 0;
-        Measured current;                              ///< the recipe as it was
+        quantloupe::Recipe recipe;                     ///< the one that was measured
+        bool predictsDivergence = false;               ///< whether the metric then did; else no error is predicted
+        Measured current;                              ///< of `recipe`
         std::optional<Measured> uniform;               ///< the best single scheme of at most its size
-        std::vector<quantloupe::TriedChoice> tried;    ///< by local search at its size; empty without
+        std::vector<quantloupe::TriedChoice> tried;    ///< by local search at its size; empty without; error as above
         std::optional<Measured> best;                  ///< of `tried`
         std::optional<quantloupe::Recipe> bestRecipe;  ///< where it is better than the recipe
+        std::optional<quantloupe::Error> failure;      ///< why something beside `current` is missing
     };
     using TruthPointer = std::shared_ptr<const Truth>;
 
@@ -43,7 +46,8 @@ public:
     TruthPointer truth() const { return m_truth; }
     bool isMeasuring() const;
     /// Measures the recipe, by weights alone, on no more than the first `tokens` of a text; and, with evaluations, so
-    /// many recipes of at most its size that local search finds. A failure is reported.
+    /// many recipes of at most its size that local search finds. A failure is reported; what was measured of the
+    /// recipe by then is kept.
     void measure(const QString& textFile, std::size_t tokens, std::size_t evaluations);
     QString textFile() const { return m_textFile; }  ///< the last one
 

@@ -2,6 +2,7 @@
 #include "widgets/pages/truth_panel.h"
 
 #include "widgets/dialogs/text_dialog.h"
+#include "widgets/pages/frontier_budget.h"
 #include "widgets/pages/recipe_truth.h"
 #include "widgets/pages/section.h"
 #include "widgets/plots/truth_plot.h"
@@ -12,8 +13,6 @@
 #include <QLabel>
 #include <QPushButton>
 #include <QVBoxLayout>
-
-#include <cmath>
 
 namespace {
 
@@ -31,11 +30,10 @@ TruthData::Point pointOf(const RecipeTruth::Measured& measured, TruthData::Kind 
         .bitsPerWeight = measured.predicted.bitsPerWeight};
 }
 
-TruthData dataOf(const RecipeTruth::Truth& truth)
+TruthData dataOf(const RecipeTruth::Truth& truth, bool isCurrent)
 {
     TruthData data;
-    const bool predicts = std::isfinite(truth.current.predicted.error) || truth.uniform;
-    for (std::size_t i = 0; i < truth.tried.size() && predicts; ++i) {
+    for (std::size_t i = 0; i < truth.tried.size(); ++i) {
         const auto& tried = truth.tried[i];
         data.points.push_back({.label = TruthPanel::tr("Recipe %1 of the search").arg(i + 1),
             .kind = TruthData::Kind::Tried,
@@ -50,14 +48,40 @@ TruthData dataOf(const RecipeTruth::Truth& truth)
     if (truth.best)
         data.points.push_back(pointOf(*truth.best, TruthData::Kind::Best));
     data.points.push_back(pointOf(truth.current, TruthData::Kind::Current));
+    if (!isCurrent)
+        data.points.back().label = TruthPanel::tr("Recipe as measured");
     return data;
 }
 
 QString plusMinus(const quantloupe::MeasuredError& error)
 {
-    const auto value = format::number(error.value, 3);
-    return error.standardError > 0.0 ? TruthPanel::tr("%1 ± %2").arg(value, format::number(error.standardError, 2))
-                                     : value;
+    return format::plusMinus(error.value, error.standardError);
+}
+
+/// What stands in the plot's place where nothing of what was measured can be drawn.
+QString emptyTextOf(const RecipeTruth::Truth* truth)
+{
+    if (truth == nullptr)
+        return TruthPanel::tr("Measure the recipe on a text to see whether its prediction holds");
+    return truth->predictsDivergence
+        ? TruthPanel::tr("Nothing is predicted of these recipes: layers are not measured under their schemes")
+        : TruthPanel::tr("The metric in use predicts no KL: rank the layers by text first");
+}
+
+/// The sentence on the recipe itself.
+QString measuredText(const RecipeTruth::Truth& truth)
+{
+    const auto& current = truth.current;
+    const auto measured = plusMinus(current.measured);
+    const auto file = truth.text.toHtmlEscaped();
+    if (current.predicted.error > 0.0)  // and not NaN
+        return TruthPanel::tr("<b>Measured:</b> KL %1 nats per token on %2, %3 × the predicted %4.")
+            .arg(measured, file, format::number(current.measured.value / current.predicted.error, 3),
+                format::number(current.predicted.error, 3));
+    const auto text = TruthPanel::tr("<b>Measured:</b> KL %1 nats per token on %2.").arg(measured, file);
+    return truth.predictsDivergence
+        ? text
+        : text + u' ' + TruthPanel::tr("Rank the layers by text, and there is a prediction to hold against it.");
 }
 
 }  // namespace
@@ -65,6 +89,7 @@ QString plusMinus(const quantloupe::MeasuredError& error)
 TruthPanel::TruthPanel(Workbench* workbench, FrontierBudget* budget, QWidget* parent)
     : QWidget(parent)
     , m_workbench(workbench)
+    , m_budget(budget)
     , m_truth(new RecipeTruth(workbench, budget, this))
     , m_plot(new TruthPlot)
     , m_summary(new QLabel)
@@ -102,6 +127,8 @@ TruthPanel::TruthPanel(Workbench* workbench, FrontierBudget* budget, QWidget* pa
     connect(m_search, &QPushButton::clicked, this, [this] { ask(true); });
     connect(m_adopt, &QPushButton::clicked, this, &TruthPanel::adopt);
     connect(m_truth, &RecipeTruth::changed, this, &TruthPanel::show);
+    connect(workbench, &Workbench::recipeChanged, this, &TruthPanel::follow);
+    connect(budget, &FrontierBudget::pictureChanged, this, &TruthPanel::enable);
     show();
 }
 
@@ -127,29 +154,44 @@ void TruthPanel::adopt()
         m_workbench->setRecipe(*truth->bestRecipe, tr("Adopt the best measured recipe"));
 }
 
-void TruthPanel::show()
+bool TruthPanel::isCurrent() const
+{
+    const auto truth = m_truth->truth();
+    return truth && truth->recipe == m_workbench->recipe();
+}
+
+void TruthPanel::follow()
+{
+    enable();
+    // Drawn anew, and zoomed out, only where there is something else to say.
+    if (m_truth->truth() && m_shownAsCurrent != isCurrent())
+        show();
+}
+
+void TruthPanel::enable()
 {
     const bool ready = m_workbench->model() != nullptr && !m_truth->isMeasuring();
-    m_measure->setEnabled(ready);
-    m_search->setEnabled(ready);
     const auto truth = m_truth->truth();
-    m_adopt->setEnabled(ready && truth && truth->bestRecipe);
+    m_measure->setEnabled(ready);
+    m_search->setEnabled(ready && m_budget->isReady());
+    m_adopt->setEnabled(ready && truth && truth->bestRecipe && truth->bestRecipe != m_workbench->recipe());
+}
+
+void TruthPanel::show()
+{
+    enable();
+    const auto truth = m_truth->truth();
+    m_shownAsCurrent = isCurrent();
+    m_plot->setEmptyText(emptyTextOf(truth.get()));
     if (!truth) {
         m_plot->setData({});
         m_summary->setText(m_truth->isMeasuring() ? tr("Measuring…") : QString());
         return;
     }
-    m_plot->setData(dataOf(*truth));
-    const auto& current = truth->current;
-    const bool predicts = std::isfinite(current.predicted.error) && current.predicted.error > 0.0;
-    auto text = predicts
-        ? tr("<b>Measured:</b> KL %1 nats per token on %2, %3 × the predicted %4.")
-              .arg(plusMinus(current.measured), truth->text.toHtmlEscaped(),
-                  format::number(current.measured.value / current.predicted.error, 3),
-                  format::number(current.predicted.error, 3))
-        : tr("<b>Measured:</b> KL %1 nats per token on %2. Rank the layers by text, and there is a prediction to hold "
-             "against it.")
-              .arg(plusMinus(current.measured), truth->text.toHtmlEscaped());
+    m_plot->setData(dataOf(*truth, m_shownAsCurrent));
+    auto text = measuredText(*truth);
+    if (!m_shownAsCurrent)
+        text.prepend(tr("The recipe has changed since. "));
     if (truth->uniform)
         text += u' '
             + tr("The best single scheme of that size, %1, has %2.")

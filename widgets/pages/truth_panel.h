@@ -21,11 +21,16 @@ public:
 private:
     void ask(bool search);
     void adopt();
+    void follow();  ///< the recipe, which may no longer be what was measured
+    void enable();
     void show();
+    bool isCurrent() const;  ///< what was measured is the recipe
 
     Workbench* m_workbench;
+    FrontierBudget* m_budget;
     RecipeTruth* m_truth;
     TruthPlot* m_plot;
     QLabel* m_summary;
     QPushButton *m_measure, *m_search, *m_adopt;
+    bool m_shownAsCurrent = false;
 };

@@ -67,6 +67,10 @@ WhyPanel::WhyPanel(Workbench* workbench, LayerInspector* inspector, QWidget* par
     connect(inspector, &LayerInspector::inspected, this, &WhyPanel::showCauses);
     connect(inspector, &LayerInspector::weightsReady, this, &WhyPanel::showCauses);
     connect(workbench, &Workbench::recipeChanged, this, &WhyPanel::showCauses);
+    connect(workbench, &Workbench::modelChanged, this, [this] {
+        forget();
+        enable();
+    });
     showCauses();
 }
 
@@ -75,12 +79,20 @@ std::optional<quantloupe::Scheme> WhyPanel::scheme() const
     return m_inspector->tensor().isEmpty() ? std::nullopt : m_workbench->schemeOf(m_inspector->tensor());
 }
 
+void WhyPanel::forget()
+{
+    m_workbench->jobs()->cancel(triedCuresView);
+    m_cures->setCures({});
+    m_causes->clear();
+    m_tensor.clear();
+    m_scheme.reset();
+}
+
 void WhyPanel::showCauses()
 {
     const auto wanted = scheme();
     if (m_tensor != m_inspector->tensor() || m_scheme != wanted) {
-        m_workbench->jobs()->cancel(triedCuresView);
-        m_cures->setCures({});
+        forget();
         m_tensor = m_inspector->tensor();
         m_scheme = wanted;
     }

@@ -24,6 +24,7 @@ public:
 
 private:
     void showCauses();
+    void forget();  ///< what was known of a tensor
     void tryCures();
     void use();
     void enable();

@@ -30,10 +30,8 @@ ActivationPlot::ActivationPlot(QWidget* parent)
 {
     setDescription(tr("Activations"),
         tr("How large the inputs of each channel got when the model ran on text, on a logarithmic scale. Marked "
-           "channels "
-           "stick out more than six times over the median: rounded with one scale for the whole token, as in W8A8, "
-           "they "
-           "leave the others few steps. SmoothQuant and Hadamard are made for them."));
+           "channels stick out more than six times over the median: rounded with one scale for the whole token, as in "
+           "W8A8, they leave the others few steps. SmoothQuant and Hadamard are made for them."));
     setEmptyText(tr("Select a layer"));
     auto* canvas = this->canvas();
     for (const auto& name : {tr("Largest |x|"), tr("RMS"), tr("Half of all tokens stay below"),
@@ -107,8 +105,7 @@ void ActivationPlot::draw()
     canvas->xAxis->setLabel(
         m_order == Order::ByPosition ? tr("Input channel (column)") : tr("Input channels, the loudest first"));
     nameOutliers();
-    setHasData(count > 0 && m_profile.outliers.size() <= count
-        && std::any_of(m_profile.absMax.begin(), m_profile.absMax.end(), [](float value) { return value > 0.0F; }));
+    setHasData(std::any_of(m_profile.absMax.begin(), m_profile.absMax.end(), [](float value) { return value > 0.0F; }));
     resetView();
     replot();
 }
@@ -168,12 +165,6 @@ QString ActivationPlot::hoverText(QPointF position) const
     return tr("channel %1\nlargest |x|: %2, %3× the median\nRMS: %4")
         .arg(QLocale().toString(channel), format::number(static_cast<double>(m_profile.absMax[index])),
             format::number(m_profile.ratio(index)), format::number(static_cast<double>(m_profile.rms[index])));
-}
-
-void ActivationPlot::clicked(QPointF position)
-{
-    if (const int channel = channelAt(position); channel >= 0)
-        Q_EMIT channelClicked(channel);
 }
 
 void ActivationPlot::resetView()

@@ -27,12 +27,8 @@ public:
     /// Outlier channels that are named, at most.
     static constexpr std::size_t mostNamed = 5;
 
-Q_SIGNALS:
-    void channelClicked(int channel);
-
 protected:
     QString hoverText(QPointF position) const override;
-    void clicked(QPointF position) override;
     void applyTheme() override;
     void resetView() override;
 

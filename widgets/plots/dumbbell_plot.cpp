@@ -120,7 +120,10 @@ QString DumbbellPlot::hoverText(QPointF position) const
         return {};
     const auto& item = m_data.items[static_cast<std::size_t>(index)];
     const auto line = [this](const QString& name, const QString& note, double value) {
-        const auto shown = std::isfinite(value) ? metricValue(m_data.metric, value) : tr("not measured");
+        const bool isLossless = higherIsBetter(m_data.metric) && std::isinf(value) && value > 0.0;
+        const auto shown = std::isnan(value) ? tr("not measured")
+            : isLossless                     ? tr("lossless")
+                                             : metricValue(m_data.metric, value);
         return QStringLiteral("<br>%1: %2").arg(name.toHtmlEscaped(), shown)
             + (note.isEmpty() ? QString() : QStringLiteral(" (%1)").arg(note.toHtmlEscaped()));
     };

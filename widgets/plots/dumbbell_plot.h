@@ -10,7 +10,7 @@
 struct DumbbellData {
     struct Item {
         QString tensor, label;
-        double first = 0.0, second = 0.0;  ///< NaN: not known
+        double first = 0.0, second = 0.0;  ///< NaN: not known; infinite SQNR: lossless; neither is drawn
         QString firstNote, secondNote;     ///< what each stands for, e.g. the scheme
     };
     quantloupe::ErrorMetric metric = quantloupe::ErrorMetric::Sqnr;

@@ -28,7 +28,6 @@ TruthPlot::TruthPlot(QWidget* parent)
     setDescription(tr("Prediction and truth"),
         tr("Divergence of whole recipes: the sum over their layers against what was measured. On the line both are the "
            "same; above it layers' errors do more than add up."));
-    setEmptyText(tr("Measure the recipe on a text to see whether its prediction holds"));
     canvas()->xAxis->setLabel(tr("Predicted KL (nats per token)"));
     canvas()->yAxis->setLabel(tr("Measured KL (nats per token)"));
     for (auto* axis : {canvas()->xAxis, canvas()->yAxis})
@@ -59,6 +58,9 @@ TruthPlot::TruthPlot(QWidget* parent)
 void TruthPlot::setData(TruthData content)
 {
     m_data = std::move(content);
+    for (const auto& point : m_data.points)
+        if (point.kind == TruthData::Kind::Current)
+            graphOf(point.kind)->setName(point.label);
     rebuild();
     setHasData(std::any_of(m_data.points.begin(), m_data.points.end(), isDrawn));
     resetView();
@@ -90,8 +92,8 @@ PlotTable TruthPlot::table() const
     table.header << tr("Recipe") << tr("Size (bytes)") << tr("Bits per weight") << tr("Predicted KL (nats per token)")
                  << tr("Measured KL (nats per token)") << tr("Standard error");
     for (const auto& point : m_data.points)
-        table.rows << QVariantList {
-            point.label, point.bytes, point.bitsPerWeight, point.predicted, point.measured, point.standardError};
+        table.rows << QVariantList {point.label, point.bytes, point.bitsPerWeight, point.predicted, point.measured,
+            point.standardError > 0.0 ? QVariant(point.standardError) : QVariant()};
     return table;
 }
 
@@ -113,10 +115,10 @@ QString TruthPlot::hoverText(QPointF position) const
     }
     if (nearest == nullptr)
         return {};
-    return tr("<b>%1</b><br>%2, %3<br>predicted KL %4<br>measured KL %5 ± %6")
+    return tr("<b>%1</b><br>%2, %3<br>predicted KL %4<br>measured KL %5")
         .arg(nearest->label.toHtmlEscaped(), format::bytes(static_cast<std::uint64_t>(nearest->bytes)),
             format::bitsPerWeight(nearest->bitsPerWeight), format::number(nearest->predicted, 3),
-            format::number(nearest->measured, 3), format::number(nearest->standardError, 2));
+            format::plusMinus(nearest->measured, nearest->standardError));
 }
 
 void TruthPlot::applyTheme()

@@ -80,6 +80,12 @@ QString number(double value, int significantDigits, const QLocale& locale)
     return plain(value, significantDigits, locale);
 }
 
+QString plusMinus(double value, double standardError, const QLocale& locale)
+{
+    const auto text = number(value, 3, locale);
+    return standardError > 0.0 ? QStringLiteral("%1 ± %2").arg(text, number(standardError, 2, locale)) : text;
+}
+
 QString integer(std::uint64_t value, const QLocale& locale)
 {
     return locale.toString(static_cast<qulonglong>(value));

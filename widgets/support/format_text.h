@@ -16,6 +16,8 @@ QString none();
 
 /// Significant digits, scientific outside 1e-4 … 1e6: "0.01235", "1.2e−7".
 QString number(double value, int significantDigits = 4, const QLocale& locale = QLocale());
+/// "0.0181 ± 0.0012"; the value alone where its standard error is not known (not positive).
+QString plusMinus(double value, double standardError, const QLocale& locale = QLocale());
 /// With group separators: "1,234,567".
 QString integer(std::uint64_t value, const QLocale& locale = QLocale());
 /// Three significant digits and K, M, B or T, as the field counts parameters: "8.03 B", "260 K", "512".

@@ -21,6 +21,7 @@
 #include <QTest>
 #include <QToolButton>
 
+#include <algorithm>
 #include <cmath>
 
 using namespace quantloupe;
@@ -226,6 +227,36 @@ private Q_SLOTS:
         QSignalSpy failed(workbench.get(), &Workbench::failed);
         recipes->compareWithFile(folder.filePath(QStringLiteral("absent.h5")));
         QTRY_COMPARE_WITH_TIMEOUT(failed.count(), 1, 20000);
+    }
+
+    void cancellingLeavesNothingBehind()
+    {
+        QTemporaryDir folder;
+        const auto workbench = openedWorkbench(folder, llamaTensors(2, 64));
+        QVERIFY(workbench);
+        QHash<QString, double> decibels;
+        const auto rounded = writeRounded(folder, workbench->modelPath(), decibels);
+        ComparePage page(workbench.get());
+        const auto says = [&](const QString& text) {
+            const auto labels = page.findChildren<QLabel*>();
+            return std::any_of(
+                labels.begin(), labels.end(), [&](const QLabel* label) { return label->text().startsWith(text); });
+        };
+        page.compareWith(rounded);
+        QVERIFY(says(QStringLiteral("Comparing with")));
+        workbench->jobs()->cancelAll();
+        QTRY_VERIFY_WITH_TIMEOUT(!workbench->jobs()->isBusy(), 20000);
+        QVERIFY(!says(QStringLiteral("Comparing with")));
+        QVERIFY(says(QStringLiteral("Choose a quantized checkpoint")));
+
+        // Recipes take the place of an audit that still runs, and keep it when that has ended.
+        page.compareWith(rounded);
+        auto* recipes = page.findChild<RecipeComparison*>();
+        recipes->compareWithScheme(QStringLiteral("int8"));
+        QVERIFY(recipes->isVisibleTo(&page));
+        QTRY_VERIFY_WITH_TIMEOUT(!workbench->jobs()->isBusy(), 20000);
+        QVERIFY(recipes->isVisibleTo(&page));
+        QVERIFY(says(QStringLiteral("Current recipe, and int8")));
     }
 
     void tellsWhyItCannot()

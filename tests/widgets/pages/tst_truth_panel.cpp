@@ -4,9 +4,12 @@
 #include "tests/support/screenshots.h"
 #include "tests/support/shared_data.h"
 #include "widgets/dialogs/text_dialog.h"
+#include "widgets/pages/frontier_budget.h"
 #include "widgets/pages/trade_off_page.h"
+#include "widgets/pages/truth_panel.h"
 #include "widgets/plots/trade_off_plot.h"
 #include "widgets/plots/truth_plot.h"
+#include "widgets/support/qcustomplot.h"
 #include "widgets/theme/theme.h"
 #include "widgets/workbench/text_reading.h"
 #include "widgets/workbench/workbench.h"
@@ -20,6 +23,7 @@
 #include <QTest>
 
 #include <cmath>
+#include <utility>
 
 using namespace quantloupe;
 
@@ -46,8 +50,6 @@ private Q_SLOTS:
         QSignalSpy opened(m_workbench.get(), &Workbench::modelChanged);
         m_workbench->openModel(QString::fromStdString(llm.string()));
         QVERIFY(opened.wait(patience) && settled());
-        m_workbench->rankLayers(m_text, tokens);
-        QVERIFY(settled());
         m_workbench->setDefaultScheme(Scheme::parse("int3:g32:asym").value());
         QVERIFY(settled());
         m_page = std::make_unique<TradeOffPage>(m_workbench.get());
@@ -61,16 +63,45 @@ private Q_SLOTS:
     void nothingIsKnownBeforeItIsAsked()
     {
         QVERIFY(!plot()->hasData());
+        QVERIFY(emptyText().contains(QStringLiteral("Measure the recipe")));
         QVERIFY(button("measure-truth")->isEnabled());
         QVERIFY(!button("adopt-truth")->isEnabled());
     }
 
+    void withoutAFrontierNothingIsSearched()
+    {
+        FrontierBudget budget(m_workbench.get());
+        TruthPanel panel(m_workbench.get(), &budget);
+        QVERIFY(panel.findChild<QPushButton*>(QStringLiteral("measure-truth"))->isEnabled());
+        const auto* search = panel.findChild<QPushButton*>(QStringLiteral("search-truth"));
+        QVERIFY(!search->isEnabled());
+        budget.setActive(&panel, true);
+        QTRY_VERIFY_WITH_TIMEOUT(search->isEnabled(), patience);
+    }
+
+    /// Sums of errors of weights are no KL, and have no place on its axis.
+    void withoutRankingNothingIsPredicted()
+    {
+        if (m_isRanked)
+            QSKIP("The layers were ranked by another case");
+        run("search-truth");
+        QVERIFY(pointOf(TruthData::Kind::Tried) && pointOf(TruthData::Kind::Best));
+        for (const auto& point : plot()->data().points) {
+            QVERIFY2(std::isnan(point.predicted), qPrintable(point.label));
+            QVERIFY(std::isfinite(point.measured));
+        }
+        QVERIFY(!plot()->hasData());
+        QVERIFY2(emptyText().contains(QStringLiteral("predicts no KL")), qPrintable(emptyText()));
+        QVERIFY2(summary().contains(QStringLiteral("Rank the layers")), qPrintable(summary()));
+    }
+
     void measuresTheRecipe()
     {
+        rank();
         run("measure-truth");
         const auto point = pointOf(TruthData::Kind::Current);
         QVERIFY(point);
-        QVERIFY(std::abs(point->predicted - m_page->findChild<TradeOffPlot*>()->data().current->error) < 1e-12);
+        QTRY_VERIFY(std::abs(point->predicted - m_page->findChild<TradeOffPlot*>()->data().current->error) < 1e-12);
         QCOMPARE(point->bytes, double(m_workbench->plan().bytes));
         // The same figure by another way.
         const auto reading = TextReading::of(*m_workbench->model(), m_text.toStdString(), tokens).value();
@@ -85,8 +116,23 @@ private Q_SLOTS:
         QVERIFY(!button("adopt-truth")->isEnabled());
     }
 
+    void saysThatTheRecipeHasChangedSince()
+    {
+        rank();
+        run("measure-truth");
+        const auto label = [this] { return pointOf(TruthData::Kind::Current).value_or(TruthData::Point {}).label; };
+        QCOMPARE(label(), QStringLiteral("Current recipe"));
+        m_workbench->setDefaultScheme(Scheme::parse("int4:g32:asym").value());
+        QVERIFY2(summary().startsWith(QStringLiteral("The recipe has changed since. ")), qPrintable(summary()));
+        QCOMPARE(label(), QStringLiteral("Recipe as measured"));
+        m_workbench->undoStack()->undo();
+        QVERIFY2(!summary().contains(QStringLiteral("has changed")), qPrintable(summary()));
+        QCOMPARE(label(), QStringLiteral("Current recipe"));
+    }
+
     void searchesBetterOnesAndAdoptsThem()
     {
+        rank();
         const auto bytes = m_workbench->plan().bytes;
         run("search-truth");
         const auto best = pointOf(TruthData::Kind::Best), current = pointOf(TruthData::Kind::Current);
@@ -112,8 +158,27 @@ private Q_SLOTS:
         button("adopt-truth")->click();
         QCOMPARE(double(m_workbench->plan().bytes), best->bytes);
         QCOMPARE(m_workbench->undoStack()->index(), step + 1);
+        QVERIFY(!button("adopt-truth")->isEnabled());
         m_workbench->undoStack()->undo();
         QCOMPARE(m_workbench->plan().bytes, bytes);
+        QVERIFY(button("adopt-truth")->isEnabled());
+    }
+
+    /// Last, since the study learns of one more scheme.
+    void aFailedSearchKeepsWhatWasMeasured()
+    {
+        rank();
+        QVERIFY(settled());
+        // Smaller than anything on the frontier that is known by now.
+        m_workbench->setDefaultScheme(Scheme::parse("int2:channel").value());
+        QSignalSpy failed(m_workbench.get(), &Workbench::failed);
+        ask("search-truth");
+        QCOMPARE(failed.size(), 1);
+        const auto point = pointOf(TruthData::Kind::Current);
+        QVERIFY(point && std::isfinite(point->measured));
+        QCOMPARE(point->bytes, double(m_workbench->plan().bytes));
+        QVERIFY(!pointOf(TruthData::Kind::Best));
+        QVERIFY2(summary().contains(QStringLiteral("Measured:")), qPrintable(summary()));
     }
 
     void cleanupTestCase()
@@ -139,10 +204,39 @@ private:
         return std::nullopt;
     }
 
-    /// Presses the button, fills in the dialog and waits.
+    QString emptyText() const
+    {
+        const auto* canvas = plot()->findChild<QCustomPlot*>();
+        for (int i = 0; i < canvas->itemCount(); ++i)
+            if (const auto* text = qobject_cast<QCPItemText*>(canvas->item(i)))
+                return text->text();
+        return {};
+    }
+
+    /// Once for all cases that need predictions.
+    void rank()
+    {
+        if (std::exchange(m_isRanked, true))
+            return;
+        m_workbench->rankLayers(m_text, tokens);
+        QVERIFY(settled());
+        const auto* budget = FrontierBudget::of(m_workbench.get());
+        QTRY_VERIFY_WITH_TIMEOUT(predictsKl(budget->picture()->metric), patience);
+        QTest::qWait(500);  // the picture follows the study's last news after a pause
+        QVERIFY(settled());
+        QTRY_VERIFY_WITH_TIMEOUT(budget->current() && std::isfinite(budget->current()->error), patience);
+    }
+
     void run(const char* name)
     {
         QSignalSpy failed(m_workbench.get(), &Workbench::failed);
+        ask(name);
+        QVERIFY2(failed.isEmpty(), qPrintable(failed.value(0).value(1).toString()));
+    }
+
+    /// Presses the button, fills in the dialog and waits.
+    void ask(const char* name)
+    {
         button(name)->click();
         auto* dialog = m_page->findChild<TextDialog*>();
         QVERIFY(dialog);
@@ -152,7 +246,6 @@ private:
         QVERIFY(!button(name)->isEnabled());
         QVERIFY(settled());
         QTRY_VERIFY(button(name)->isEnabled());
-        QVERIFY2(failed.isEmpty(), qPrintable(failed.value(0).value(1).toString()));
         QTRY_VERIFY(!m_page->findChild<TextDialog*>());
     }
 
@@ -160,6 +253,7 @@ private:
     std::unique_ptr<Workbench> m_workbench;
     std::unique_ptr<TradeOffPage> m_page;
     QString m_text;
+    bool m_isRanked = false;
 };
 
 QTEST_MAIN(TestTruthPanel)

@@ -93,6 +93,46 @@ private Q_SLOTS:
         workbench->setScheme({layer}, std::nullopt);
         QTRY_VERIFY(causes->text().contains(QStringLiteral("as stored")));
     }
+
+    /// The next model has tensors of the same names under the same scheme.
+    void forgetsAClosedModel()
+    {
+        QTemporaryDir folder, other;
+        const auto workbench = openedWorkbench(folder, llamaTensors(2, 64));
+        QVERIFY(workbench);
+        const auto scheme = Scheme::parse("int4:channel").value();
+        workbench->setDefaultScheme(scheme);
+        LayerPage page(workbench.get());
+        page.resize(1100, 2200);
+        page.show();
+        QVERIFY(QTest::qWaitForWindowExposed(&page));
+        workbench->select({layer});
+        auto* causes = page.findChild<QLabel*>(QStringLiteral("causes"));
+        auto* table = page.findChild<QTableView*>(QStringLiteral("cures"));
+        auto* button = page.findChild<QPushButton*>(QStringLiteral("try-cures"));
+        QTRY_VERIFY_WITH_TIMEOUT(!causes->text().isEmpty() && button->isEnabled(), 20'000);
+        button->click();
+        QTRY_VERIFY_WITH_TIMEOUT(table->model()->rowCount() > 0, 60'000);
+
+        QSignalSpy changed(workbench.get(), &Workbench::modelChanged);
+        workbench->openModel(writeModel(other, llamaTensors(2, 32)));
+        QTRY_VERIFY_WITH_TIMEOUT(!changed.isEmpty(), 20'000);
+        QCOMPARE(table->model()->rowCount(), 0);
+        QVERIFY(causes->text().isEmpty());
+        QVERIFY(!button->isEnabled());
+        workbench->setDefaultScheme(scheme);
+        workbench->select({layer});
+        QCOMPARE(table->model()->rowCount(), 0);
+        QTRY_VERIFY_WITH_TIMEOUT(!causes->text().isEmpty() && button->isEnabled(), 20'000);
+
+        // What is being tried when the model is closed is tried no more.
+        button->click();
+        workbench->closeModel();
+        QTRY_VERIFY_WITH_TIMEOUT(!workbench->jobs()->isBusy(), 20'000);
+        QCOMPARE(table->model()->rowCount(), 0);
+        QVERIFY(causes->text().isEmpty());
+        QVERIFY(!button->isEnabled());
+    }
 };
 
 QTEST_MAIN(TestWhyPanel)

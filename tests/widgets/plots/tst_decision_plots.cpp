@@ -3,12 +3,15 @@
 // state, a drawing that does not depend on the order of events, and both themes.
 #include "tests/support/screenshots.h"
 #include "tests/support/synthetic_study.h"
+#include "widgets/plots/dumbbell_plot.h"
 #include "widgets/plots/study_figures.h"
+#include "widgets/plots/truth_plot.h"
 #include "widgets/support/qcustomplot.h"
 #include "widgets/theme/theme.h"
 
 #include <QSvgRenderer>
 #include <QTest>
+#include <QToolTip>
 #include <QXmlStreamReader>
 
 #include <functional>
@@ -18,6 +21,23 @@
 using namespace quantloupe;
 
 namespace {
+
+/// Shows the plot, moves the pointer to a place and gives the text that appears.
+QString hover(Plot& plot, const std::function<QPointF()>& place)
+{
+    plot.resize(500, 360);
+    plot.show();
+    if (!QTest::qWaitForWindowExposed(&plot))
+        return {};
+    auto* canvas = plot.findChild<QCustomPlot*>();
+    canvas->replot();
+    QToolTip::hideText();
+    const auto position = place().toPoint();
+    QTest::mouseMove(canvas, position + QPoint(1, 1));
+    QTest::mouseMove(canvas, position);
+    QCoreApplication::processEvents();
+    return QToolTip::text();
+}
 
 struct Case {
     const char* name;
@@ -205,6 +225,48 @@ private Q_SLOTS:
         zoomed.findChild<QCustomPlot*>()->xAxis->setRange(7.9e6, 8.1e6);
         zoomed.setData(late);
         QVERIFY(!inView(zoomed, late.uniform[1]));
+    }
+
+    // What stays as stored loses nothing; that is not the same as not being known.
+    void dumbbellsTellLosslessFromUnknown()
+    {
+        constexpr double lossless = std::numeric_limits<double>::infinity();
+        constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
+        DumbbellPlot plot;
+        plot.setData({.metric = ErrorMetric::Sqnr,
+            .firstName = QStringLiteral("A"),
+            .secondName = QStringLiteral("B"),
+            .items = {{.tensor = QStringLiteral("up"),
+                .label = QStringLiteral("up"),
+                .first = lossless,
+                .second = unknown,
+                .firstNote = QStringLiteral("kept"),
+                .secondNote = QStringLiteral("int4")}}});
+        const auto text = hover(plot, [&] {
+            const auto* axes = plot.findChild<QCustomPlot*>();
+            return QPointF(axes->axisRect()->center().x(), axes->yAxis->coordToPixel(0));
+        });
+        QVERIFY2(text.contains(QStringLiteral("A: lossless (kept)")), qPrintable(text));
+        QVERIFY2(text.contains(QStringLiteral("B: not measured (int4)")), qPrintable(text));
+    }
+
+    // One window of text has no standard error.
+    void truthHidesUnknownStandardErrors()
+    {
+        for (const double standardError : {0.0, 0.002}) {
+            TruthPlot plot;
+            plot.setData({{{.label = QStringLiteral("recipe"),
+                .kind = TruthData::Kind::Current,
+                .predicted = 0.02,
+                .measured = 0.03,
+                .standardError = standardError,
+                .bytes = 1e6,
+                .bitsPerWeight = 4.0}}});
+            const auto text = hover(plot, [&] { return plot.pixelOf(plot.data().points.front()); });
+            QVERIFY2(text.contains(QStringLiteral("measured KL 0.03")), qPrintable(text));
+            QCOMPARE(text.contains(QStringLiteral("±")), standardError > 0.0);
+            QCOMPARE(plot.table().rows.front().last().isValid(), standardError > 0.0);
+        }
     }
 };
 

@@ -339,9 +339,7 @@ private Q_SLOTS:
         plot.setProfile(inputProfile(300, {40, 200}));
         show(plot, {900, 300});
         QVERIFY(hover(plot, pixel(plot, 41.0, 2.0)).contains(QStringLiteral("channel 40\nlargest |x|: 60, 60×")));
-        QSignalSpy clicked(&plot, &ActivationPlot::channelClicked);
-        QTest::mouseClick(canvasOf(plot), Qt::LeftButton, {}, pixel(plot, 200.0, 2.0));
-        QCOMPARE(clicked.value(0).value(0).toInt(), 200);
+        QVERIFY(hover(plot, pixel(plot, 200.0, 2.0)).contains(QStringLiteral("channel 200\n")));
         QCOMPARE(plot.table().rows.size(), 300);
         QCOMPARE(plot.table().rows.at(40).at(4).toString(), QStringLiteral("yes"));
         QCOMPARE(plot.table().rows.at(41).at(4).toString(), QString());
@@ -350,8 +348,7 @@ private Q_SLOTS:
         QCOMPARE(plot.table().rows.at(1).at(0).toInt(), 200);
         QVERIFY(plot.table().rows.at(2).at(1).toDouble() >= plot.table().rows.at(3).at(1).toDouble());
         canvasOf(plot)->replot();
-        QTest::mouseClick(canvasOf(plot), Qt::LeftButton, {}, pixel(plot, 0.0, 2.0));
-        QCOMPARE(clicked.value(1).value(0).toInt(), 40);
+        QVERIFY(hover(plot, pixel(plot, 0.0, 2.0)).contains(QStringLiteral("channel 40\n")));
         plot.clear();
         QVERIFY(!plot.hasData());
     }

@@ -55,6 +55,8 @@ private Q_SLOTS:
         row("number small", format::number(0.00000012, 2), "1.2E-07");
         row("number nan", format::number(notANumber), "–");
         row("number infinite", format::number(-infinity), "-∞");
+        row("plus or minus", format::plusMinus(0.01812, 0.00123), "0.0181 ± 0.0012");
+        row("plus or minus unknown", format::plusMinus(0.01812, 0.0), "0.0181");
         row("si", format::si(3.1e9, QStringLiteral("B/s")), "3.1 GB/s");
         row("si small", format::si(0.0025, QStringLiteral("J")), "2.5 mJ");
         row("si rounds up", format::si(999.9, QStringLiteral("W")), "1 kW");
