@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/training/student.h"
 
+#include "core/base/zeroed_array.h"
 #include "core/inference/pieces.h"
 #include "core/inference/weights.h"
+#include "core/kernels/float_rounding.h"
 #include "core/model/hold_readable.h"
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -81,7 +84,87 @@ void addToNorm(TrainedValues& values, std::span<const double> gradient)
         values.gradient[i] += static_cast<float>(gradient[i]);
 }
 
+/// Whether floats of a format are these values, every one.
+bool holdsExactly(Format format, std::span<const float> values)
+{
+    if (format == Format::Fp32)
+        return true;
+    if (format != Format::Fp16 && format != Format::Bf16)
+        return false;
+    std::vector<float> rounded(values.size());
+    if (!values.empty())
+        kernels::floatFakeQuantize(format == Format::Fp16 ? kernels::FloatKind::Half : kernels::FloatKind::BrainHalf,
+            values, {values.size(), values.size(), true}, {}, rounded);
+    return std::equal(values.begin(), values.end(), rounded.begin());
+}
+
+std::set<std::size_t> blockMatricesOf(const Decoder& decoder)
+{
+    std::set<std::size_t> matrices;
+    for (const auto& block : decoder.blocks)
+        for (const auto tensor : matricesOf(block))
+            matrices.insert(tensor);
+    return matrices;
+}
+
+/// Weights and biases of all norms.
+std::set<std::size_t> vectorsOf(const Decoder& decoder)
+{
+    std::set<std::size_t> vectors;
+    const auto add = [&](const NormLayer& norm) {
+        vectors.insert(norm.tensor);
+        if (norm.bias)
+            vectors.insert(*norm.bias);
+    };
+    for (const auto& [attention, feedForward] : decoder.blocks) {
+        add(attention.norm);
+        add(feedForward.norm);
+        for (const auto* norm :
+            {&attention.queryNorm, &attention.keyNorm, &attention.outputNorm, &feedForward.outputNorm})
+            if (*norm)
+                add(**norm);
+    }
+    add(decoder.outputNorm);
+    return vectors;
+}
+
+/// A model, and what its views show.
+struct Outline {
+    ZeroedArray<float> zeros {};
+    Model model {};
+};
+
 }  // namespace
+
+std::vector<std::size_t> Student::untrained(const Decoder& teacher, const Plan& plan)
+{
+    const auto matrices = blockMatricesOf(teacher);
+    std::vector<std::size_t> others;
+    for (const auto& planned : plan.tensors)
+        if (planned.scheme && !matrices.contains(planned.tensor))
+            others.push_back(planned.tensor);
+    return others;
+}
+
+ModelPointer Student::outline(const Decoder& teacher, const Plan& plan)
+{
+    const auto matrices = blockMatricesOf(teacher);
+    auto trained = vectorsOf(teacher);
+    for (const auto& planned : plan.tensors)
+        if (planned.scheme && matrices.contains(planned.tensor))
+            trained.insert(planned.tensor);
+    const auto outline = std::make_shared<Outline>();
+    outline->model = *teacher.model;
+    std::size_t largest = 0;
+    for (const auto tensor : trained)
+        largest = std::max(largest, static_cast<std::size_t>(outline->model.tensors[tensor].parameters()));
+    outline->zeros = ZeroedArray<float>(largest);
+    for (const auto tensor : trained) {
+        auto& shown = outline->model.tensors[tensor];
+        showFloats(shown, {outline->zeros.data(), static_cast<std::size_t>(shown.parameters())});
+    }
+    return {outline, &outline->model};
+}
 
 Result<void> Student::takeMatrix(const Plan& plan, std::size_t tensor, StepRule rule, std::stop_token stop)
 {
@@ -107,6 +190,8 @@ Result<void> Student::takeMatrix(const Plan& plan, std::size_t tensor, StepRule 
             [](float weight) { return std::isfinite(weight); }))
         return failure(ErrorCode::Malformed, stored.name, "holds NaN or an infinity: it cannot be trained");
     matrix.weights.gradient.resize(rows * columns);
+    matrix.steps.values.resize(matrix.quantizer.parameterCount());
+    matrix.steps.gradient.resize(matrix.steps.values.size());
     matrix.quantized = matrix.weights.values;
     m_places[tensor] = m_matrices.size();
     m_matrices.push_back(std::move(matrix));
@@ -132,24 +217,13 @@ Result<std::unique_ptr<Student>> Student::create(
     std::unique_ptr<Student> student(new Student);
     student->m_model = *teacher.model;
     Result<void> done;
-    const auto takeNorm = [&](const NormLayer& norm) {
-        if (done)
-            done = student->takeVector(norm.tensor, stop);
-        if (done && norm.bias)
-            done = student->takeVector(*norm.bias, stop);
-    };
-    for (const auto& block : teacher.blocks) {
+    for (const auto& block : teacher.blocks)
         for (const auto tensor : matricesOf(block))
             if (done)
                 done = student->takeMatrix(plan, tensor, rule, stop);
-        for (const auto* norm : {&block.attention.norm, &block.feedForward.norm})
-            takeNorm(*norm);
-        for (const auto* norm : {&block.attention.queryNorm, &block.attention.keyNorm, &block.attention.outputNorm,
-                 &block.feedForward.outputNorm})
-            if (*norm)
-                takeNorm(**norm);
-    }
-    takeNorm(teacher.outputNorm);
+    for (const auto tensor : vectorsOf(teacher))
+        if (done)
+            done = student->takeVector(tensor, stop);
     if (!done)
         return tl::unexpected(done.error());
     if (student->m_matrices.empty())
@@ -263,7 +337,7 @@ Result<void> Student::addGradients(const PartGradients& part, const std::stop_to
     return stop.stop_requested() ? Result<void>(stopped("training")) : Result<void>();
 }
 
-double Student::update(const UpdateRates& rates)
+Result<double> Student::update(const UpdateRates& rates)
 {
     const std::stop_token never;
     forEachPiece(m_matrices.size(), never, [&](std::size_t i) {
@@ -275,6 +349,9 @@ double Student::update(const UpdateRates& rates)
         for (const float gradient : values->gradient)
             squares += static_cast<double>(gradient) * static_cast<double>(gradient);
     const double norm = std::sqrt(squares);
+    if (!std::isfinite(norm))
+        return failure(ErrorCode::Malformed, m_model.path.string(),
+            "gradients overflow in step " + std::to_string(rates.number) + ": train at a lower rate");
     if (rates.clipNorm > 0.0 && norm > rates.clipNorm)
         for (auto* values : allValues())
             for (float& gradient : values->gradient)
@@ -302,7 +379,13 @@ WeightQuantization Student::quantization(WeightQuantization others) const
         const auto found = m_places.find(tensor);
         if (found == m_places.end())
             return others(tensor, scheme, std::move(stop));
-        return std::make_shared<const LearnedTensor>(m_matrices[found->second]);
+        const auto& matrix = m_matrices[found->second];
+        const auto& trained = matrix.quantizer.quantizer().scheme();
+        if (scheme != trained
+            && !(scheme == Scheme::of(scheme.format) && holdsExactly(scheme.format, matrix.quantized)))
+            return failure(ErrorCode::Unsupported, m_model.tensors[tensor].name,
+                "was trained as " + trained.toString() + ", and its codes are none of " + scheme.toString());
+        return std::make_shared<const LearnedTensor>(matrix);
     };
 }
 

@@ -51,6 +51,12 @@ public:
     /// columns), Cancelled, those of describeDecoder() and of reading weights. @pre plan is of the decoder's model
     static Result<std::unique_ptr<Student>> create(
         const Decoder& teacher, const Plan& plan, StepRule rule, std::stop_token stop);
+    /// Tensors that are planned to be quantized and cannot be trained: embedding, output head and others that no block
+    /// multiplies with.
+    static std::vector<std::size_t> untrained(const Decoder& teacher, const Plan& plan);
+    /// How model() will lie, before there is a student: for drafts of what will be written. Its trained weights are 0,
+    /// in memory that is not touched until somebody reads it.
+    static ModelPointer outline(const Decoder& teacher, const Plan& plan);
     Student(const Student&) = delete;
     Student& operator=(const Student&) = delete;
 
@@ -68,7 +74,8 @@ public:
     /// Adds what a part of a backward pass gave. Runs in the caller's arena; the bits do not depend on its threads.
     Result<void> addGradients(const PartGradients& part, const std::stop_token& stop);
     /// One step of AdamW, gradients going through the quantizers first. The norm of all gradients, before clipping.
-    double update(const UpdateRates& rates);
+    /// Errors: Malformed (it is not finite: nothing was updated).
+    Result<double> update(const UpdateRates& rates);
 
     /// Everything that is trained, in one fixed order. Who changes values quantizes anew, and leaves the vectors'
     /// memory where it is.
@@ -78,7 +85,8 @@ public:
     const std::map<std::size_t, TrainedValues>& vectors() const { return m_vectors; }
 
     /// The codes that the student has learned, for whoever writes them to a file; of tensors that were not trained,
-    /// those of `others`. Borrows the student. @pre quantize() since the last update()
+    /// those of `others`. Borrows the student. What it makes refuses (Unsupported) to give a trained tensor under
+    /// another scheme, but for floats that hold what its codes stand for. @pre quantize() since the last update()
     WeightQuantization quantization(WeightQuantization others) const;
 
 private:

@@ -4,11 +4,13 @@
 #include "core/base/compute_arena.h"
 #include "core/inference/operations.h"
 #include "core/inference/operations_backward.h"
+#include "core/inference/pieces.h"
 #include "core/inference/scoring.h"
 
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <string>
 #include <utility>
 
 namespace quantloupe {
@@ -89,6 +91,52 @@ Result<void> requireSensible(const WindowedText& text, const WindowedText& heldO
     return {};
 }
 
+/// What is written of a tensor that is not trained would be none of what was evaluated.
+Result<void> requireTrained(const Decoder& teacher, const Plan& plan)
+{
+    const auto others = Student::untrained(teacher, plan);
+    if (others.empty())
+        return {};
+    constexpr std::size_t kNamed = 5;
+    std::string names;
+    for (std::size_t i = 0; i < std::min(kNamed, others.size()); ++i)
+        names += (i == 0 ? "" : ", ") + teacher.model->tensors[others[i]].name;
+    if (others.size() > kNamed)
+        names += " and " + std::to_string(others.size() - kNamed) + " more";
+    return failure(
+        ErrorCode::InvalidArgument, names, "matrices of blocks alone are trained: keep the others as stored");
+}
+
+/// Σ x² by column of a layer's inputs.
+void addSquares(const LayerGradient& gradient, std::vector<double>& sums)
+{
+    sums.resize(gradient.layer.inputs);
+    for (std::size_t row = 0; row < gradient.inputs.rows; ++row)
+        for (std::size_t i = 0; i < sums.size(); ++i) {
+            const auto x = static_cast<double>(gradient.inputs.row(row)[i]);
+            sums[i] += x * x;
+        }
+}
+
+std::size_t windowsOfPass(const TrainingOptions& options)
+{
+    return (options.batch + options.accumulate - 1) / options.accumulate;
+}
+
+/// 20 per trained weight, and what a pass over the longest windows takes. @pre requireTrained()
+std::uint64_t trainingBytes(
+    const Decoder& teacher, const Plan& plan, const WindowedText& text, const TrainingOptions& options)
+{
+    std::uint64_t trained = 0, longest = 0;
+    for (const auto& planned : plan.tensors)
+        if (planned.scheme)
+            trained += teacher.model->tensors[planned.tensor].parameters();
+    for (const auto& window : text.windows)
+        longest = std::max<std::uint64_t>(longest, window.length);
+    constexpr std::uint64_t kBytesPerWeight = 20;  // the weight, its gradient, two moments, what it is rounded to
+    return (kBytesPerWeight * trained) + backwardBytes(teacher, longest * windowsOfPass(options), longest, false);
+}
+
 }  // namespace
 
 Training::Training(
@@ -100,7 +148,7 @@ Training::Training(
 {
 }
 
-Result<std::unique_ptr<Training>> Training::begin(const Decoder& teacher, const Plan& plan, const WindowedText& text,
+Result<std::unique_ptr<Training>> Training::prepare(const Decoder& teacher, const Plan& plan, const WindowedText& text,
     const WindowedText& heldOut, const TrainingOptions& options, std::stop_token stop)
 {
     if (auto sensible = requireSensible(text, heldOut, options); !sensible)
@@ -108,6 +156,12 @@ Result<std::unique_ptr<Training>> Training::begin(const Decoder& teacher, const 
     for (const auto* one : {&text, &heldOut})
         if (auto readable = requireReadable(teacher, *one); !readable)
             return tl::unexpected(readable.error());
+    if (auto trained = requireTrained(teacher, plan); !trained)
+        return tl::unexpected(trained.error());
+    if (const auto needed = trainingBytes(teacher, plan, text, options); needed > options.memory)
+        return failure(ErrorCode::InvalidArgument, "memory",
+            std::to_string(options.memory) + " bytes are too few: what is trained and a pass over "
+                + std::to_string(windowsOfPass(options)) + " windows take " + std::to_string(needed));
     std::unique_ptr<Training> training(new Training(teacher, text, heldOut, options));
     for (const auto& planned : plan.tensors)
         if (planned.scheme)
@@ -120,16 +174,36 @@ Result<std::unique_ptr<Training>> Training::begin(const Decoder& teacher, const 
     if (!head)
         return tl::unexpected(head.error());
     training->m_teacherHead = std::move(*head);
+    return training;
+}
+
+Result<std::unique_ptr<Training>> Training::begin(const Decoder& teacher, const Plan& plan, const WindowedText& text,
+    const WindowedText& heldOut, const TrainingOptions& options, std::stop_token stop)
+{
+    auto training = prepare(teacher, plan, text, heldOut, options, stop);
+    if (!training)
+        return training;
     auto ready = ComputeArena(options.threads).execute([&]() -> Result<void> {
-        const auto importance = training->measureInputs(stop);
+        const auto importance = (*training)->measureInputs(stop);
         if (!importance)
             return tl::unexpected(importance.error());
-        if (auto done = training->m_student->initialize(*importance, stop); !done)
+        if (auto done = (*training)->m_student->initialize(*importance, stop); !done)
             return done;
-        return training->m_student->quantize(stop);
+        return (*training)->m_student->quantize(stop);
     });
     if (!ready)
         return tl::unexpected(ready.error());
+    return training;
+}
+
+Result<std::unique_ptr<Training>> Training::goOn(const std::filesystem::path& path, const Decoder& teacher,
+    const Plan& plan, const WindowedText& text, const WindowedText& heldOut, const TrainingOptions& options,
+    std::stop_token stop)
+{
+    auto training = prepare(teacher, plan, text, heldOut, options, std::move(stop));
+    if (training)
+        if (auto resumed = (*training)->resume(path); !resumed)
+            return tl::unexpected(resumed.error());
     return training;
 }
 
@@ -139,26 +213,37 @@ Result<std::map<std::size_t, std::vector<double>>> Training::measureInputs(std::
     std::map<std::size_t, std::vector<double>> squares;
     if (m_options.rule == StepRule::Estimated)
         return squares;
-    const auto batch = someWindows(m_text, windowsOfStep(0));
-    const BackwardHooks hooks {.loss = crossEntropyLoss(batch), .sink = [&](const PartGradients& part) {
-                                   for (const auto& sequence : part.sequences)
-                                       for (const auto& gradient : sequence.layers) {
-                                           auto& sums = squares[gradient.layer.tensor];
-                                           sums.resize(gradient.layer.inputs);
-                                           for (std::size_t row = 0; row < gradient.inputs.rows; ++row)
-                                               for (std::size_t i = 0; i < sums.size(); ++i) {
-                                                   const auto x = static_cast<double>(gradient.inputs.row(row)[i]);
-                                                   sums[i] += x * x;
-                                               }
-                                       }
-                                   return Result<void>();
-                               }};
-    Progress ignored;
-    const auto done =
-        runBackward(m_teacher, batch, 0, batch.windows.size(), hooks, std::move(stop), ProgressShare(ignored, 0));
-    if (!done)
-        return tl::unexpected(done.error());
+    const GradientSink sink = [&](const PartGradients& part) -> Result<void> {
+        for (const auto& sequence : part.sequences)
+            for (const auto& gradient : sequence.layers) {
+                if (stop.stop_requested())
+                    return stopped("training");
+                addSquares(gradient, squares[gradient.layer.tensor]);
+            }
+        return {};
+    };
+    for (const auto& pass : passesOf(windowsOfStep(0))) {
+        const auto batch = someWindows(m_text, pass);
+        Progress ignored;
+        const auto done = runBackward(m_teacher, batch, 0, batch.windows.size(),
+            {.loss = crossEntropyLoss(batch), .sink = sink}, stop, ProgressShare(ignored, 0));
+        if (!done)
+            return tl::unexpected(done.error());
+    }
     return squares;
+}
+
+/// What a step does one after the other.
+std::vector<std::vector<std::size_t>> Training::passesOf(const std::vector<std::size_t>& windows) const
+{
+    std::vector<std::vector<std::size_t>> passes;
+    const auto perPass = windowsOfPass(m_options);
+    for (std::size_t i = 0; i < windows.size(); ++i) {
+        if (i % perPass == 0)
+            passes.emplace_back();
+        passes.back().push_back(windows[i]);
+    }
+    return passes;
 }
 
 /// Every window comes once before one comes again, in an order that the seed and the round decide.
@@ -215,20 +300,20 @@ Result<TrainingStep> Training::step(std::stop_token stop)
         .step = m_done, .rate = scheduledRate(m_options.learningRate, m_done, m_options.steps, m_options.warmUp)};
     return ComputeArena(m_options.threads).execute([&]() -> Result<TrainingStep> {
         m_student->clearGradients();
-        const auto perPass = (windows.size() + m_options.accumulate - 1) / m_options.accumulate;
-        for (std::size_t first = 0; first < windows.size(); first += perPass) {
-            const auto begin = windows.begin() + static_cast<std::ptrdiff_t>(first);
-            const auto count = std::min(perPass, windows.size() - first);
-            const auto loss = addPass({begin, begin + static_cast<std::ptrdiff_t>(count)}, scale, stop);
+        for (const auto& pass : passesOf(windows)) {
+            const auto loss = addPass(pass, scale, stop);
             if (!loss)
                 return tl::unexpected(loss.error());
             made.loss += *loss;
         }
-        made.gradientNorm = m_student->update({.weights = made.rate,
+        const auto norm = m_student->update({.weights = made.rate,
             .steps = made.rate * m_options.stepRate,
             .weightDecay = m_options.weightDecay,
             .clipNorm = m_options.clipNorm,
             .number = m_done + 1});
+        if (!norm)
+            return tl::unexpected(norm.error());
+        made.gradientNorm = *norm;
         // A step that was begun ends: there is no half of one to go on from.
         if (auto done = m_student->quantize({}); !done)
             return tl::unexpected(done.error());
@@ -282,10 +367,17 @@ bool Training::isDone() const
     return static_cast<std::uint64_t>(all.end() - best) > m_options.patience;
 }
 
+bool Training::isEvaluationDue() const
+{
+    return m_done == 0 || (m_options.evaluateEvery != 0 && m_done % m_options.evaluateEvery == 0);
+}
+
 Result<void> Training::run(std::stop_token stop, Progress& progress, const std::function<Result<void>()>& afterStep)
 {
     progress.totalItems = static_cast<std::uint32_t>(m_options.steps);
     progress.totalBytes = m_options.steps;
+    progress.doneItems = static_cast<std::uint32_t>(m_done);
+    progress.doneBytes = m_done;
     const auto evaluateNow = [&]() -> Result<void> {
         if (!m_history.evaluations.empty() && m_history.evaluations.back().step == m_done)
             return {};
@@ -295,7 +387,8 @@ Result<void> Training::run(std::stop_token stop, Progress& progress, const std::
         m_history.evaluations.push_back(*found);
         return {};
     };
-    if (m_done == 0)
+    // A training that was stopped during an evaluation lacks it.
+    if (isEvaluationDue())
         if (auto done = evaluateNow(); !done)
             return done;
     while (!isDone()) {
@@ -303,7 +396,7 @@ Result<void> Training::run(std::stop_token stop, Progress& progress, const std::
             return tl::unexpected(made.error());
         progress.doneBytes = m_done;
         progress.doneItems = static_cast<std::uint32_t>(m_done);
-        if (m_options.evaluateEvery != 0 && m_done % m_options.evaluateEvery == 0)
+        if (isEvaluationDue())
             if (auto done = evaluateNow(); !done)
                 return done;
         if (afterStep)

@@ -31,6 +31,7 @@ struct TrainingOptions {
     std::uint64_t evaluateEvery = 50;  ///< steps; 0: only at both ends
     std::uint64_t patience = 0;        ///< evaluations without a better one after which training ends; 0: never early
     unsigned threads = 0;
+    std::uint64_t memory = std::uint64_t {4} << 30U;  ///< bytes for all that is trained, and a pass
 
     bool operator==(const TrainingOptions&) const = default;
 };
@@ -63,12 +64,17 @@ class Training
 {
 public:
     /// Both texts must have windows. The teacher, the plan's model and the texts outlive the training.
-    /// Errors: InvalidArgument (options, texts), those of Student::create() and of runBackward().
+    /// Errors: InvalidArgument (options, texts, memory, a plan for tensors that are not trained: Student::untrained()),
+    /// those of Student::create() and of runBackward().
     static Result<std::unique_ptr<Training>> begin(const Decoder& teacher, const Plan& plan, const WindowedText& text,
         const WindowedText& heldOut, const TrainingOptions& options, std::stop_token stop);
+    /// begin() and resume() in one, without looking for grids to begin with. Errors: those of both.
+    static Result<std::unique_ptr<Training>> goOn(const std::filesystem::path& path, const Decoder& teacher,
+        const Plan& plan, const WindowedText& text, const WindowedText& heldOut, const TrainingOptions& options,
+        std::stop_token stop);
 
     /// One step: forward and back through the quantized weights, and an update. Errors: Cancelled (the step was not
-    /// done), Malformed (numbers that overflow).
+    /// done), Malformed (numbers that overflow; the weights are as they were).
     Result<TrainingStep> step(std::stop_token stop);
     /// On the held-out text. Errors: Cancelled.
     Result<TrainingEvaluation> evaluate(std::stop_token stop);
@@ -83,14 +89,19 @@ public:
 
     /// What a later program goes on from, as a file of its own that ends in a checksum. Errors: CannotWrite.
     Result<void> save(const std::filesystem::path& path) const;
-    /// Goes on from there. Errors: CannotOpen, Malformed (damaged), Conflict (of another model, scheme, text or other
-    /// options).
+    /// Goes on from there. Errors: CannotOpen, Malformed (damaged, numbers that are not finite), Conflict (of another
+    /// model, scheme, text or other options).
     Result<void> resume(const std::filesystem::path& path);
 
 private:
     Training(const Decoder& teacher, const WindowedText& text, const WindowedText& heldOut, TrainingOptions options);
+    /// Ready to be initialized, or to resume().
+    static Result<std::unique_ptr<Training>> prepare(const Decoder& teacher, const Plan& plan, const WindowedText& text,
+        const WindowedText& heldOut, const TrainingOptions& options, std::stop_token stop);
     std::vector<std::size_t> windowsOfStep(std::uint64_t step) const;
     Result<std::map<std::size_t, std::vector<double>>> measureInputs(std::stop_token stop);
+    std::vector<std::vector<std::size_t>> passesOf(const std::vector<std::size_t>& windows) const;
+    bool isEvaluationDue() const;
     Result<double> addPass(const std::vector<std::size_t>& windows, double scale, const std::stop_token& stop);
     std::string identity() const;
 

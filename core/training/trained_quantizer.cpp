@@ -110,6 +110,11 @@ bool TrainedQuantizer::initialize(
     return true;
 }
 
+std::size_t TrainedQuantizer::parameterCount() const
+{
+    return m_rule == StepRule::Estimated ? 0 : m_rule == StepRule::Affine ? 2 * units() : units();
+}
+
 void TrainedQuantizer::clampParameters()
 {
     for (std::size_t i = 0; i < units() && i < m_parameters.size(); ++i)

@@ -46,9 +46,10 @@ public:
     /// weights
     void propagate(std::span<const float> weights, std::span<float> gradient, std::span<float> parameterGradient) const;
 
-    /// What is learned: scales unit by unit, then minima. Empty where nothing is.
+    /// What is learned: scales unit by unit, then minima. Empty where nothing is, and before initialize().
     std::vector<float>& parameters() { return m_parameters; }
     const std::vector<float>& parameters() const { return m_parameters; }
+    std::size_t parameterCount() const;
     /// Keeps scales above 0, after a step of the optimizer.
     void clampParameters();
 

@@ -15,8 +15,10 @@
 #include "core/calibration/sealed_file.h"
 #include "core/training/train.h"
 
+#include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 #include <string_view>
 #include <utility>
@@ -84,6 +86,29 @@ private:
     ByteCursor m_cursor;
     bool m_good = true;
 };
+
+bool holdsFiniteOnly(const TrainedValues& values)
+{
+    const auto finite = [](const std::vector<float>& numbers) {
+        return std::all_of(numbers.begin(), numbers.end(), [](float number) { return std::isfinite(number); });
+    };
+    return finite(values.values) && finite(values.adam.first) && finite(values.adam.second);
+}
+
+/// Steps one after the other up to `done`, evaluations between.
+bool isWhole(const TrainingHistory& history, std::uint64_t done)
+{
+    for (std::size_t i = 0; i < history.steps.size(); ++i)
+        if (history.steps[i].step != i)
+            return false;
+    std::uint64_t next = 0;
+    for (const auto& evaluation : history.evaluations) {
+        if (evaluation.step < next || evaluation.step > done)
+            return false;
+        next = evaluation.step + 1;
+    }
+    return history.steps.size() == done;
+}
 
 }  // namespace
 
@@ -183,6 +208,10 @@ Result<void> Training::resume(const std::filesystem::path& path)
     }
     if (!reader.atEnd())
         return damaged("its parts are not as large as its header says");
+    if (!isWhole(history, done))
+        return damaged("its history is not that of the steps that it has done");
+    if (!std::all_of(read.begin(), read.end(), holdsFiniteOnly))
+        return damaged("holds numbers that are not finite");
     for (std::size_t i = 0; i < all.size(); ++i) {
         // Views of the model point to the values: they stay where they are.
         std::copy(read[i].values.begin(), read[i].values.end(), all[i]->values.begin());

@@ -85,6 +85,59 @@ private Q_SLOTS:
         const auto other = runCli(command({"--scheme", "int4:g32", "--steps", "7", "--seed", "3", "--state", state}));
         QVERIFY(other.status != 0);
         QVERIFY(other.errors.contains("other options"));
+        QVERIFY(other.errors.contains("--fresh"));
+    }
+
+    /// --force replaces what is written, and never what was trained.
+    void forceKeepsTheState()
+    {
+        const auto state = m_folder.filePath(QStringLiteral("kept")), out = m_folder.filePath(QStringLiteral("twice"));
+        const QStringList same {"--scheme", "int4:g32", "--steps", "2", "--state", state, "--out", out};
+        const auto first = runCli(command(same));
+        QVERIFY2(first.status == 0, first.errors);
+        const auto taken = runCli(command(same));
+        QVERIFY(taken.status != 0);
+        QVERIFY2(taken.errors.contains("--force"), taken.errors);
+        const auto forced = runCli(command(same + QStringList {"--force"}));
+        QVERIFY2(forced.status == 0, forced.errors);
+        QVERIFY2(forced.errors.contains("goes on behind step 2"), forced.errors);
+        QCOMPARE(forced.json()["evaluations"], first.json()["evaluations"]);
+        const auto fresh = runCli(command(same + QStringList {"--force", "--fresh"}));
+        QVERIFY2(fresh.status == 0, fresh.errors);
+        QVERIFY(!fresh.errors.contains("goes on"));
+        QCOMPARE(fresh.json()["evaluations"], first.json()["evaluations"]);
+    }
+
+    void dryRunTrainsNothing()
+    {
+        const auto out = m_folder.filePath(QStringLiteral("never"));
+        const auto run = runCli(command({"--scheme", "int4:g32", "--dry-run", "--out", out}));
+        QVERIFY2(run.status == 0, run.errors);
+        const auto json = run.json();
+        QCOMPARE(json["checkpoint"].toObject()["written"], QJsonValue(false));
+        QVERIFY(!json.contains("steps"));
+        QVERIFY(!run.errors.contains("held out"));
+        QVERIFY(!QFile::exists(out));
+    }
+
+    /// What is not trained is not rounded either.
+    void keepsWhatIsNotTrained()
+    {
+        const auto recipe = m_folder.filePath(QStringLiteral("all.recipe.json"));
+        QVERIFY(writeFile(recipe, R"({"quantloupe_recipe": 1, "default": "int4:g32:s32", "keep": [], "rules": []})"));
+        const auto out = m_folder.filePath(QStringLiteral("with_embedding"));
+        const auto run = runCli(command({"--recipe", recipe, "--steps", "1", "--out", out}));
+        QVERIFY2(run.status == 0, run.errors);
+        QVERIFY2(run.errors.contains("model.embed_tokens.weight is no matrix of a block"), run.errors);
+        QVERIFY(run.json()["kept_as_stored"].toArray().contains(QJsonValue("model.embed_tokens.weight")));
+        const auto embeddingOf = [](const std::string& path) {
+            const auto model = openModel(path).value();
+            const auto& view = model->tensors[*model->find("model.embed_tokens.weight")].view;
+            std::vector<float> weights(view.elements());
+            decodeRows(view, 0, matrixShape(view).rows, weights);
+            return weights;
+        };
+        QVERIFY(embeddingOf(out.toStdString()) == embeddingOf(m_model.toStdString()));
     }
 
     void refusals_data()
@@ -98,6 +151,20 @@ private Q_SLOTS:
         QTest::newRow("target") << QStringList {"--scheme", "int4:g32", "--to", "nothing"} << QByteArray("targets");
         QTest::newRow("scheme and rule") << QStringList {"--scheme", "int4:g32:asym", "--rule", "lsq"}
                                          << QByteArray("cannot be trained by lsq");
+        const auto out = m_folder.filePath(QStringLiteral("refused"));
+        QTest::newRow("floats") << QStringList {"--scheme", "int4:g32", "--out", out, "--floats", "fp8"}
+                                << QByteArray("fp32, fp16 and bf16");
+        QTest::newRow("shard size") << QStringList {"--scheme", "int4:g32", "--out", out, "--shard-size", "few"}
+                                    << QByteArray("--shard-size");
+        QTest::newRow("stored otherwise") << QStringList {"--scheme", "int4:g32:asym", "--to", "gguf", "--out", out}
+                                          << QByteArray("would be trained as int4:g32");
+        QTest::newRow("target refuses") << QStringList {"--scheme", "nf4:g32", "--to", "gptq", "--out", out}
+                                        << QByteArray("nf4:g32");
+        QTest::newRow("the model itself")
+            << QStringList {"--scheme", "int4:g32", "--out", m_model, "--force"} << QByteArray("is the model itself");
+        QTest::newRow("nowhere") << QStringList {"--scheme", "int4:g32", "--out", out + "/in/none"}
+                                 << QByteArray("No such file");
+        QTest::newRow("memory") << QStringList {"--scheme", "int4:g32", "--memory", "1MiB"} << QByteArray("--memory");
     }
 
     void refusals()
@@ -107,6 +174,8 @@ private Q_SLOTS:
         const auto run = runCli(command(options));
         QVERIFY(run.status != 0);
         QVERIFY2(run.errors.contains(says), run.errors);
+        QVERIFY2(!run.errors.contains("held out"), run.errors);  // nothing was begun
+        QVERIFY(!QFile::exists(m_folder.filePath(QStringLiteral("refused"))));
     }
 };
 

@@ -6,8 +6,12 @@
 
 #include "core/analysis/weight_quantization.h"
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <memory>
+#include <stop_token>
+#include <utility>
 
 namespace quantloupe::cli {
 namespace {
@@ -77,6 +81,24 @@ Json draftJson(const CheckpointTarget& target, const CheckpointDraft& draft)
         {"quantized_tensors", quantized}, {"changes", changesJson(draft)}, {"warnings", draft.warnings}};
 }
 
+/// Of an --out that is taken the option's name, and what may help.
+Error namedByOut(const Session& session, Error error)
+{
+    if (error.code != ErrorCode::Conflict)
+        return error;
+    return usageError(
+        "--out " + error.where, error.reason + (session.options.force ? "" : "; --force replaces a checkpoint"))
+        .value();
+}
+
+Result<WrittenCheckpoint> writeOut(const Session& session, const CheckpointDraft& draft,
+    const WeightQuantization& quantization, std::stop_token stop, Progress& progress)
+{
+    return writeCheckpoint(draft, quantization, session.options.out,
+        {.threads = session.threads(), .overwrite = session.options.force}, std::move(stop), progress)
+        .map_error([&](Error error) { return namedByOut(session, std::move(error)); });
+}
+
 }  // namespace
 
 void addCheckpointOptions(CLI::App& command, CheckpointWishes& wishes)
@@ -90,10 +112,9 @@ void addCheckpointOptions(CLI::App& command, CheckpointWishes& wishes)
     command.add_flag("--dry-run", wishes.dryRun, "Checkpoints: tell what would be written, and what would differ");
 }
 
-Result<WishedCheckpoint> writeWishedCheckpoint(const Session& session, const CheckpointTarget& target,
-    const CheckpointWishes& wishes, CheckpointRequest request, const WeightQuantization& quantization)
+Result<CheckpointDraft> draftWishedCheckpoint(
+    const CheckpointTarget& target, const CheckpointWishes& wishes, CheckpointRequest request)
 {
-    const auto start = std::chrono::steady_clock::now();
     const auto floats = floatType(wishes.floats);
     if (!floats)
         return tl::unexpected(floats.error());
@@ -105,7 +126,30 @@ Result<WishedCheckpoint> writeWishedCheckpoint(const Session& session, const Che
             return tl::unexpected(size.error());
         request.shardBytes = *size;
     }
-    const auto draft = target.draft(request);
+    return target.draft(request);
+}
+
+Result<void> requirePlace(const Session& session, const CheckpointDraft& draft)
+{
+    // The place is taken and let go again: stopped before the first tensor, which is never asked for.
+    std::stop_source stopped;
+    stopped.request_stop();
+    const WeightQuantization none = [](std::size_t, const Scheme&,
+                                        const std::stop_token&) -> Result<std::shared_ptr<const QuantizedTensor>> {
+        return failure(ErrorCode::Cancelled, "checkpoint", "stopped on request");
+    };
+    Progress ignored;
+    const auto begun = writeOut(session, draft, none, stopped.get_token(), ignored);
+    if (begun || begun.error().code == ErrorCode::Cancelled)
+        return {};
+    return tl::unexpected(begun.error());
+}
+
+Result<WishedCheckpoint> writeWishedCheckpoint(const Session& session, const CheckpointTarget& target,
+    const CheckpointWishes& wishes, CheckpointRequest request, const WeightQuantization& quantization)
+{
+    const auto start = std::chrono::steady_clock::now();
+    const auto draft = draftWishedCheckpoint(target, wishes, std::move(request));
     if (!draft)
         return tl::unexpected(draft.error());
     for (const auto& warning : draft->warnings)
@@ -120,12 +164,8 @@ Result<WishedCheckpoint> writeWishedCheckpoint(const Session& session, const Che
     const auto written = [&] {
         Progress progress;
         const ProgressPrinter printer(progress, session.options.quiet);
-        return writeCheckpoint(*draft, quantization, session.options.out,
-            {.threads = session.threads(), .overwrite = session.options.force}, session.stop, progress);
+        return writeOut(session, *draft, quantization, session.stop, progress);
     }();
-    if (!written && written.error().code == ErrorCode::Conflict)
-        return usageError("--out " + written.error().where,
-            written.error().reason + (session.options.force ? "" : "; --force replaces a checkpoint"));
     if (!written)
         return tl::unexpected(written.error());
     Json files = Json::array();

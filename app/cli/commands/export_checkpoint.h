@@ -26,6 +26,14 @@ struct WishedCheckpoint {
     std::string text;
 };
 
+/// The plan of a checkpoint as wished. Errors: usage, naming the option; those of CheckpointTarget::draft().
+Result<CheckpointDraft> draftWishedCheckpoint(
+    const CheckpointTarget& target, const CheckpointWishes& wishes, CheckpointRequest request);
+
+/// Before long work: whether a draft could be written to --out, found out by beginning to, which leaves nothing.
+/// Errors: usage (--out is taken), CannotWrite (no room included).
+Result<void> requirePlace(const Session& session, const CheckpointDraft& draft);
+
 /// Warns of what will differ, and writes --out with what `quantization` chooses. Errors: usage, naming the option;
 /// those of writeCheckpoint().
 Result<WishedCheckpoint> writeWishedCheckpoint(const Session& session, const CheckpointTarget& target,

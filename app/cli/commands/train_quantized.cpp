@@ -2,6 +2,7 @@
 #include "app/cli/commands/export_checkpoint.h"
 #include "app/cli/inputs.h"
 #include "app/cli/output.h"
+#include "app/cli/progress_printer.h"
 #include "app/cli/text_input.h"
 
 #include "core/analysis/weight_quantization.h"
@@ -14,6 +15,8 @@
 #include <memory>
 #include <utility>
 
+#include <unistd.h>
+
 namespace quantloupe::cli {
 namespace {
 
@@ -23,6 +26,20 @@ struct TrainOptions {
     CheckpointWishes checkpoint;
     TextWindows window {.context = 256};
     TrainingOptions training;
+    bool fresh = false;
+
+    bool resumes() const
+    {
+        std::error_code ignored;
+        return !state.empty() && !fresh && std::filesystem::exists(state, ignored);
+    }
+};
+
+/// What is trained, what is not, and what --out will be.
+struct TrainingPlan {
+    Recipe recipe {};
+    Plan plan {};
+    std::vector<std::string> kept {};  ///< that the recipe would quantize
 };
 
 /// What is trained on, and what by nobody.
@@ -67,19 +84,86 @@ Result<TrainingTexts> readTexts(const Session& session, const TrainOptions& opti
     return texts;
 }
 
-Result<Plan> planOf(const Session& session, const TrainOptions& options, const ModelCatalog& catalog, Recipe& recipe)
+/// Tensors that are not trained stay as stored: rounded afterwards they would be none of what was evaluated.
+Result<TrainingPlan> planOf(const Session& session, const TrainOptions& options, const Decoder& decoder)
 {
+    const auto catalog = catalogOf(*decoder.model);
     auto chosen = chooseRecipe(session, options.recipe, catalog);
     if (!chosen)
         return tl::unexpected(chosen.error());
     if (!*chosen)
         return usageError("train-quantized", "needs --scheme, --recipe or a --study that holds a recipe");
-    recipe = std::move(**chosen);
-    auto plan = resolve(recipe, catalog);
-    for (const auto& planned : plan.tensors)
+    TrainingPlan result {.recipe = std::move(**chosen)};
+    result.plan = resolve(result.recipe, catalog);
+    for (const auto& planned : result.plan.tensors)
         if (planned.activations)
             return usageError("--recipe", "inputs of layers cannot be quantized in training yet: name weights alone");
-    return plan;
+    for (const auto tensor : Student::untrained(decoder, result.plan)) {
+        const auto& name = decoder.model->tensors[tensor].name;
+        session.warn(printable(name) + " is no matrix of a block and is not trained: it is kept as stored");
+        result.recipe.keep.push_back(name);
+        result.kept.push_back(name);
+    }
+    if (!result.kept.empty())
+        result.plan = resolve(result.recipe, catalog);
+    return result;
+}
+
+CheckpointRequest requestOf(ModelPointer student, const Recipe& recipe)
+{
+    auto catalog = catalogOf(*student);
+    auto plan = resolve(recipe, catalog);
+    return {.model = std::move(student), .catalog = std::move(catalog), .recipe = recipe, .plan = std::move(plan)};
+}
+
+/// Every trained matrix must be written under the scheme that it is trained under, or as floats that hold its values.
+Result<void> requireAsTrained(
+    const CheckpointTarget& target, const CheckpointDraft& draft, const CheckpointRequest& request)
+{
+    for (const auto& planned : request.plan.tensors) {
+        if (!planned.scheme)
+            continue;
+        bool written = false;
+        std::string otherwise = "as stored";
+        for (const auto& tensor : draft.tensors) {
+            if (tensor.source != planned.tensor)
+                continue;
+            written =
+                tensor.scheme && (*tensor.scheme == *planned.scheme || *tensor.scheme == Scheme::of(Format::Fp32));
+            if (!written) {
+                otherwise = tensor.scheme ? "as " + tensor.scheme->toString() : otherwise;
+                break;
+            }
+        }
+        if (!written)
+            return failure(ErrorCode::Unsupported, request.model->tensors[planned.tensor].name,
+                "would be trained as " + planned.scheme->toString() + ", and " + std::string(target.name)
+                    + " would write it " + otherwise + ": train a scheme that it holds, or write another target");
+    }
+    return {};
+}
+
+/// All that can be refused about --out, before the training.
+Result<void> requireWritableOut(const Session& session, const CheckpointTarget& target, const TrainOptions& options,
+    const CheckpointRequest& request)
+{
+    const auto draft = draftWishedCheckpoint(target, options.checkpoint, request);
+    if (!draft)
+        return tl::unexpected(draft.error());
+    if (auto same = requireAsTrained(target, *draft, request); !same)
+        return same;
+    return options.checkpoint.dryRun ? Result<void>() : requirePlace(session, *draft);
+}
+
+/// --dry-run: what would be written of a training that nobody waits for.
+Result<void> tellOfOut(const Session& session, const CheckpointTarget& target, const TrainOptions& options,
+    const CheckpointRequest& request, const TrainingPlan& plan)
+{
+    const auto told =
+        writeWishedCheckpoint(session, target, options.checkpoint, request, weightQuantization(*request.model));
+    if (!told)
+        return tl::unexpected(told.error());
+    return print(session, {{"kept_as_stored", plan.kept}, {"checkpoint", told->json}}, told->text);
 }
 
 void tell(const Session& session, const TrainOptions& options, const TrainingHistory& history)
@@ -87,6 +171,8 @@ void tell(const Session& session, const TrainOptions& options, const TrainingHis
     if (session.options.quiet || history.evaluations.empty())
         return;
     const auto& found = history.evaluations.back();
+    if (::isatty(STDERR_FILENO) == 1)
+        std::fputs("\r\x1b[K", stderr);  // where the bar was drawn
     std::fprintf(stderr, "step %llu of %llu: ", static_cast<unsigned long long>(found.step),
         static_cast<unsigned long long>(options.training.steps));
     if (!history.steps.empty())
@@ -128,26 +214,43 @@ Findings trainingFindings(const TrainOptions& options, const Training& training,
     return findings;
 }
 
-/// Goes on from --state where there is one, and keeps it there.
+/// Goes on from --state where there is one.
+Result<std::unique_ptr<Training>> beginTraining(const Session& session, const TrainOptions& options,
+    const Decoder& decoder, const Plan& plan, const TrainingTexts& texts)
+{
+    const auto& [text, heldOut] = texts;
+    const bool resumes = options.resumes();
+    auto training = resumes
+        ? Training::goOn(options.state, decoder, plan, text, heldOut, options.training, session.stop)
+        : Training::begin(decoder, plan, text, heldOut, options.training, session.stop);
+    if (!training) {
+        auto error = namedByOption(training.error(), options.text);
+        if (resumes && error.code == ErrorCode::Conflict)
+            error.reason += "; --fresh begins anew";
+        return tl::unexpected(std::move(error));
+    }
+    if (resumes && !session.options.quiet)
+        std::fprintf(
+            stderr, "goes on behind step %zu of %s\n", (*training)->history().steps.size(), options.state.c_str());
+    return training;
+}
+
+/// Keeps all that the training goes on from in --state.
 Result<void> runTraining(const Session& session, const TrainOptions& options, Training& training)
 {
-    std::error_code ignored;
     const auto& state = options.state;
-    if (!state.empty() && !session.options.force && std::filesystem::exists(state, ignored)) {
-        if (auto resumed = training.resume(state); !resumed)
-            return resumed;
-        if (!session.options.quiet)
-            std::fprintf(stderr, "goes on behind step %zu of %s\n", training.history().steps.size(), state.c_str());
-    }
-    Progress progress;
     std::size_t told = training.history().evaluations.size();
-    auto done = training.run(session.stop, progress, [&]() -> Result<void> {
-        if (training.history().evaluations.size() == told)
-            return {};
-        told = training.history().evaluations.size();
-        tell(session, options, training.history());
-        return state.empty() ? Result<void>() : training.save(state);
-    });
+    const auto done = [&] {
+        Progress progress;
+        const ProgressPrinter printer(progress, session.options.quiet);
+        return training.run(session.stop, progress, [&]() -> Result<void> {
+            if (training.history().evaluations.size() == told)
+                return {};
+            told = training.history().evaluations.size();
+            tell(session, options, training.history());
+            return state.empty() ? Result<void>() : training.save(state);
+        });
+    }();
     if (!done && done.error().code == ErrorCode::Cancelled && !state.empty()) {
         if (auto kept = training.save(state); !kept)
             return kept;
@@ -162,9 +265,7 @@ Result<void> writeStudent(const Session& session, const TrainOptions& options, c
     const Recipe& recipe, Training& training, Findings& findings)
 {
     const auto model = std::make_shared<const Model>(training.student().model());
-    const auto catalog = catalogOf(*model);
-    auto written = writeWishedCheckpoint(session, target, options.checkpoint,
-        {.model = model, .catalog = catalog, .recipe = recipe, .plan = resolve(recipe, catalog)},
+    auto written = writeWishedCheckpoint(session, target, options.checkpoint, requestOf(model, recipe),
         training.student().quantization(weightQuantization(*model)));
     if (!written)
         return tl::unexpected(written.error());
@@ -195,22 +296,30 @@ Result<void> trainQuantized(const Session& session, const TrainOptions& given)
     const auto decoder = describeDecoder(**model);
     if (!decoder)
         return tl::unexpected(decoder.error());
-    Recipe recipe;
-    const auto plan = planOf(session, options, catalogOf(**model), recipe);
+    const auto plan = planOf(session, options, *decoder);
     if (!plan)
         return tl::unexpected(plan.error());
+    const bool dry = options.checkpoint.dryRun;
+    if (dry || !session.options.out.empty()) {
+        const auto request = requestOf(Student::outline(*decoder, plan->plan), plan->recipe);
+        if (auto writable = requireWritableOut(session, *target, options, request); !writable)
+            return writable;
+        if (dry)
+            return tellOfOut(session, *target, options, request, *plan);
+    }
     const auto texts = readTexts(session, options, **model);
     if (!texts)
         return tl::unexpected(texts.error());
-    auto training = Training::begin(*decoder, *plan, texts->text, texts->heldOut, options.training, session.stop);
+    auto training = beginTraining(session, options, *decoder, plan->plan, *texts);
     if (!training)
-        return tl::unexpected(namedByOption(training.error(), options.text));
+        return tl::unexpected(training.error());
     if (auto done = runTraining(session, options, **training); !done)
         return done;
     auto findings = trainingFindings(options, **training, *texts);
+    findings.json["kept_as_stored"] = plan->kept;
     findings.json["checkpoint"] = nullptr;
     if (!session.options.out.empty())
-        if (auto written = writeStudent(session, options, *target, recipe, **training, findings); !written)
+        if (auto written = writeStudent(session, options, *target, plan->recipe, **training, findings); !written)
             return written;
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
     findings.json["elapsed_s"] = elapsed.count();
@@ -271,9 +380,10 @@ Action setUpTrain(CLI::App& command)
         ->type_name("N");
     command
         .add_option("--state", options->state,
-            "File that the training is kept in at every evaluation, and gone on from where it exists (--force: begun "
-            "anew)")
+            "File that the training is kept in at every evaluation, and gone on from where it exists")
         ->type_name("FILE");
+    command.add_flag("--fresh", options->fresh, "Begin anew where --state exists, and replace it");
+    addMemoryOption(command, options->training.memory);
     command.add_option("--to", options->target, "What --out is written as; 'quantloupe-cli targets' lists checkpoints")
         ->type_name("TARGET")
         ->capture_default_str();

@@ -1,35 +1,17 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // A two-layer model learns a task under quantization: step by step against a second implementation of forward pass,
 // gradients and optimizer; and what must not depend on how the work is cut.
-#include "core/training/train.h"
 #include "tests/core/inference/taped_loss.h"
-#include "tests/core/inference/tiny_families.h"
-#include "tests/support/text_windows.h"
-#include "tests/support/uniform_plan.h"
+#include "tests/core/training/tiny_training.h"
 
-#include <QFile>
 #include <QTest>
 
-#include <numeric>
+#include <limits>
 
 using namespace quantloupe;
 using namespace quantloupe::tests;
 
 namespace {
-
-constexpr std::uint32_t kVocabulary = 61;
-
-/// Each token says what follows it.
-WindowedText task(std::size_t windows, std::size_t length, unsigned seed)
-{
-    std::mt19937 random(seed);
-    std::vector<std::vector<std::uint32_t>> sequences(windows);
-    for (auto& sequence : sequences)
-        for (auto token = std::uint32_t(random() % kVocabulary); sequence.size() < length;
-             token = (token * 3 + 7) % kVocabulary)
-            sequence.push_back(token);
-    return windowsOf(sequences);
-}
 
 bool isTrained(const std::string& name)
 {
@@ -132,36 +114,12 @@ private:
 
 }  // namespace
 
-class TestTraining : public QObject
+class TestTraining : public QObject, private TinyTraining
 {
     Q_OBJECT
-    TinyDecoder m_tiny = tinyFamilies().at("llama");
-    QTemporaryDir m_folder;
-    ModelPointer m_model;
-    Decoder m_decoder;
-    const WindowedText m_text = task(8, 12, 1), m_heldOut = task(3, 12, 2);
-
-    std::unique_ptr<Training> begin(const char* scheme, const TrainingOptions& options) const
-    {
-        auto training = Training::begin(m_decoder, uniformPlan(*m_model, scheme), m_text, m_heldOut, options, {});
-        if (!training)
-            qFatal("%s", describe(training.error()).c_str());
-        return std::move(*training);
-    }
-    static std::vector<std::vector<float>> valuesOf(Training& training)
-    {
-        std::vector<std::vector<float>> all;
-        for (const auto* values : training.student().allValues())
-            all.push_back(values->values);
-        return all;
-    }
 
 private Q_SLOTS:
-    void initTestCase()
-    {
-        m_model = openTiny(m_tiny, m_folder.path().toStdString()).value();
-        m_decoder = describeDecoder(*m_model).value();
-    }
+    void initTestCase() { open(); }
 
     void stepByStep_data()
     {
@@ -185,13 +143,27 @@ private Q_SLOTS:
                 qPrintable(QString("step %1: %2, expected %3").arg(i).arg(made->loss).arg(expected)));
         }
         // The optimizer divides by the size of gradients: of the smallest only the sign counts, which rounding decides.
-        std::size_t far = 0, all = 0;
+        // Then two weights go opposite ways, each no further than the optimizer ever moves one.
+        double rates = 0.0;
+        for (std::uint64_t i = 0; i < 5; ++i)
+            rates += scheduledRate(2e-3, i, 40, 3);
         for (const auto& matrix : training->student().matrices()) {
-            const auto& expected = slow.values(m_model->tensors[matrix.tensor].name);
-            for (std::size_t i = 0; i < expected.size(); ++i, ++all)
-                far += std::abs(double(matrix.weights.values[i]) - expected[i]) > 2e-4 ? 1 : 0;
+            const auto& name = m_model->tensors[matrix.tensor].name;
+            const auto& expected = slow.values(name);
+            std::size_t far = 0;
+            double furthest = 0.0;
+            for (std::size_t i = 0; i < expected.size(); ++i) {
+                const double distance = std::abs(double(matrix.weights.values[i]) - expected[i]);
+                far += distance > 2e-4 ? 1 : 0;
+                furthest = std::max(furthest, distance);
+            }
+            QVERIFY2(far < expected.size() / 20 && furthest < 3.0 * rates,
+                qPrintable(QString("%1: %2 of %3, up to %4")
+                               .arg(QString::fromStdString(name))
+                               .arg(far)
+                               .arg(expected.size())
+                               .arg(furthest)));
         }
-        QVERIFY2(far < all / 50, qPrintable(QString("%1 of %2").arg(far).arg(all)));
         for (const auto& [tensor, vector] : training->student().vectors()) {
             const auto& expected = slow.values(m_model->tensors[tensor].name);
             QVERIFY(vector.values != m_tiny.at(m_model->tensors[tensor].name).values);
@@ -213,15 +185,15 @@ private Q_SLOTS:
     {
         QFETCH(const QByteArray, scheme);
         QFETCH(const int, rule);
-        const auto training = begin(scheme.constData(),
-            {.steps = 80,
-                .batch = 4,
-                .learningRate = 4e-3,
-                .warmUp = 5,
-                .clipNorm = 5.0,
-                .rule = StepRule(rule),
-                .evaluateEvery = 40,
-                .threads = 2});
+        const TrainingOptions options {.steps = 80,
+            .batch = 4,
+            .learningRate = 4e-3,
+            .warmUp = 5,
+            .clipNorm = 5.0,
+            .rule = StepRule(rule),
+            .evaluateEvery = 40,
+            .threads = 2};
+        const auto training = begin(scheme.constData(), options), fresh = begin(scheme.constData(), options);
         Progress progress;
         const auto done = training->run({}, progress);
         QVERIFY2(done, done ? "" : describe(done.error()).c_str());
@@ -233,10 +205,13 @@ private Q_SLOTS:
             qPrintable(QString("%1 → %2").arg(steps.front().loss).arg(steps.back().loss)));
         QVERIFY(evaluations.back().divergence < evaluations.front().divergence);
         QVERIFY(evaluations.back().teacherPerplexity == evaluations.front().teacherPerplexity);
-        for (const auto& matrix : training->student().matrices()) {
-            const bool moved = rule == int(StepRule::Estimated) || matrix.steps.values != matrix.quantizer.parameters()
-                || matrix.steps.adam.first.size() == matrix.steps.values.size();
-            QVERIFY(moved);
+        const auto& matrices = training->student().matrices();
+        for (std::size_t i = 0; i < matrices.size(); ++i) {
+            const auto& first = fresh->student().matrices()[i];
+            QVERIFY(matrices[i].weights.values != first.weights.values);
+            QCOMPARE(matrices[i].steps.values.empty(), rule == int(StepRule::Estimated));
+            QCOMPARE(matrices[i].steps.values.size(), first.steps.values.size());
+            QVERIFY(first.steps.values.empty() || matrices[i].steps.values != first.steps.values);
         }
     }
 
@@ -265,41 +240,51 @@ private Q_SLOTS:
         }
     }
 
-    void goesOnWithTheSameBits()
+    /// Under another scheme there are no such codes; floats are given where they hold what the codes stand for.
+    void givesItsOwnCodesAlone()
     {
-        const auto file = std::filesystem::path(m_folder.filePath("state").toStdString());
-        const TrainingOptions options {.steps = 9, .batch = 3, .rule = StepRule::Affine, .seed = 4, .evaluateEvery = 2};
-        const auto whole = begin("int3:g16:asymf", options);
-        Progress progress;
-        QVERIFY(whole->run({}, progress));
+        const auto training = begin("int3:g16:asym", {.steps = 4, .batch = 2});
+        QVERIFY(training->step({}));
+        const auto tensor = training->student().matrices().front().tensor;
+        const auto quantization = training->student().quantization({});
+        QVERIFY(quantization(tensor, Scheme::of(Format::Fp32), {}));
+        const auto trained = Scheme::parse("int3:g16:asym").value().toString();
+        for (const auto* text : {"int4:g16:asym", "q4_1", "bf16"}) {
+            const auto scheme = Scheme::parse(text).value();
+            const auto refused = quantization(tensor, scheme, {});
+            QVERIFY(!refused);
+            QCOMPARE(refused.error().code, ErrorCode::Unsupported);
+            QCOMPARE(refused.error().where, m_model->tensors[tensor].name);
+            QVERIFY(refused.error().reason.find(trained) != std::string::npos);
+            QVERIFY(refused.error().reason.find(scheme.toString()) != std::string::npos);
+        }
+    }
 
-        const auto first = begin("int3:g16:asymf", options);
-        std::stop_source source;
-        const auto stopped = first->run(source.get_token(), progress, [&]() -> Result<void> {
-            if (first->history().steps.size() == 5)
-                source.request_stop();
-            return first->save(file);
-        });
-        QVERIFY(!stopped);
-        QCOMPARE(stopped.error().code, ErrorCode::Cancelled);
-        QCOMPARE(first->history().steps.size(), std::size_t(5));
+    /// Drafts made before there is a student must be those of the student.
+    void outlines()
+    {
+        const auto training = begin("int4:g16", {.batch = 2});
+        const auto outline = Student::outline(m_decoder, uniformPlan(*m_model, "int4:g16"));
+        const auto& tensors = training->student().model().tensors;
+        QCOMPARE(outline->tensors.size(), tensors.size());
+        for (std::size_t i = 0; i < tensors.size(); ++i) {
+            QCOMPARE(outline->tensors[i].view.dtype, tensors[i].view.dtype);
+            QCOMPARE(outline->tensors[i].bytes(), tensors[i].bytes());
+        }
+    }
 
-        const auto second = begin("int3:g16:asymf", options);
-        const auto resumed = second->resume(file);
-        QVERIFY2(resumed, resumed ? "" : describe(resumed.error()).c_str());
-        QVERIFY(second->run({}, progress));
-        QVERIFY(second->history() == whole->history());
-        QVERIFY(valuesOf(*second) == valuesOf(*whole));
-
-        auto others = options;
-        others.seed = 5;
-        QCOMPARE(begin("int3:g16:asymf", others)->resume(file).error().code, ErrorCode::Conflict);
-        QCOMPARE(begin("int4:g16:asymf", options)->resume(file).error().code, ErrorCode::Conflict);
-        QFile damaged(m_folder.filePath("state"));
-        QVERIFY(damaged.open(QIODevice::ReadWrite) && damaged.seek(damaged.size() / 2) && damaged.putChar('~'));
-        damaged.close();
-        QCOMPARE(second->resume(file).error().code, ErrorCode::Malformed);
-        QCOMPARE(second->resume(m_folder.filePath("none").toStdString()).error().code, ErrorCode::CannotOpen);
+    void refusesGradientsThatOverflow()
+    {
+        const auto training = begin("int4:g16", {.steps = 3, .batch = 2});
+        auto& student = training->student();
+        const auto before = valuesOf(*training);
+        student.clearGradients();
+        student.allValues().back()->gradient.front() = std::numeric_limits<float>::infinity();
+        const auto norm = student.update({.weights = 1e-3});
+        QVERIFY(!norm);
+        QCOMPARE(norm.error().code, ErrorCode::Malformed);
+        QVERIFY(valuesOf(*training) == before);
+        QVERIFY(training->step({}));
     }
 
     void howTheWorkIsCut()
@@ -320,6 +305,14 @@ private Q_SLOTS:
         const auto cut = run(changed);
         for (std::size_t i = 0; i < 4; ++i)
             QVERIFY(std::abs(cut.first.steps[i].loss - one.first.steps[i].loss) < 1e-4 * one.first.steps[i].loss);
+        // Where learned grids begin is measured in the same passes.
+        changed = {.batch = 4, .rule = StepRule::Affine};
+        const auto together = valuesOf(*begin("int3:g16:asymf", changed));
+        changed.accumulate = 3;
+        const auto apart = valuesOf(*begin("int3:g16:asymf", changed));
+        for (std::size_t i = 0; i < together.size(); ++i)
+            for (std::size_t j = 0; j < together[i].size(); ++j)
+                QVERIFY(std::abs(apart[i][j] - together[i][j]) <= 1e-3F * std::abs(together[i][j]));
         changed = options;
         changed.seed = 1;
         QVERIFY(run(changed).first.steps.front().loss != one.first.steps.front().loss);
@@ -350,6 +343,19 @@ private Q_SLOTS:
         QVERIFY(codeOf(m_text, {}, Plan()) == ErrorCode::Unsupported);
         QVERIFY(codeOf(m_text, {.rule = StepRule::Affine}, plan) == ErrorCode::Unsupported);
         QVERIFY(!codeOf(m_text, {}, plan));
+        QVERIFY(codeOf(m_text, {.memory = 1000}, plan) == ErrorCode::InvalidArgument);
+        auto others = plan;
+        others.tensors[m_decoder.embedding].scheme = Scheme::of(Format::Int8);
+        QCOMPARE(others.tensors[m_decoder.embedding].tensor, m_decoder.embedding);
+        QCOMPARE(Student::untrained(m_decoder, others), std::vector {m_decoder.embedding});
+        QVERIFY(codeOf(m_text, {}, others) == ErrorCode::InvalidArgument);
+
+        std::stop_source source;
+        source.request_stop();
+        const auto stopped = Training::begin(m_decoder, uniformPlan(*m_model, "int4:g16:asymf"), m_text, m_heldOut,
+            {.rule = StepRule::Affine}, source.get_token());
+        QVERIFY(!stopped);
+        QCOMPARE(stopped.error().code, ErrorCode::Cancelled);
     }
 };
 
