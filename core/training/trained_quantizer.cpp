@@ -81,7 +81,8 @@ Result<TrainedQuantizer> TrainedQuantizer::create(
         return tl::unexpected(quantizer.error());
     TrainedQuantizer trained(std::move(*quantizer), rule, rows);
     if (rule != StepRule::Estimated) {
-        const auto half = static_cast<float>(trained.m_quantizer.codeCount() / 2);
+        const auto codes = trained.m_quantizer.codeCount() / 2;
+        const auto half = static_cast<float>(codes);
         trained.m_lowest = scheme.symmetry == Symmetry::SymmetricFull ? -half : 1.0F - half;
         trained.m_highest = half - 1.0F;
         if (rule == StepRule::Affine) {
@@ -144,7 +145,8 @@ bool TrainedQuantizer::quantize(std::span<const float> weights, std::span<float>
             return false;
     } else {
         const auto count = units();
-        const auto middle = static_cast<float>(m_quantizer.codeCount() / 2);
+        const auto code = m_quantizer.codeCount() / 2;
+        const auto middle = static_cast<float>(code);
         m_grids.resize(count);
         for (std::size_t i = 0; i < count; ++i)
             m_grids[i] = {m_parameters[i], m_rule == StepRule::Affine ? m_parameters[count + i] : middle};

@@ -82,7 +82,7 @@ QVariant ComparisonModel::data(const QModelIndex& index, int role) const
     case Qt::DisplayRole: break;
     default: return {};
     }
-    const auto value = valueOf(tensor, column);
+    auto value = valueOf(tensor, column);
     switch (column) {
     case FirstBytes:
     case SecondBytes: return format::bytes(value.toULongLong());
