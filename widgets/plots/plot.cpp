@@ -13,21 +13,12 @@
 #include <QClipboard>
 #include <QContextMenuEvent>
 #include <QFileDialog>
+#include <QFontMetrics>
 #include <QMenu>
 #include <QMessageBox>
 #include <QScrollBar>
 #include <QToolTip>
 #include <QVBoxLayout>
-
-class Plot::Extras
-{
-public:
-    QCPItemText* emptyText = nullptr;  // owned by the canvas
-    QString title;
-    QPointF pressed;
-    bool hasData = false;
-    bool themed = false;
-};
 
 namespace {
 
@@ -41,7 +32,48 @@ public:
         setClipToAxisRect(false);
         setParentLayerable(nullptr);
     }
+
+    void setSentence(const QString& sentence)
+    {
+        m_sentence = sentence;
+        setText(sentence);
+    }
+
+protected:
+    /// On as many lines as the canvas is narrow.
+    void draw(QCPPainter* painter) override
+    {
+        const QFontMetrics metrics(font());
+        const int width = parentPlot()->viewport().width() - 4 * metrics.averageCharWidth();
+        QString lines, line;
+        for (const auto& word : m_sentence.split(u' ')) {
+            const auto longer = line.isEmpty() ? word : line + u' ' + word;
+            const bool fits = line.isEmpty() || metrics.horizontalAdvance(longer) <= width;
+            if (!fits)
+                lines += line + u'\n';
+            line = fits ? longer : word;
+        }
+        setText(lines + line);
+        QCPItemText::draw(painter);
+    }
+
+private:
+    QString m_sentence;
 };
+
+}  // namespace
+
+class Plot::Extras
+{
+public:
+    FreeText* emptyText = nullptr;  // owned by the canvas
+    QString title;
+    QPointF pressed;
+    bool hasData = false;
+    bool themed = false;
+};
+
+namespace {
 
 /// Whether a wheel turn over `widget` would scroll what it lies in.
 bool liesInScrollingArea(const QWidget* widget)
@@ -75,7 +107,7 @@ Plot::Plot(QWidget* parent)
     m_extras->emptyText->position->setCoords(0.5, 0.5);
     m_extras->emptyText->setTextAlignment(Qt::AlignCenter);
     m_extras->emptyText->setPadding(QMargins(8, 8, 8, 8));
-    m_extras->emptyText->setText(tr("Nothing to show"));
+    m_extras->emptyText->setSentence(tr("Nothing to show"));
 
     connect(m_canvas, &QCustomPlot::mousePress, this, [this](QMouseEvent* event) {
         m_extras->pressed = event->position();
@@ -119,7 +151,7 @@ Plot::~Plot() = default;
 
 void Plot::setEmptyText(const QString& text)
 {
-    m_extras->emptyText->setText(text);
+    m_extras->emptyText->setSentence(text);
     replot();
 }
 

@@ -209,7 +209,7 @@ private:
         const auto* canvas = plot()->findChild<QCustomPlot*>();
         for (int i = 0; i < canvas->itemCount(); ++i)
             if (const auto* text = qobject_cast<QCPItemText*>(canvas->item(i)))
-                return text->text();
+                return text->text().replace(u'\n', u' ');
         return {};
     }
 
