@@ -13,14 +13,6 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define QUANTLOUPE_NEEDS_ADDRESSES 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define QUANTLOUPE_NEEDS_ADDRESSES 1
-#endif
-#endif
-
 namespace quantloupe {
 namespace {
 
@@ -111,7 +103,7 @@ int confineThisProcess(const Confinement& confinement)
             return problem;
     if (const int problem = limit(RLIMIT_CPU, confinement.processorSeconds); problem != 0)
         return problem;
-#ifndef QUANTLOUPE_NEEDS_ADDRESSES
+#ifndef QUANTLOUPE_SHADOW_MEMORY
     if (const int problem = limit(RLIMIT_AS, confinement.memory); problem != 0)
         return problem;
 #endif

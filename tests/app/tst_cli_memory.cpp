@@ -9,7 +9,7 @@
 
 using namespace quantloupe::tests;
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(QUANTLOUPE_SHADOW_MEMORY)
 constexpr bool limitable = false;  // the sanitizer maps terabytes
 #else
 constexpr bool limitable = true;

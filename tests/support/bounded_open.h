@@ -12,7 +12,7 @@
 
 namespace quantloupe::tests {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(QUANTLOUPE_SHADOW_MEMORY)
 inline constexpr unsigned kAllowance = 8;  ///< sanitizers take several times the time and memory
 #else
 inline constexpr unsigned kAllowance = 1;
