@@ -136,8 +136,10 @@ public:
         if (m_part.rotates)
             for (const auto& heads : {queriesOf(joinedGradient), keysOf(joinedGradient)})
                 rotateHeadsBackward(heads, m_decoder.headDimension, table(), 0, m_decoder.architecture.positions);
-        headNormBackward(m_part.keyNorm, m_loaded.keyNorm, keysOf(projected()), keysOf(joinedGradient));
-        headNormBackward(m_part.queryNorm, m_loaded.queryNorm, queriesOf(projected()), queriesOf(joinedGradient));
+        if (!m_projected.empty()) {
+            headNormBackward(m_part.keyNorm, m_loaded.keyNorm, keysOf(projected()), keysOf(joinedGradient));
+            headNormBackward(m_part.queryNorm, m_loaded.queryNorm, queriesOf(projected()), queriesOf(joinedGradient));
+        }
         std::vector<float> normedGradient(m_x.rows * m_x.columns);
         const kernels::MutableMatrix back {normedGradient.data(), m_x.rows, m_x.columns, m_x.columns};
         multiplyLayersBackward(
