@@ -20,13 +20,11 @@
 #include <QToolTip>
 #include <QVBoxLayout>
 
-namespace {
-
 /// An item is a child of the axis rectangle that was there at its birth and would be hidden along with it.
-class FreeText final : public QCPItemText
+class EmptyPlotText final : public QCPItemText
 {
 public:
-    explicit FreeText(QCustomPlot* canvas)
+    explicit EmptyPlotText(QCustomPlot* canvas)
         : QCPItemText(canvas)
     {
         setClipToAxisRect(false);
@@ -61,12 +59,10 @@ private:
     QString m_sentence;
 };
 
-}  // namespace
-
 class Plot::Extras
 {
 public:
-    FreeText* emptyText = nullptr;  // owned by the canvas
+    EmptyPlotText* emptyText = nullptr;  // owned by the canvas
     QString title;
     QPointF pressed;
     bool hasData = false;
@@ -102,7 +98,7 @@ Plot::Plot(QWidget* parent)
     m_canvas->setNoAntialiasingOnDrag(false);
     m_canvas->installEventFilter(this);
 
-    m_extras->emptyText = new FreeText(m_canvas);
+    m_extras->emptyText = new EmptyPlotText(m_canvas);
     m_extras->emptyText->position->setType(QCPItemPosition::ptViewportRatio);
     m_extras->emptyText->position->setCoords(0.5, 0.5);
     m_extras->emptyText->setTextAlignment(Qt::AlignCenter);
