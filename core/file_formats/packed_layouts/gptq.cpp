@@ -69,6 +69,8 @@ Result<std::optional<PackedWeight>> recognise(StoredParts& parts, const Quantiza
     if ((*scales)->shape.size() != 2 || (*scales)->shape[0] == 0 || rows == 0 || codes.shape[0] == 0)
         return parts.malformed(".scales", "is not a matrix of groups by output channels");
     const auto groups = (*scales)->shape[0];
+    if (auto fits = parts.expectShape(".scales", **scales, {groups, rows}); !fits)
+        return tl::unexpected(fits.error());
     if ((*zeros)->shape.size() != 2 || (*zeros)->shape[1] > rows || (*zeros)->shape[1] * 32 % rows != 0)
         return parts.malformed(".qzeros", "has a width that no number of bits gives");
     const auto bits = (*zeros)->shape[1] * 32 / rows;

@@ -105,6 +105,19 @@ private Q_SLOTS:
         QVERIFY((*model)->tensors[0].quantizable());
     }
 
+    /// Where config.json says what it is, no guess by shapes comes before.
+    void refusesScalesOfFewerChannels()
+    {
+        CheckpointFolder folder;
+        folder.write("config.json", R"({"quantization_config":{"quant_method":"gptq","bits":4,"group_size":16}})");
+        const auto parts = with(kGptq, "a.scales", {"F16", {2, 3}});
+        const auto model = openModel(folder.write("model.safetensors", fileOf(parts)));
+        QVERIFY2(model, model ? "" : describe(model.error()).c_str());
+        const auto& warnings = (*model)->warnings;
+        QVERIFY(std::any_of(warnings.begin(), warnings.end(),
+            [](const auto& text) { return text.find("'a.scales' is 2×3") != std::string::npos; }));
+    }
+
     void refuses_data()
     {
         QTest::addColumn<Parts>("parts");
