@@ -228,6 +228,14 @@ void layerFields(Archive& archive, T& outputs)
 }
 
 template<class Archive, class T>
+void fileFields(Archive& archive, T& file)
+{
+    archive.field(file.name);
+    archive.field(file.bytes);
+    archive.field(file.checksum);
+}
+
+template<class Archive, class T>
 void figureFields(Archive& archive, T& figures)
 {
     archive.field(figures.texts);
@@ -238,9 +246,7 @@ void figureFields(Archive& archive, T& figures)
     archive.field(figures.earlier.tokens);
     archive.field(figures.earlier.squares);
     archive.field(figures.earlier.absMax);
-    archive.field(figures.file.name);
-    archive.field(figures.file.bytes);
-    archive.field(figures.file.checksum);
+    fileFields(archive, figures.file);
 }
 
 template<class Archive, class T>
@@ -254,9 +260,7 @@ void gradientFields(Archive& archive, T& figures)
     archive.field(figures.text.windows);
     archive.field(figures.columns);
     archive.field(figures.squares);
-    archive.field(figures.file.name);
-    archive.field(figures.file.bytes);
-    archive.field(figures.file.checksum);
+    fileFields(archive, figures.file);
 }
 
 template<class Archive, class T>
