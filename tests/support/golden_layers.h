@@ -70,6 +70,15 @@ inline std::map<std::string, GoldenLayer> goldenLayers()
     return layers;
 }
 
+/// The tensor that results call "0.wq".
+inline std::string goldenTensor(const std::string& layer)
+{
+    static const std::map<std::string, std::string> parts {{"wq", "self_attn.q_proj"}, {"wk", "self_attn.k_proj"},
+        {"wv", "self_attn.v_proj"}, {"wo", "self_attn.o_proj"}, {"w1", "mlp.gate_proj"}, {"w2", "mlp.down_proj"},
+        {"w3", "mlp.up_proj"}};
+    return "model.layers." + layer.substr(0, 1) + "." + parts.at(layer.substr(2)) + ".weight";
+}
+
 /// As many values of an array as are stored.
 template<class T>
 std::vector<T> storedArray(const nlohmann::json& entry, const char* name, const GoldenLayer& layer)

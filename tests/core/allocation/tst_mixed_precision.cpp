@@ -28,15 +28,6 @@ Scheme schemeOf(int bits, bool down)
     return Scheme::parse("int" + std::to_string(bits) + (down ? ":g43" : ":g32") + ":asym:s32").value();
 }
 
-/// "0.wq" of the golden set.
-std::string tensorOf(const std::string& layer)
-{
-    static const std::map<std::string, std::string> parts {{"wq", "self_attn.q_proj"}, {"wk", "self_attn.k_proj"},
-        {"wv", "self_attn.v_proj"}, {"wo", "self_attn.o_proj"}, {"w1", "mlp.gate_proj"}, {"w2", "mlp.down_proj"},
-        {"w3", "mlp.up_proj"}};
-    return "model.layers." + layer.substr(0, 1) + "." + parts.at(layer.substr(2)) + ".weight";
-}
-
 }  // namespace
 
 class TestMixedPrecision : public QObject
@@ -58,7 +49,7 @@ private Q_SLOTS:
         std::map<std::string, TensorMeasurement> measurements;
         for (const int bits : kBits)
             for (const auto& [layer, values] : single.at("rtn_asym|32|" + std::to_string(bits)).items()) {
-                const auto name = tensorOf(layer);
+                const auto name = goldenTensor(layer);
                 auto& measurement = measurements[name];
                 measurement.tensor = name;
                 SchemeMeasurement measured;

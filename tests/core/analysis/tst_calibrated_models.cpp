@@ -24,15 +24,6 @@ namespace {
 
 constexpr std::uint64_t kEnough = std::uint64_t {1} << 30U;
 
-/// "0.wq" of the golden set.
-std::string tensorOf(const std::string& layer)
-{
-    static const std::map<std::string, std::string> parts {{"wq", "self_attn.q_proj"}, {"wk", "self_attn.k_proj"},
-        {"wv", "self_attn.v_proj"}, {"wo", "self_attn.o_proj"}, {"w1", "mlp.gate_proj"}, {"w2", "mlp.down_proj"},
-        {"w3", "mlp.up_proj"}};
-    return "model.layers." + layer.substr(0, 1) + "." + parts.at(layer.substr(2)) + ".weight";
-}
-
 }  // namespace
 
 class TestCalibratedModels : public QObject
@@ -107,7 +98,7 @@ private Q_SLOTS:
         std::vector<double> expected, expectedAtFour;
         const auto three = m_single.at("rtn_asym|channel|3"), four = m_single.at("rtn_asym|channel|4");
         for (const auto& [layer, values] : three.items()) {
-            const auto tensor = m_model->find(tensorOf(layer));
+            const auto tensor = m_model->find(goldenTensor(layer));
             QVERIFY2(tensor, layer.c_str());
             layers.push_back({*tensor, Scheme::parse("int3:channel:asym:s32").value()});
             expected.push_back(values.at(0));

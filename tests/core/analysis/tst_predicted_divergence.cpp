@@ -225,7 +225,7 @@ private Q_SLOTS:
             std::vector<double> kfac, fisher, truth;
             for (const auto& [layer, expected] : values.at(key).items()) {
                 const auto part = layer.substr(2);
-                const auto name = "model.layers." + layer.substr(0, 2) + kNames.at(part) + ".weight";
+                const auto name = goldenTensor(layer);
                 const auto scheme = std::string("int") + bits + (part == "w2" ? ":g43" : ":g32") + ":asym:s32";
                 const auto predicted = measured(known.tensors[*known.find(name)], scheme).predicted;
                 QVERIFY2(isNear(predicted.kfac, expected.at("kfac"), 2e-3),
@@ -248,11 +248,6 @@ private Q_SLOTS:
             QVERIFY(byKfac > 0.9 && byFisher > 0.93);
         }
     }
-
-private:
-    const std::map<std::string, std::string> kNames {{"wq", "self_attn.q_proj"}, {"wk", "self_attn.k_proj"},
-        {"wv", "self_attn.v_proj"}, {"wo", "self_attn.o_proj"}, {"w1", "mlp.gate_proj"}, {"w2", "mlp.down_proj"},
-        {"w3", "mlp.up_proj"}};
 };
 
 QTEST_APPLESS_MAIN(TestPredictedDivergence)
