@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <random>
 #include <string>
+#include <vector>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -100,6 +101,18 @@ Result<void> replaceFileAtomically(
             done.error().where = path.string();
     }
     return done;
+}
+
+void removeFiles(const std::filesystem::path& folder, const std::function<bool(const std::string& name)>& unwanted)
+{
+    std::error_code ignored;
+    std::vector<std::filesystem::path> leftovers;
+    for (std::filesystem::directory_iterator entry(folder, ignored), end; !ignored && entry != end;
+         entry.increment(ignored))
+        if (unwanted(entry->path().filename().string()))
+            leftovers.push_back(entry->path());
+    for (const auto& leftover : leftovers)
+        std::filesystem::remove(leftover, ignored);
 }
 
 void writeOut(const std::filesystem::path& path, std::uint64_t first, std::uint64_t count)

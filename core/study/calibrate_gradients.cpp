@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/study/calibrate_gradients.h"
 
+#include "core/base/atomic_file.h"
 #include "core/base/hash.h"
 #include "core/calibration/gather_gradients.h"
 #include "core/study/calibration_run.h"
@@ -28,16 +29,9 @@ void removeUnnamedGradients(const Study& study, const std::filesystem::path& fol
     std::set<std::string> named;
     for (const auto& [layer, figures] : study.snapshot()->calibration.gradients)
         named.insert(figures->file.name);
-    std::error_code ignored;
-    std::vector<std::filesystem::path> leftovers;
-    for (std::filesystem::directory_iterator entry(folder, ignored), end; !ignored && entry != end;
-         entry.increment(ignored)) {
-        const auto name = entry->path().filename().string();
-        if (name.find(kGradientSuffix) != std::string::npos && !named.contains(name))
-            leftovers.push_back(entry->path());
-    }
-    for (const auto& leftover : leftovers)
-        std::filesystem::remove(leftover, ignored);
+    removeFiles(folder, [&](const std::string& name) {
+        return name.find(kGradientSuffix) != std::string::npos && !named.contains(name);
+    });
 }
 
 /// The layers that nothing is left to learn of, by text().

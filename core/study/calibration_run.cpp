@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/study/calibration_run.h"
 
+#include "core/base/atomic_file.h"
 #include "core/base/hash.h"
 #include "core/calibration/input_file.h"
 
@@ -168,18 +169,11 @@ void CalibrationRun::removeUnnamedFiles() const
     std::set<std::string> named;
     for (const auto& figures : m_study->snapshot()->calibration.inputs())
         named.insert(figures->file.name);
-    std::error_code ignored;
-    std::vector<std::filesystem::path> leftovers;
-    for (std::filesystem::directory_iterator entry(m_folder, ignored), end; !ignored && entry != end;
-         entry.increment(ignored)) {
-        const auto name = entry->path().filename().string();
+    removeFiles(m_folder, [&](const std::string& name) {
         const bool temporary = name.find(".tmp-") != std::string::npos;
-        if (temporary || (name.ends_with(kSuffix) && !named.contains(name))
-            || (name == "stream" && (m_texts.empty() || m_texts.back().complete)))
-            leftovers.push_back(entry->path());
-    }
-    for (const auto& leftover : leftovers)
-        std::filesystem::remove(leftover, ignored);
+        return temporary || (name.ends_with(kSuffix) && !named.contains(name))
+            || (name == "stream" && (m_texts.empty() || m_texts.back().complete));
+    });
 }
 
 }  // namespace quantloupe
