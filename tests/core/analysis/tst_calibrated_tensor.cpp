@@ -8,6 +8,7 @@
 #include "core/recipes/plan.h"
 #include "tests/core/algorithms/golden_inputs.h"
 #include "tests/core/analysis/synthetic_tensor.h"
+#include "tests/core/analysis/tensor_weights.h"
 
 #include <QTest>
 
@@ -21,12 +22,6 @@ using namespace quantloupe::tests;
 namespace {
 
 constexpr std::size_t kRows = 150, kColumns = 96;  // more than one block of rows
-
-WeightStatistics weightsOf(const ModelTensor& tensor)
-{
-    Progress progress;
-    return measureWeights(tensor, {}, progress).value();
-}
 
 Result<SchemeMeasurement> measured(const ModelTensor& tensor, const char* scheme, const Model* model = nullptr)
 {

@@ -5,6 +5,7 @@
 #include "core/analysis/inspect_sample.h"
 #include "core/analysis/spread_rows.h"
 #include "tests/core/analysis/synthetic_tensor.h"
+#include "tests/core/analysis/tensor_weights.h"
 #include "tests/support/golden_layers.h"
 
 #include <QTest>
@@ -13,12 +14,6 @@ using namespace quantloupe;
 using namespace quantloupe::tests;
 
 namespace {
-
-WeightStatistics weightsOf(const ModelTensor& tensor)
-{
-    Progress progress;
-    return measureWeights(tensor, {}, progress).value();
-}
 
 SchemeMeasurement measured(const ModelTensor& tensor, const char* scheme)
 {

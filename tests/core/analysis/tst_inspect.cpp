@@ -2,6 +2,7 @@
 #include "core/analysis/inspect.h"
 #include "tests/core/analysis/naive_reference.h"
 #include "tests/core/analysis/synthetic_tensor.h"
+#include "tests/core/analysis/tensor_weights.h"
 
 #include <QTest>
 
@@ -17,12 +18,6 @@ using quantloupe::tests::close;
 using quantloupe::tests::SyntheticTensor;
 
 namespace {
-
-WeightStatistics weightsOf(const ModelTensor& tensor)
-{
-    Progress progress;
-    return measureWeights(tensor, {}, progress).value();
-}
 
 Result<LayerInspection> inspectOn(int threads, const ModelTensor& tensor, const Scheme& scheme)
 {

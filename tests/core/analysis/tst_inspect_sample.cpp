@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/analysis/inspect_sample.h"
 #include "tests/core/analysis/synthetic_tensor.h"
+#include "tests/core/analysis/tensor_weights.h"
 
 #include <QTest>
 
@@ -21,12 +22,6 @@ std::vector<float> normalWeights(std::size_t count)
     for (float& value : values)
         value = distribution(random);
     return values;
-}
-
-WeightStatistics weightsOf(const ModelTensor& tensor)
-{
-    Progress progress;
-    return measureWeights(tensor, {}, progress).value();
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "core/study/known_inputs.h"
 #include "tests/core/algorithms/golden_inputs.h"
 #include "tests/core/analysis/synthetic_tensor.h"
+#include "tests/core/analysis/tensor_weights.h"
 #include "tests/support/golden_tokens.h"
 #include "tests/support/text_windows.h"
 #include "tests/support/uniform_plan.h"
@@ -26,12 +27,6 @@ using namespace quantloupe::tests;
 namespace {
 
 constexpr std::size_t kRows = 150, kColumns = 96;  // more than one block of rows
-
-WeightStatistics weightsOf(const ModelTensor& tensor)
-{
-    Progress progress;
-    return measureWeights(tensor, {}, progress).value();
-}
 
 SchemeMeasurement measured(const ModelTensor& tensor, const std::string& scheme)
 {
