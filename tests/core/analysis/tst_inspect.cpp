@@ -16,6 +16,7 @@
 using namespace quantloupe;
 using quantloupe::tests::close;
 using quantloupe::tests::SyntheticTensor;
+using quantloupe::tests::weightsOf;
 
 namespace {
 

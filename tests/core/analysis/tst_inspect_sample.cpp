@@ -11,6 +11,7 @@
 
 using namespace quantloupe;
 using quantloupe::tests::SyntheticTensor;
+using quantloupe::tests::weightsOf;
 
 namespace {
 
