@@ -6,6 +6,7 @@
 #include "core/inference/weights.h"
 #include "core/kernels/float_rounding.h"
 #include "core/model/hold_readable.h"
+#include "core/training/trained_layer.h"
 
 #include <algorithm>
 #include <cmath>
@@ -31,52 +32,6 @@ void showFloats(ModelTensor& tensor, std::span<const float> values)
     tensor.importance.reset();
     tensor.inputs.reset();
 }
-
-/// The codes of one trained matrix.
-class LearnedTensor final : public QuantizedTensor
-{
-public:
-    explicit LearnedTensor(const TrainedMatrix& matrix)
-        : m_matrix(matrix)
-    {
-    }
-    const Quantizer& quantizer() const override { return m_matrix.quantizer.quantizer(); }
-    bool hasCodes() const override { return true; }
-    void quantize(std::uint64_t firstRow, std::size_t rowCount, QuantizedRows& rows) const override
-    {
-        const auto& quantizer = this->quantizer();
-        const auto columns = m_matrix.columns;
-        const auto source = std::span(m_matrix.weights.values)
-                                .subspan(static_cast<std::size_t>(firstRow) * columns, rowCount * columns);
-        rows.firstRow = firstRow;
-        rows.rowCount = rowCount;
-        rows.columns = columns;
-        rows.codes.clear();
-        rows.packed.clear();
-        rows.grids.clear();
-        rows.values.resize(source.size());
-        if (!quantizer.hasGrids()) {
-            rows.packed.resize(rowCount * quantizer.packedRowBytes());
-            quantizer.pack(source, rowCount, rows.packed);
-            quantizer.unpack(rows.packed, rowCount, rows.values);
-            return;
-        }
-        const auto& grids = m_matrix.quantizer.grids();
-        if (quantizer.wholeTensor()) {
-            rows.grids = grids;
-        } else {
-            const auto first = quantizer.gridCount(static_cast<std::size_t>(firstRow));
-            const auto own = std::span(grids).subspan(first, quantizer.gridCount(rowCount));
-            rows.grids.assign(own.begin(), own.end());
-        }
-        rows.codes.resize(source.size());
-        quantizer.encode(source, rowCount, rows.grids, rows.codes);
-        quantizer.decode(rows.codes, rowCount, rows.grids, rows.values);
-    }
-
-private:
-    const TrainedMatrix& m_matrix;
-};
 
 void addToNorm(TrainedValues& values, std::span<const double> gradient)
 {
@@ -385,7 +340,8 @@ WeightQuantization Student::quantization(WeightQuantization others) const
             && !(scheme == Scheme::of(scheme.format) && holdsExactly(scheme.format, matrix.quantized)))
             return failure(ErrorCode::Unsupported, m_model.tensors[tensor].name,
                 "was trained as " + trained.toString() + ", and its codes are none of " + scheme.toString());
-        return std::make_shared<const LearnedTensor>(matrix);
+        return std::make_shared<const LearnedTensor>(
+            matrix.quantizer.quantizer(), matrix.quantizer.grids(), matrix.weights.values);
     };
 }
 

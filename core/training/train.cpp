@@ -6,10 +6,10 @@
 #include "core/inference/operations_backward.h"
 #include "core/inference/pieces.h"
 #include "core/inference/scoring.h"
+#include "core/training/epoch_order.h"
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <string>
 #include <utility>
 
@@ -18,16 +18,6 @@ namespace {
 
 /// Windows of the held-out text that go together.
 constexpr std::size_t kEvaluatedTogether = 16;
-
-/// splitmix64: the same numbers everywhere.
-std::uint64_t nextNumber(std::uint64_t& state)
-{
-    state += 0x9E3779B97F4A7C15ULL;
-    std::uint64_t z = state;
-    z = (z ^ (z >> 30U)) * 0xBF58476D1CE4E5B9ULL;
-    z = (z ^ (z >> 27U)) * 0x94D049BB133111EBULL;
-    return z ^ (z >> 31U);
-}
 
 /// Some windows of a text, with their tokens alone.
 WindowedText someWindows(const WindowedText& text, std::span<const std::size_t> windows)
@@ -246,25 +236,9 @@ std::vector<std::vector<std::size_t>> Training::passesOf(const std::vector<std::
     return passes;
 }
 
-/// Every window comes once before one comes again, in an order that the seed and the round decide.
 std::vector<std::size_t> Training::windowsOfStep(std::uint64_t step) const
 {
-    const auto count = m_text.windows.size();
-    std::vector<std::size_t> chosen, order;
-    std::uint64_t ordered = count;  // of no round
-    for (std::size_t i = 0; i < m_options.batch; ++i) {
-        const auto place = (step * m_options.batch) + i;
-        if (const auto round = place / count; order.empty() || round != ordered) {
-            ordered = round;
-            order.resize(count);
-            std::iota(order.begin(), order.end(), std::size_t {0});
-            std::uint64_t state = m_options.seed ^ (round * 0xD1342543DE82EF95ULL);
-            for (auto last = count; last > 1; --last)
-                std::swap(order[last - 1], order[static_cast<std::size_t>(nextNumber(state) % last)]);
-        }
-        chosen.push_back(order[static_cast<std::size_t>(place % count)]);
-    }
-    return chosen;
+    return examplesOfStep(m_text.windows.size(), m_options.batch, step, m_options.seed);
 }
 
 Result<double> Training::addPass(const std::vector<std::size_t>& windows, double scale, const std::stop_token& stop)

@@ -99,16 +99,21 @@ bool TrainedQuantizer::initialize(
     if (m_rule == StepRule::Estimated)
         return true;
     const auto grids = leastSquaresGridsOf(m_quantizer, weights, m_rows, importance, stop);
-    if (grids.empty())
-        return false;
+    initialize(grids);
+    return !grids.empty();
+}
+
+void TrainedQuantizer::initialize(std::span<const UnitGrid> grids)
+{
     m_parameters.clear();
+    if (m_rule == StepRule::Estimated)
+        return;
     for (const auto& grid : grids)
         m_parameters.push_back(grid.scale);
     if (m_rule == StepRule::Affine)
         for (const auto& grid : grids)
             m_parameters.push_back(grid.zero);
     clampParameters();
-    return true;
 }
 
 std::size_t TrainedQuantizer::parameterCount() const

@@ -37,6 +37,8 @@ public:
     /// Learned grids start from those of least squared error, each column's errors weighed by `importance` (one per
     /// column). False: stopped.
     bool initialize(std::span<const float> weights, std::span<const float> importance, const std::stop_token& stop);
+    /// The same from grids that somebody has found. @pre grids of all units, as Quantizer orders them
+    void initialize(std::span<const UnitGrid> grids);
 
     /// Ŵ as a file with the grids of today would hold it: decode(encode(W)). False: stopped.
     bool quantize(std::span<const float> weights, std::span<float> result, const std::stop_token& stop);
