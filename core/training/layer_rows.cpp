@@ -52,12 +52,15 @@ bool LayerRows::begin(std::span<const float> weights, std::span<const UnitGrid> 
         block = {.firstRow = block.firstRow, .rows = block.rows};
         const auto own = weights.subspan(block.firstRow * m_columns, block.rows * m_columns);
         std::copy(own.begin(), own.end(), weightsOf(block).begin());
-        // Together there is nothing to learn of grids.
-        if (!apart())
+        if (!apart()) {
+            if (i == 0)
+                m_quantizers.front().initialize(grids);
             return;
+        }
         auto& quantizer = m_quantizers[i];
         const auto& inner = quantizer.quantizer();
         if (grids.empty()) {
+            quantizer.initialize(grids);
             quantizer.initialize(own, importance, stop);
             return;
         }

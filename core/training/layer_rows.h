@@ -37,8 +37,8 @@ public:
     /// Errors: those of TrainedQuantizer::create().
     static Result<LayerRows> create(const Scheme& scheme, StepRule rule, std::size_t rows, std::size_t columns);
 
-    /// Begins at these weights. Learned grids begin as `grids`, where they are given, else as those of least squared
-    /// error, columns weighed by `importance`. False: stopped.
+    /// Begins at these weights. Where grids are given, learned ones begin as these and estimated ones stay so; else
+    /// learned ones begin as those of least squared error, columns weighed by `importance`. False: stopped.
     bool begin(std::span<const float> weights, std::span<const UnitGrid> grids, std::span<const float> importance,
         const std::stop_token& stop);
 

@@ -169,7 +169,7 @@ Result<LayerMethod> LayerTraining::Work::measure(std::span<const float> quantize
     return LayerMethod {.training = *training, .heldOut = *heldOut};
 }
 
-/// Begins as what errs least on the deciding tokens, once it is on the rule's own grids.
+/// Begins as what errs least on the deciding tokens.
 Result<void> LayerTraining::Work::choose(std::span<const LayerRounding> roundings, const std::stop_token& stop)
 {
     const auto importance = meanSquaresOf(*m_layer.training);

@@ -20,7 +20,11 @@
 
 namespace quantloupe {
 
-/// What the trained weights and grids begin as.
+/// What the trained weights and grids begin as. Grids of gptq and cd stay so where the rule does not learn them.
+///
+/// Measured on layers of stories260K and a synthetic one with int2 and int3: gradient descent from round-to-nearest
+/// ends between GPTQ and coordinate descent, or short of GPTQ with estimated grids; from coordinate descent it finds the
+/// last per cent or less.
 enum class LayerStart : std::uint8_t {
     Best,     ///< that of the others which the scheme takes and whose outputs err least on the deciding tokens
     Nearest,  ///< "rtn": the original weights
@@ -31,18 +35,19 @@ std::string_view nameOf(LayerStart start);
 std::optional<LayerStart> layerStartNamed(std::string_view name);
 
 struct LayerTrainingOptions {
-    std::uint64_t steps = 400;
+    std::uint64_t steps = 1'000;
     std::size_t batch = 256;  ///< tokens of a step, where it goes by tokens
     /// Highest, as a share of the grids' mean step, √12 · rms(W − Ŵ) of round-to-nearest: the same for layers of any
-    /// size.
-    double learningRate = 0.02;
+    /// size. So small that few weights change their code in a step: what a code's whole step does to the outputs, the
+    /// gradient at one point does not tell, and many at once overshoot.
+    double learningRate = 5e-4;
     double stepRate = 0.1;  ///< of learned grids, as a share of learningRate
     std::uint64_t warmUp = 20;
     StepRule rule = StepRule::Estimated;
     LayerStart start = LayerStart::Best;
     std::uint64_t seed = 0;            ///< of the order of tokens
     std::uint64_t evaluateEvery = 20;  ///< steps; 0: only at both ends
-    std::uint64_t patience = 0;        ///< evaluations without a better one after which training ends; 0: never early
+    std::uint64_t patience = 20;       ///< evaluations without a better one after which training ends; 0: never early
     unsigned threads = 0;
 
     bool operator==(const LayerTrainingOptions&) const = default;

@@ -106,8 +106,10 @@ bool TrainedQuantizer::initialize(
 void TrainedQuantizer::initialize(std::span<const UnitGrid> grids)
 {
     m_parameters.clear();
-    if (m_rule == StepRule::Estimated)
+    if (m_rule == StepRule::Estimated) {
+        m_givenGrids = storedGrids(m_quantizer.scheme(), grids);
         return;
+    }
     for (const auto& grid : grids)
         m_parameters.push_back(grid.scale);
     if (m_rule == StepRule::Affine)
@@ -142,6 +144,11 @@ bool TrainedQuantizer::quantize(std::span<const float> weights, std::span<float>
             m_quantizer.pack(weights.subspan(row * columns, columns), 1, packed);
             m_quantizer.unpack(packed, 1, result.subspan(row * columns, columns));
         }
+        return !stop.stop_requested();
+    }
+    if (!m_givenGrids.empty()) {
+        m_grids = m_givenGrids;
+        m_quantizer.fakeQuantize(weights, m_rows, m_grids, result);
         return !stop.stop_requested();
     }
     if (m_rule == StepRule::Estimated) {

@@ -37,7 +37,8 @@ public:
     /// Learned grids start from those of least squared error, each column's errors weighed by `importance` (one per
     /// column). False: stopped.
     bool initialize(std::span<const float> weights, std::span<const float> importance, const std::stop_token& stop);
-    /// The same from grids that somebody has found. @pre grids of all units, as Quantizer orders them
+    /// The same from grids that somebody has found; estimated ones then stay as these are. None: they are found anew.
+    /// @pre grids of all units, as Quantizer orders them, or none
     void initialize(std::span<const UnitGrid> grids);
 
     /// Ŵ as a file with the grids of today would hold it: decode(encode(W)). False: stopped.
@@ -70,7 +71,7 @@ private:
     std::size_t m_rows;
     float m_lowest = 0.0F, m_highest = 0.0F;  ///< codes, of lsq around 0
     std::vector<float> m_parameters {};
-    std::vector<UnitGrid> m_grids {};
+    std::vector<UnitGrid> m_grids {}, m_givenGrids {};
 };
 
 }  // namespace quantloupe
