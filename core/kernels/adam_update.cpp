@@ -15,22 +15,20 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // As many numbers as a vector holds of double. Divisions stay divisions, as in the reference.
 template<class D>
-void AdamStep(
-    D d, float* parameters, const float* gradient, float* first, float* second, const AdamFactors& factors)
+void AdamStep(D d, float* parameters, const float* gradient, float* first, float* second, const AdamFactors& factors)
 {
     const hn::Rebind<float, D> narrow;
     const auto wide = [&](const float* from) HWY_ATTR { return hn::PromoteTo(d, hn::LoadU(narrow, from)); };
     const auto g = wide(gradient);
-    const auto mean = hn::Add(hn::Mul(hn::Set(d, factors.firstDecay), wide(first)),
-        hn::Mul(hn::Set(d, 1.0 - factors.firstDecay), g));
+    const auto mean =
+        hn::Add(hn::Mul(hn::Set(d, factors.firstDecay), wide(first)), hn::Mul(hn::Set(d, 1.0 - factors.firstDecay), g));
     const auto square = hn::Add(hn::Mul(hn::Set(d, factors.secondDecay), wide(second)),
         hn::Mul(hn::Mul(hn::Set(d, 1.0 - factors.secondDecay), g), g));
     hn::StoreU(hn::DemoteTo(narrow, mean), narrow, first);
     hn::StoreU(hn::DemoteTo(narrow, square), narrow, second);
     const auto value = wide(parameters);
     const auto root = hn::Sqrt(hn::Div(square, hn::Set(d, factors.secondBias)));
-    const auto move =
-        hn::Div(hn::Div(mean, hn::Set(d, factors.firstBias)), hn::Add(root, hn::Set(d, factors.epsilon)));
+    const auto move = hn::Div(hn::Div(mean, hn::Set(d, factors.firstBias)), hn::Add(root, hn::Set(d, factors.epsilon)));
     const auto whole = hn::Add(move, hn::Mul(hn::Set(d, factors.weightDecay), value));
     hn::StoreU(hn::DemoteTo(narrow, hn::Sub(value, hn::Mul(hn::Set(d, factors.rate), whole))), narrow, parameters);
 }
@@ -69,8 +67,7 @@ void adamUpdateReference(std::span<float> parameters, std::span<const float> gra
 {
     for (std::size_t i = 0; i < parameters.size(); ++i) {
         const auto g = static_cast<double>(gradient[i]);
-        const double mean =
-            (factors.firstDecay * static_cast<double>(first[i])) + ((1.0 - factors.firstDecay) * g);
+        const double mean = (factors.firstDecay * static_cast<double>(first[i])) + ((1.0 - factors.firstDecay) * g);
         const double square =
             (factors.secondDecay * static_cast<double>(second[i])) + ((1.0 - factors.secondDecay) * g * g);
         first[i] = static_cast<float>(mean);

@@ -37,8 +37,7 @@ std::optional<double> LayerJudge::squares(std::span<const float> quantized, cons
     const bool done = forEachRowBlock(rows, stop, [&](std::size_t first, std::size_t count) {
         const auto own = errors.part(first * columns, count * columns);
         for (std::size_t i = 0; i < own.size(); ++i)
-            own[i] =
-                m_weights[(first * columns) + i] - (quantized.empty() ? 0.0F : quantized[(first * columns) + i]);
+            own[i] = m_weights[(first * columns) + i] - (quantized.empty() ? 0.0F : quantized[(first * columns) + i]);
         if (m_moments != nullptr)
             return;
         const auto outputs = unwrittenFloats(count * m_tokens.rows);

@@ -94,9 +94,8 @@ std::span<const float> LayerRows::quantize(const std::stop_token& stop)
 
 TrainedLayer LayerRows::layer() const
 {
-    TrainedLayer layer {.quantizer = m_quantizers.front().quantizer(),
-        .rows = m_rows,
-        .weights = {m_weights.begin(), m_weights.end()}};
+    TrainedLayer layer {
+        .quantizer = m_quantizers.front().quantizer(), .rows = m_rows, .weights = {m_weights.begin(), m_weights.end()}};
     for (const auto& quantizer : m_quantizers)
         layer.grids.insert(layer.grids.end(), quantizer.grids().begin(), quantizer.grids().end());
     return layer;

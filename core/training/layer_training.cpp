@@ -206,9 +206,8 @@ Result<void> LayerTraining::Work::begin(
     if (m_byMoments) {
         const auto& moments = m_layer.training->secondMoments;
         m_momentsPerToken.resize(moments.size());
-        std::transform(moments.begin(), moments.end(), m_momentsPerToken.begin(), [&](double moment) {
-            return static_cast<float>(moment / static_cast<double>(m_layer.training->tokens));
-        });
+        std::transform(moments.begin(), moments.end(), m_momentsPerToken.begin(),
+            [&](double moment) { return static_cast<float>(moment / static_cast<double>(m_layer.training->tokens)); });
     }
     auto roundings = roundLayer(m_layer, scheme, m_options.start, stop, progress);
     if (!roundings)
@@ -226,8 +225,7 @@ Result<void> LayerTraining::Work::begin(
         }
         m_nearest = *measured;
         for (std::size_t i = 0; i < m_layer.weights.size(); ++i) {
-            const auto error =
-                static_cast<double>(m_layer.weights[i]) - static_cast<double>(rounding.quantized[i]);
+            const auto error = static_cast<double>(m_layer.weights[i]) - static_cast<double>(rounding.quantized[i]);
             squares += error * error;
         }
     }
@@ -252,10 +250,9 @@ Result<LayerTrainingStep> LayerTraining::Work::step(const std::stop_token& stop)
                 batch.begin() + static_cast<std::ptrdiff_t>(i * columns));
         inputs.values = {batch.data(), size, columns, columns};
     }
-    const double rate =
-        scheduledRate(m_options.learningRate * m_gridStep, m_done, m_options.steps, m_options.warmUp);
-    const auto loss = m_rows.step(m_layer.weights, inputs,
-        {.weights = rate, .grids = rate * m_options.stepRate, .number = m_done + 1}, stop);
+    const double rate = scheduledRate(m_options.learningRate * m_gridStep, m_done, m_options.steps, m_options.warmUp);
+    const auto loss = m_rows.step(
+        m_layer.weights, inputs, {.weights = rate, .grids = rate * m_options.stepRate, .number = m_done + 1}, stop);
     if (!loss)
         return tl::unexpected(loss.error());
     m_history.steps.push_back({.step = m_done, .loss = *loss, .rate = rate});

@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/training/student.h"
 
-#include "core/base/zeroed_array.h"
 #include "core/inference/pieces.h"
 #include "core/inference/weights.h"
-#include "core/kernels/float_rounding.h"
-#include "core/model/hold_readable.h"
-#include "core/training/trained_layer.h"
+#include "core/training/trained_weights.h"
 
 #include <algorithm>
 #include <cmath>
@@ -20,37 +17,10 @@ namespace {
 /// Rows of a weight gradient that one task takes.
 constexpr std::size_t kGradientRows = 64;
 
-/// Float32 rows in memory that a view reads as they lie. The bytes outlive the view.
-void showFloats(ModelTensor& tensor, std::span<const float> values)
-{
-    tensor.view.dtype = DType::F32;
-    tensor.view.bytes = std::as_bytes(values);
-    tensor.view.owner.reset();
-    tensor.view.decoder.reset();
-    tensor.view.deferred.reset();
-    tensor.view.packedBytes = 0;
-    tensor.importance.reset();
-    tensor.inputs.reset();
-}
-
 void addToNorm(TrainedValues& values, std::span<const double> gradient)
 {
     for (std::size_t i = 0; i < gradient.size(); ++i)
         values.gradient[i] += static_cast<float>(gradient[i]);
-}
-
-/// Whether floats of a format are these values, every one.
-bool holdsExactly(Format format, std::span<const float> values)
-{
-    if (format == Format::Fp32)
-        return true;
-    if (format != Format::Fp16 && format != Format::Bf16)
-        return false;
-    std::vector<float> rounded(values.size());
-    if (!values.empty())
-        kernels::floatFakeQuantize(format == Format::Fp16 ? kernels::FloatKind::Half : kernels::FloatKind::BrainHalf,
-            values, {values.size(), values.size(), true}, {}, rounded);
-    return std::equal(values.begin(), values.end(), rounded.begin());
 }
 
 std::set<std::size_t> blockMatricesOf(const Decoder& decoder)
@@ -83,12 +53,6 @@ std::set<std::size_t> vectorsOf(const Decoder& decoder)
     return vectors;
 }
 
-/// A model, and what its views show.
-struct Outline {
-    ZeroedArray<float> zeros {};
-    Model model {};
-};
-
 }  // namespace
 
 std::vector<std::size_t> Student::untrained(const Decoder& teacher, const Plan& plan)
@@ -108,17 +72,7 @@ ModelPointer Student::outline(const Decoder& teacher, const Plan& plan)
     for (const auto& planned : plan.tensors)
         if (planned.scheme && matrices.contains(planned.tensor))
             trained.insert(planned.tensor);
-    const auto outline = std::make_shared<Outline>();
-    outline->model = *teacher.model;
-    std::size_t largest = 0;
-    for (const auto tensor : trained)
-        largest = std::max(largest, static_cast<std::size_t>(outline->model.tensors[tensor].parameters()));
-    outline->zeros = ZeroedArray<float>(largest);
-    for (const auto tensor : trained) {
-        auto& shown = outline->model.tensors[tensor];
-        showFloats(shown, {outline->zeros.data(), static_cast<std::size_t>(shown.parameters())});
-    }
-    return {outline, &outline->model};
+    return outlineOf(*teacher.model, trained);
 }
 
 Result<void> Student::takeMatrix(const Plan& plan, std::size_t tensor, StepRule rule, std::stop_token stop)
@@ -127,23 +81,17 @@ Result<void> Student::takeMatrix(const Plan& plan, std::size_t tensor, StepRule 
         [&](const PlannedTensor& one) { return one.tensor == tensor && one.scheme; });
     if (planned == plan.tensors.end() || m_places.contains(tensor))
         return {};
-    auto& stored = m_model.tensors[tensor];
-    if (stored.view.transposed)
-        return failure(ErrorCode::Unsupported, stored.name, "is stored by columns, which cannot be trained yet");
-    const auto held = holdReadable(stored, std::move(stop));
-    if (!held)
-        return tl::unexpected(held.error());
+    const auto& stored = m_model.tensors[tensor];
+    auto weights = weightsToTrain(stored, std::move(stop));
+    if (!weights)
+        return tl::unexpected(weights.error());
     const auto shape = matrixShape(stored.view);
     const auto rows = static_cast<std::size_t>(shape.rows), columns = static_cast<std::size_t>(shape.columns);
     auto quantizer = TrainedQuantizer::create(*planned->scheme, rule, rows, columns);
     if (!quantizer)
         return tl::unexpected(quantizer.error());
     TrainedMatrix matrix {.tensor = tensor, .rows = rows, .columns = columns, .quantizer = std::move(*quantizer)};
-    matrix.weights.values.resize(rows * columns);
-    decodeRows(stored.view, 0, shape.rows, matrix.weights.values);
-    if (!std::all_of(matrix.weights.values.begin(), matrix.weights.values.end(),
-            [](float weight) { return std::isfinite(weight); }))
-        return failure(ErrorCode::Malformed, stored.name, "holds NaN or an infinity: it cannot be trained");
+    matrix.weights.values = std::move(*weights);
     matrix.weights.gradient.resize(rows * columns);
     matrix.steps.values.resize(matrix.quantizer.parameterCount());
     matrix.steps.gradient.resize(matrix.steps.values.size());
@@ -335,13 +283,9 @@ WeightQuantization Student::quantization(WeightQuantization others) const
         if (found == m_places.end())
             return others(tensor, scheme, std::move(stop));
         const auto& matrix = m_matrices[found->second];
-        const auto& trained = matrix.quantizer.quantizer().scheme();
-        if (scheme != trained
-            && !(scheme == Scheme::of(scheme.format) && holdsExactly(scheme.format, matrix.quantized)))
-            return failure(ErrorCode::Unsupported, m_model.tensors[tensor].name,
-                "was trained as " + trained.toString() + ", and its codes are none of " + scheme.toString());
-        return std::make_shared<const LearnedTensor>(
-            matrix.quantizer.quantizer(), matrix.quantizer.grids(), matrix.weights.values);
+        return learnedAs(scheme,
+            LearnedTensor(matrix.quantizer.quantizer(), matrix.quantizer.grids(), matrix.weights.values),
+            matrix.quantized, m_model.tensors[tensor].name);
     };
 }
 

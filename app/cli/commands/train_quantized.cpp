@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "app/cli/commands/export_checkpoint.h"
-#include "app/cli/inputs.h"
+#include "app/cli/commands/training_setup.h"
 #include "app/cli/output.h"
 #include "app/cli/progress_printer.h"
-#include "app/cli/text_input.h"
 
 #include "core/analysis/weight_quantization.h"
-#include "core/training/train.h"
 
 #include <algorithm>
 #include <chrono>
@@ -19,152 +16,6 @@
 
 namespace quantloupe::cli {
 namespace {
-
-struct TrainOptions {
-    std::string model, text, evaluationText, state, loss = "kd", rule = "ste", target = "fake-quantized";
-    RecipeChoice recipe;
-    CheckpointWishes checkpoint;
-    TextWindows window {.context = 256};
-    TrainingOptions training;
-    bool fresh = false;
-
-    bool resumes() const
-    {
-        std::error_code ignored;
-        return !state.empty() && !fresh && std::filesystem::exists(state, ignored);
-    }
-};
-
-/// What is trained, what is not, and what --out will be.
-struct TrainingPlan {
-    Recipe recipe {};
-    Plan plan {};
-    std::vector<std::string> kept {};  ///< that the recipe would quantize
-};
-
-/// What is trained on, and what by nobody.
-struct TrainingTexts {
-    WindowedText text {}, heldOut {};
-};
-
-/// Every prediction of a window counts, unlike where a text is judged.
-Result<WindowedText> readAllOf(
-    const Session& session, const Model& model, const std::string& file, const TextWindows& window)
-{
-    auto text = readWindows(session, model, file, window);
-    if (!text)
-        return tl::unexpected(namedByOption(text.error(), file));
-    for (auto& one : text->windows)
-        one.firstScored = 0;
-    return text;
-}
-
-/// Without a text to judge by, the last tenth of the windows.
-Result<TrainingTexts> readTexts(const Session& session, const TrainOptions& options, const Model& model)
-{
-    auto text = readAllOf(session, model, options.text, options.window);
-    if (!text)
-        return tl::unexpected(text.error());
-    TrainingTexts texts {.text = std::move(*text)};
-    if (!options.evaluationText.empty()) {
-        auto heldOut = readAllOf(session, model, options.evaluationText, {.context = options.window.context});
-        if (!heldOut)
-            return tl::unexpected(heldOut.error());
-        texts.heldOut = std::move(*heldOut);
-        return texts;
-    }
-    auto& windows = texts.text.windows;
-    if (windows.size() < 2)
-        return usageError("--text " + options.text, "is one window: give --eval-text, or a longer text to hold out of");
-    const auto kept = windows.size() - std::max<std::size_t>(1, windows.size() / 10);
-    texts.heldOut = texts.text;
-    texts.heldOut.windows.erase(
-        texts.heldOut.windows.begin(), texts.heldOut.windows.begin() + static_cast<std::ptrdiff_t>(kept));
-    windows.resize(kept);
-    return texts;
-}
-
-/// Tensors that are not trained stay as stored: rounded afterwards they would be none of what was evaluated.
-Result<TrainingPlan> planOf(const Session& session, const TrainOptions& options, const Decoder& decoder)
-{
-    const auto catalog = catalogOf(*decoder.model);
-    auto chosen = chooseRecipe(session, options.recipe, catalog);
-    if (!chosen)
-        return tl::unexpected(chosen.error());
-    if (!*chosen)
-        return usageError("train-quantized", "needs --scheme, --recipe or a --study that holds a recipe");
-    TrainingPlan result {.recipe = std::move(**chosen)};
-    result.plan = resolve(result.recipe, catalog);
-    for (const auto& planned : result.plan.tensors)
-        if (planned.activations)
-            return usageError("--recipe", "inputs of layers cannot be quantized in training yet: name weights alone");
-    for (const auto tensor : Student::untrained(decoder, result.plan)) {
-        const auto& name = decoder.model->tensors[tensor].name;
-        session.warn(printable(name) + " is no matrix of a block and is not trained: it is kept as stored");
-        result.recipe.keep.push_back(name);
-        result.kept.push_back(name);
-    }
-    if (!result.kept.empty())
-        result.plan = resolve(result.recipe, catalog);
-    return result;
-}
-
-CheckpointRequest requestOf(ModelPointer student, const Recipe& recipe)
-{
-    auto catalog = catalogOf(*student);
-    auto plan = resolve(recipe, catalog);
-    return {.model = std::move(student), .catalog = std::move(catalog), .recipe = recipe, .plan = std::move(plan)};
-}
-
-/// Every trained matrix must be written under the scheme that it is trained under, or as floats that hold its values.
-Result<void> requireAsTrained(
-    const CheckpointTarget& target, const CheckpointDraft& draft, const CheckpointRequest& request)
-{
-    for (const auto& planned : request.plan.tensors) {
-        if (!planned.scheme)
-            continue;
-        bool written = false;
-        std::string otherwise = "as stored";
-        for (const auto& tensor : draft.tensors) {
-            if (tensor.source != planned.tensor)
-                continue;
-            written =
-                tensor.scheme && (*tensor.scheme == *planned.scheme || *tensor.scheme == Scheme::of(Format::Fp32));
-            if (!written) {
-                otherwise = tensor.scheme ? "as " + tensor.scheme->toString() : otherwise;
-                break;
-            }
-        }
-        if (!written)
-            return failure(ErrorCode::Unsupported, request.model->tensors[planned.tensor].name,
-                "would be trained as " + planned.scheme->toString() + ", and " + std::string(target.name)
-                    + " would write it " + otherwise + ": train a scheme that it holds, or write another target");
-    }
-    return {};
-}
-
-/// All that can be refused about --out, before the training.
-Result<void> requireWritableOut(const Session& session, const CheckpointTarget& target, const TrainOptions& options,
-    const CheckpointRequest& request)
-{
-    const auto draft = draftWishedCheckpoint(target, options.checkpoint, request);
-    if (!draft)
-        return tl::unexpected(draft.error());
-    if (auto same = requireAsTrained(target, *draft, request); !same)
-        return same;
-    return options.checkpoint.dryRun ? Result<void>() : requirePlace(session, *draft);
-}
-
-/// --dry-run: what would be written of a training that nobody waits for.
-Result<void> tellOfOut(const Session& session, const CheckpointTarget& target, const TrainOptions& options,
-    const CheckpointRequest& request, const TrainingPlan& plan)
-{
-    const auto told =
-        writeWishedCheckpoint(session, target, options.checkpoint, request, weightQuantization(*request.model));
-    if (!told)
-        return tl::unexpected(told.error());
-    return print(session, {{"kept_as_stored", plan.kept}, {"checkpoint", told->json}}, told->text);
-}
 
 void tell(const Session& session, const TrainOptions& options, const TrainingHistory& history)
 {
@@ -265,7 +116,7 @@ Result<void> writeStudent(const Session& session, const TrainOptions& options, c
     const Recipe& recipe, Training& training, Findings& findings)
 {
     const auto model = std::make_shared<const Model>(training.student().model());
-    auto written = writeWishedCheckpoint(session, target, options.checkpoint, requestOf(model, recipe),
+    auto written = writeWishedCheckpoint(session, target, options.checkpoint, trainedCheckpoint(model, recipe),
         training.student().quantization(weightQuantization(*model)));
     if (!written)
         return tl::unexpected(written.error());
@@ -296,18 +147,21 @@ Result<void> trainQuantized(const Session& session, const TrainOptions& given)
     const auto decoder = describeDecoder(**model);
     if (!decoder)
         return tl::unexpected(decoder.error());
-    const auto plan = planOf(session, options, *decoder);
+    if (options.layerWise)
+        return trainLayerWise(session, options, *target, *decoder);
+    const auto plan =
+        planTraining(session, options, *decoder, [&](const Plan& all) { return Student::untrained(*decoder, all); });
     if (!plan)
         return tl::unexpected(plan.error());
-    const bool dry = options.checkpoint.dryRun;
-    if (dry || !session.options.out.empty()) {
-        const auto request = requestOf(Student::outline(*decoder, plan->plan), plan->recipe);
-        if (auto writable = requireWritableOut(session, *target, options, request); !writable)
+    for (const auto& name : plan->kept)
+        session.warn(printable(name) + " is no matrix of a block and is not trained: it is kept as stored");
+    if (options.checkpoint.dryRun || !session.options.out.empty()) {
+        const auto request = trainedCheckpoint(Student::outline(*decoder, plan->plan), plan->recipe);
+        if (auto writable = prepareOut(session, *target, options, request, *plan);
+            !writable || options.checkpoint.dryRun)
             return writable;
-        if (dry)
-            return tellOfOut(session, *target, options, request, *plan);
     }
-    const auto texts = readTexts(session, options, **model);
+    const auto texts = readTrainingTexts(session, options, **model);
     if (!texts)
         return tl::unexpected(texts.error());
     auto training = beginTraining(session, options, *decoder, plan->plan, *texts);
@@ -366,9 +220,26 @@ void addTrainingOptions(CLI::App& command, TrainOptions& options)
         ->capture_default_str();
 }
 
+void addLayerOptions(CLI::App& command, TrainOptions& options)
+{
+    command.add_flag("--layer-wise", options.layerWise,
+        "Train each layer by itself, on what its outputs lose, and compare with round-to-nearest and GPTQ");
+    command
+        .add_option("--start", options.start,
+            "With --layer-wise, what weights begin as: rtn, gptq, cd, or the best of them on held-out inputs")
+        ->type_name("START")
+        ->capture_default_str();
+    command
+        .add_option("--layer-tokens", options.layers.tokens,
+            "With --layer-wise, tokens whose inputs are kept of each layer; half as many of the held-out text")
+        ->type_name("N")
+        ->capture_default_str();
+}
+
 Action setUpTrain(CLI::App& command)
 {
     auto options = std::make_shared<TrainOptions>();
+    options->command = &command;
     command.add_option("MODEL", options->model, "Checkpoint with its tokenizer")->required();
     command.add_option("--text", options->text, "Text to train on (UTF-8)")->type_name("FILE")->required();
     command.add_option("--eval-text", options->evaluationText, "Text to judge by (default: the last tenth of --text)")
@@ -378,6 +249,7 @@ Action setUpTrain(CLI::App& command)
     addContextOption(command, options->window);
     command.add_option("--tokens", options->window.tokens, "No more than the first so many tokens of the text")
         ->type_name("N");
+    addLayerOptions(command, *options);
     command
         .add_option("--state", options->state,
             "File that the training is kept in at every evaluation, and gone on from where it exists")
@@ -391,7 +263,12 @@ Action setUpTrain(CLI::App& command)
     command.footer(
         "Matrices of blocks that the scheme or recipe names are quantized inside the forward pass, gradients pass\n"
         "straight through, and AdamW trains them and the norms; embedding and output head stay. The bits depend on\n"
-        "--seed alone, not on threads. --out gets the learned codes and grids, not a rounding of the trained weights.");
+        "--seed alone, not on threads. --out gets the learned codes and grids, not a rounding of the trained weights.\n"
+        "\n"
+        "With --layer-wise, each layer's outputs on the original model's inputs are what is trained: weights and "
+        "grids\n"
+        "alone, --tensors chooses which. --batch is then tokens (256), --steps 1000, --lr a share of the grids' mean\n"
+        "step (0.0005), --evaluate-every 20 and --patience 20.");
     return [options](Session& session) { return trainQuantized(session, *options); };
 }
 
@@ -399,7 +276,7 @@ Action setUpTrain(CLI::App& command)
 
 extern const Command train_quantizedCommand;
 const Command train_quantizedCommand {"train-quantized",
-    "Fine-tunes a model with quantization in its forward pass (QAT)", StudyOption | OutOption | ThreadsOption,
-    setUpTrain};
+    "Fine-tunes a model with quantization in its forward pass (QAT)",
+    StudyOption | OutOption | TensorsOption | ThreadsOption, setUpTrain};
 
 }  // namespace quantloupe::cli
