@@ -41,6 +41,13 @@ Result<void> requireFitting(const Scheme& scheme, StepRule rule)
     return {};
 }
 
+/// Scales that are rounded together have been already, where they were chosen.
+std::vector<UnitGrid> asStored(const Scheme& scheme, std::span<const UnitGrid> grids)
+{
+    return scheme.scales == ScaleStorage::Double8 ? std::vector<UnitGrid>(grids.begin(), grids.end())
+                                                  : storedGrids(scheme, grids);
+}
+
 constexpr std::array kStepRules {StepRule::Estimated, StepRule::Scale, StepRule::Affine};
 
 }  // namespace
@@ -107,7 +114,7 @@ void TrainedQuantizer::initialize(std::span<const UnitGrid> grids)
 {
     m_parameters.clear();
     if (m_rule == StepRule::Estimated) {
-        m_givenGrids = storedGrids(m_quantizer.scheme(), grids);
+        m_givenGrids = asStored(m_quantizer.scheme(), grids);
         return;
     }
     for (const auto& grid : grids)
@@ -163,7 +170,7 @@ bool TrainedQuantizer::quantize(std::span<const float> weights, std::span<float>
         for (std::size_t i = 0; i < count; ++i)
             m_grids[i] = {m_parameters[i], m_rule == StepRule::Affine ? m_parameters[count + i] : middle};
     }
-    m_grids = storedGrids(m_quantizer.scheme(), m_grids);
+    m_grids = asStored(m_quantizer.scheme(), m_grids);
     m_quantizer.fakeQuantize(weights, m_rows, m_grids, result);
     return !stop.stop_requested();
 }
