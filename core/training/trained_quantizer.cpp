@@ -15,6 +15,8 @@ namespace quantloupe {
 namespace {
 
 constexpr float kSmallestScale = 1e-8F;
+/// 1.5·2²³: with it added, a number of at most 2²² has no place for fractions. To nearest, ties to even.
+constexpr float kRounder = 12'582'912.0F;
 
 tl::unexpected<Error> doesNotGo(const Scheme& scheme, StepRule rule, const char* why)
 {
@@ -187,7 +189,7 @@ void TrainedQuantizer::propagateRow(
             const float place = (weights[i] - offset) / grid.scale;
             const auto given = static_cast<double>(gradient[i]);
             if (place >= m_lowest && place <= m_highest) {
-                byScale += given * static_cast<double>(std::nearbyint(place) - place);
+                byScale += given * static_cast<double>(((place + kRounder) - kRounder) - place);
                 continue;
             }
             byScale += given * static_cast<double>(place < m_lowest ? m_lowest : m_highest);

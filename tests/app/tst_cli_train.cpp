@@ -72,6 +72,50 @@ private Q_SLOTS:
         QVERIFY(std::abs(written / after["perplexity"].toDouble() - 1.0) < 1e-5);
     }
 
+    /// Three methods side by side, what is said of them, and what is written.
+    void layerByLayer()
+    {
+        const auto out = m_folder.filePath(QStringLiteral("layers"));
+        const QStringList same {"train-quantized", m_model, "--text", m_text, "--eval-text", m_held, "--context", "64",
+            "--layer-wise", "--tensors", "*.2.mlp.*", "--steps", "40"};
+        const auto run =
+            runCli(same + QStringList {"--scheme", "int3:g32:asymf:s32", "--rule", "aff", "--out", out, "--json"});
+        QVERIFY2(run.status == 0, run.errors);
+        const auto json = run.json();
+        const auto layers = json["layers"].toArray();
+        QCOMPARE(layers.size(), 3);
+        QCOMPARE(json["compared_with_gptq"].toInt(), 3);
+        QCOMPARE(json["better_than_gptq"].toInt(), 3);
+        QCOMPARE(json["kept_as_stored"].toArray().size(), 32);
+        for (const auto& value : layers) {
+            const auto layer = value.toObject();
+            const auto error = [&](const char* method) {
+                return layer[QLatin1String(method)].toObject()["held_out"].toObject()["relative"].toDouble();
+            };
+            QVERIFY(layer["tensor"].toString().contains(".2.mlp."));
+            QVERIFY(error("qat") > 0.0 && error("qat") < error("gptq") && error("gptq") < error("rtn"));
+            QVERIFY(layer["beats_gptq"].toBool() && layer["beats_rtn"].toBool());
+            QCOMPARE(layer["start"].toString(), QStringLiteral("cd"));
+        }
+        const auto model = openModel(out.toStdString());
+        QVERIFY2(model, model ? "" : describe(model.error()).c_str());
+        const auto& tensor = (*model)->tensors[*(*model)->find("model.layers.2.mlp.up_proj.weight")];
+        std::vector<float> weights(tensor.view.elements());
+        decodeRows(tensor.view, 0, matrixShape(tensor.view).rows, weights);
+        for (auto first = weights.begin(); first != weights.end(); first += 32)
+            QVERIFY(std::set<float>(first, first + 32).size() <= 8);
+
+        const auto worse = runCli(same + QStringList {"--scheme", "nf4:g32", "--start", "rtn"});
+        QVERIFY2(worse.status == 0, worse.errors);
+        QCOMPARE(worse.output.count("NOT better than GPTQ"), 3);
+        QVERIFY(worse.output.contains("better than GPTQ in 0 of 3 layers"));
+        const auto refused = runCli(same + QStringList {"--scheme", "int4:g32", "--clip", "1"});
+        QVERIFY(refused.status == 2 && refused.errors.contains("--clip: means nothing with --layer-wise"));
+        const auto none = runCli({"train-quantized", m_model, "--text", m_text, "--layer-wise", "--scheme", "int4:g32",
+            "--tensors", "nothing"});
+        QVERIFY(none.status == 2 && none.errors.contains("--tensors"));
+    }
+
     void goesOnFromItsState()
     {
         const auto state = m_folder.filePath(QStringLiteral("state"));
