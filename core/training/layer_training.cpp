@@ -148,7 +148,7 @@ public:
     std::vector<float> m_momentsPerToken {};
     double m_gridStep = 0.0;  ///< √12 · rms(W − Ŵ) of round-to-nearest
     LayerStart m_start = LayerStart::Nearest;
-    LayerMethod m_nearest {};
+    LayerMethod m_nearest {}, m_begun {};
     std::optional<LayerMethod> m_gptq {};
     std::uint64_t m_done = 0, m_keptStep = 0;
     double m_keptError = 0.0;
@@ -185,7 +185,8 @@ Result<void> LayerTraining::Work::choose(std::span<const LayerRounding> rounding
             continue;
         if (!beginAs(rounding))
             return layerStopped();
-        const auto error = m_deciding.judge(m_rows.quantize(stop), stop);
+        const auto quantized = m_rows.quantize(stop);
+        const auto error = quantized.empty() ? std::nullopt : m_deciding.judge(quantized, stop);
         if (!error)
             return layerStopped();
         if (best == nullptr || error->squared < least) {
@@ -194,7 +195,16 @@ Result<void> LayerTraining::Work::choose(std::span<const LayerRounding> rounding
         }
     }
     m_start = best->start;
-    return beginAs(*best) ? Result<void>() : layerStopped();
+    if (!beginAs(*best))
+        return layerStopped();
+    const auto quantized = m_rows.quantize(stop);
+    if (quantized.empty())
+        return layerStopped();
+    const auto measured = measure(quantized, stop);
+    if (!measured)
+        return tl::unexpected(measured.error());
+    m_begun = *measured;
+    return {};
 }
 
 Result<void> LayerTraining::Work::begin(
@@ -294,6 +304,7 @@ Result<LayerTrainingResult> LayerTraining::Work::result(const std::stop_token& s
         return tl::unexpected(measured.error());
     return LayerTrainingResult {.nearest = m_nearest,
         .gptq = m_gptq,
+        .begun = m_begun,
         .trained = *measured,
         .start = m_start,
         .keptStep = m_keptStep,
@@ -393,6 +404,11 @@ const LayerMethod& LayerTraining::nearest() const
 const std::optional<LayerMethod>& LayerTraining::gptq() const
 {
     return m_work->m_gptq;
+}
+
+const LayerMethod& LayerTraining::begun() const
+{
+    return m_work->m_begun;
 }
 
 LayerStart LayerTraining::start() const

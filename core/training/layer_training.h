@@ -23,8 +23,8 @@ namespace quantloupe {
 /// What the trained weights and grids begin as. Grids of gptq and cd stay so where the rule does not learn them.
 ///
 /// Measured on layers of stories260K and a synthetic one with int2 and int3: gradient descent from round-to-nearest
-/// ends between GPTQ and coordinate descent, or short of GPTQ with estimated grids; from coordinate descent it finds
-/// the last per cent or less.
+/// ends mostly between GPTQ and coordinate descent, or short of GPTQ with estimated grids; from coordinate descent it
+/// finds the last per cent or less.
 enum class LayerStart : std::uint8_t {
     Best,     ///< that of the others which the scheme takes and whose outputs err least on the deciding tokens
     Nearest,  ///< "rtn": the original weights
@@ -88,6 +88,7 @@ struct LayerTrainingHistory {
 struct LayerTrainingResult {
     LayerMethod nearest {};                  ///< round-to-nearest by the scheme's own range
     std::optional<LayerMethod> gptq {};      ///< absent: the scheme does not take it
+    LayerMethod begun {};                    ///< the start, before any step
     LayerMethod trained {};                  ///< what is kept
     LayerStart start = LayerStart::Nearest;  ///< that it began from, never Best
     std::uint64_t keptStep = 0;              ///< so many steps led to what is kept; 0: the start itself
@@ -96,6 +97,7 @@ struct LayerTrainingResult {
     LayerTrainingHistory history {};
     std::shared_ptr<const TrainedLayer> layer;  ///< codes, grids and Ŵ
 
+    bool beatsStart() const { return trained.heldOut.squared < begun.heldOut.squared; }
     bool beatsNearest() const { return trained.heldOut.squared < nearest.heldOut.squared; }
     bool beatsGptq() const { return !gptq || trained.heldOut.squared < gptq->heldOut.squared; }
 };
@@ -150,6 +152,7 @@ public:
     const LayerTrainingHistory& history() const;
     const LayerMethod& nearest() const;
     const std::optional<LayerMethod>& gptq() const;
+    const LayerMethod& begun() const;
     LayerStart start() const;
 
 private:

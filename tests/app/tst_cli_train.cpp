@@ -94,6 +94,7 @@ private Q_SLOTS:
             };
             QVERIFY(layer["tensor"].toString().contains(".2.mlp."));
             QVERIFY(error("qat") > 0.0 && error("qat") < error("gptq") && error("gptq") < error("rtn"));
+            QVERIFY(error("before_training") < error("gptq"));
             QVERIFY(layer["beats_gptq"].toBool() && layer["beats_rtn"].toBool());
             QCOMPARE(layer["start"].toString(), QStringLiteral("cd"));
         }

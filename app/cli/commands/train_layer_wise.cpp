@@ -87,8 +87,9 @@ Json layerJson(const Decoder& decoder, const TrainedTensor& trained)
     return {{"tensor", decoder.model->tensors[trained.tensor].name},
         {"scheme", result.layer->quantizer.scheme().toString()}, {"rtn", methodJson(result.nearest)},
         {"gptq", result.gptq ? methodJson(*result.gptq) : Json(nullptr)}, {"qat", methodJson(result.trained)},
-        {"beats_rtn", result.beatsNearest()}, {"beats_gptq", result.gptq ? Json(result.beatsGptq()) : Json(nullptr)},
-        {"start", nameOf(result.start)}, {"kept_step", result.keptStep}, {"steps_done", result.history.steps.size()},
+        {"before_training", methodJson(result.begun)}, {"beats_rtn", result.beatsNearest()},
+        {"beats_gptq", result.gptq ? Json(result.beatsGptq()) : Json(nullptr)}, {"start", nameOf(result.start)},
+        {"kept_step", result.keptStep}, {"steps_done", result.history.steps.size()},
         {"by", result.byMoments ? "moments" : "tokens"}, {"training_tokens", result.trainingTokens},
         {"deciding_tokens", result.decidingTokens}, {"judging_tokens", result.judgingTokens},
         {"evaluations", std::move(evaluations)}};
@@ -97,24 +98,29 @@ Json layerJson(const Decoder& decoder, const TrainedTensor& trained)
 Findings layerFindings(const Decoder& decoder, const std::vector<TrainedTensor>& trained)
 {
     Findings findings;
-    findings.table = TextTable({"layer", "RTN", "GPTQ", "QAT", "began as", "step kept", "QAT is"});
+    findings.table = TextTable({"layer", "RTN", "GPTQ", "QAT", "began as", "with", "step kept", "QAT is"});
     Json layers = Json::array();
-    std::size_t compared = 0, better = 0;
+    std::size_t compared = 0, better = 0, gained = 0;
     for (const auto& one : trained) {
         const auto& result = one.result;
         layers.push_back(layerJson(decoder, one));
+        gained += result.beatsStart() ? 1 : 0;
         compared += result.gptq ? 1 : 0;
         better += result.gptq && result.beatsGptq() ? 1 : 0;
         findings.table.add({printable(decoder.model->tensors[one.tensor].name),
             Cell(result.nearest.heldOut.relative, 5), result.gptq ? Cell(result.gptq->heldOut.relative, 5) : Cell("–"),
-            Cell(result.trained.heldOut.relative, 5), nameOf(result.start), Cell(result.keptStep), verdictOf(result)});
+            Cell(result.trained.heldOut.relative, 5), nameOf(result.start), Cell(result.begun.heldOut.relative, 5),
+            Cell(result.keptStep), verdictOf(result)});
     }
-    findings.json = {{"layers", std::move(layers)}, {"compared_with_gptq", compared}, {"better_than_gptq", better}};
+    findings.json = {{"layers", std::move(layers)}, {"compared_with_gptq", compared}, {"better_than_gptq", better},
+        {"better_than_start", gained}};
     findings.text = "Share of each layer's output that is error, on held-out inputs that nothing was chosen by:\n"
         + findings.table.text() + "\n";
     if (compared > 0)
         findings.text += "QAT is better than GPTQ in " + std::to_string(better) + " of " + std::to_string(compared)
             + " layers" + (better < compared ? ", and not better in the others.\n" : ".\n");
+    findings.text += "Training itself made " + std::to_string(gained) + " of " + std::to_string(trained.size())
+        + " layers better than what they began as.\n";
     if (compared < trained.size())
         findings.text +=
             std::to_string(trained.size() - compared) + " layers have a format that GPTQ does not round.\n";

@@ -143,6 +143,12 @@ private Q_SLOTS:
         const auto result = train(name, scheme.constData(), StepRule(rule), LayerStart::Best, 120);
         QVERIFY2(result, result ? "" : describe(result.error()).c_str());
         QVERIFY(result->beatsNearest() && result->gptq && result->beatsGptq());
+        QCOMPARE(result->start, LayerStart::Descent);
+        QCOMPARE(result->beatsStart(), result->trained.heldOut.squared < result->begun.heldOut.squared);
+        if (result->keptStep == 0)
+            QVERIFY(result->trained == result->begun);
+        // What decides and what judges are other tokens: what is kept may lose a little on the latter.
+        QVERIFY(result->trained.heldOut.relative < 1.01 * result->begun.heldOut.relative);
         QVERIFY(result->trained.heldOut.relative < 0.95 * result->gptq->heldOut.relative);
         QVERIFY(result->trained.training.relative < 0.95 * result->gptq->training.relative);
         const auto& heldOut = m_inputs.at(name).heldOut;
