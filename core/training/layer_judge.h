@@ -7,13 +7,15 @@
 #include "core/training/layer_training.h"
 
 #include <cstddef>
+#include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <stop_token>
 
 namespace quantloupe {
 
-/// Rows of `floats` numbers that nobody has written yet: scratch of one task.
+/// Numbers that nobody has written yet: scratch of one task.
 std::unique_ptr<float[]> unwrittenFloats(std::size_t count);
 
 /// Some inputs of a layer with its original weights, against which any Ŵ is measured: token by token in float32, or by

@@ -13,11 +13,6 @@
 namespace quantloupe {
 namespace {
 
-bool knowsMoments(const LayerInputs& inputs)
-{
-    return !inputs.secondMoments.empty() && inputs.tokens > 0;
-}
-
 /// Of a sample alone: its moments, and nothing else.
 LayerInputs momentsOfSample(const LayerInputs& inputs, const std::stop_token& stop)
 {

@@ -16,44 +16,9 @@
 namespace quantloupe {
 namespace {
 
-tl::unexpected<Error> unusable(std::string what, std::string why)
-{
-    return failure(ErrorCode::InvalidArgument, std::move(what), std::move(why));
-}
-
 tl::unexpected<Error> layerStopped()
 {
     return failure(ErrorCode::Cancelled, "training", "stopped on request");
-}
-
-bool hasMoments(const LayerInputs& inputs)
-{
-    return !inputs.secondMoments.empty() && inputs.tokens > 0;
-}
-
-Result<void> requireSensible(const LayerToTrain& layer, const LayerTrainingOptions& options)
-{
-    if (options.steps == 0 || options.batch == 0)
-        return unusable("training", "steps and batch must be above 0");
-    if (!(options.learningRate > 0.0) || !(options.stepRate >= 0.0))
-        return unusable("training", "the learning rate must be above 0, that of grids not below");
-    if (layer.rows == 0 || layer.columns == 0 || layer.weights.size() / layer.rows != layer.columns
-        || layer.weights.size() % layer.rows != 0)
-        return unusable("weights",
-            std::to_string(layer.weights.size()) + " are not " + std::to_string(layer.rows) + " rows of "
-                + std::to_string(layer.columns));
-    if (!std::all_of(layer.weights.begin(), layer.weights.end(), [](float weight) { return std::isfinite(weight); }))
-        return unusable("weights", "hold NaN or an infinity: they cannot be trained");
-    for (const auto& [inputs, name] :
-        {std::pair(layer.training, "training inputs"), std::pair(layer.heldOut, "held-out inputs")}) {
-        if (inputs->columns != layer.columns)
-            return unusable(name,
-                "have " + std::to_string(inputs->columns) + " channels, the layer has "
-                    + std::to_string(layer.columns));
-        if (!hasMoments(*inputs) && inputs->sampleTokens() == 0)
-            return unusable(name, "hold neither tokens nor second moments");
-    }
-    return {};
 }
 
 kernels::ConstMatrix tokensOf(const LayerInputs& inputs, std::size_t first, std::size_t count)
@@ -65,7 +30,7 @@ kernels::ConstMatrix tokensOf(const LayerInputs& inputs, std::size_t first, std:
 bool goesByMoments(const LayerInputs& inputs, std::size_t batch)
 {
     const auto sampled = inputs.sampleTokens();
-    if (!hasMoments(inputs) || sampled == 0)
+    if (!knowsMoments(inputs) || sampled == 0)
         return sampled == 0;
     return inputs.columns <= 2 * batch || (sampled < inputs.columns && sampled < inputs.tokens);
 }
@@ -76,43 +41,6 @@ LayerJudge judgeOf(const LayerToTrain& layer, const LayerInputs& inputs, std::si
 }
 
 }  // namespace
-
-std::string_view nameOf(LayerStart start)
-{
-    switch (start) {
-    case LayerStart::Best: return "best";
-    case LayerStart::Nearest: return "rtn";
-    case LayerStart::Gptq: return "gptq";
-    case LayerStart::Descent: return "cd";
-    }
-    return "best";
-}
-
-std::optional<LayerStart> layerStartNamed(std::string_view name)
-{
-    for (const auto start : {LayerStart::Best, LayerStart::Nearest, LayerStart::Gptq, LayerStart::Descent})
-        if (nameOf(start) == name)
-            return start;
-    return std::nullopt;
-}
-
-Result<SplitInputs> splitSample(const LayerInputs& inputs, double heldOutShare)
-{
-    const auto all = inputs.sampleTokens();
-    const auto held = static_cast<std::size_t>(std::llround(heldOutShare * static_cast<double>(all)));
-    if (all < 4 || held < 2 || held + 2 > all)
-        return unusable("calibration sample",
-            std::to_string(all) + " tokens cannot be cut into some to train on and some to hold out");
-    SplitInputs split;
-    const auto part = [&](std::size_t first, std::size_t count) {
-        const auto* begin = inputs.sample.data() + (first * inputs.columns);
-        return LayerInputs {
-            .columns = inputs.columns, .tokens = count, .sample = {begin, begin + (count * inputs.columns)}};
-    };
-    split.training = part(0, all - held);
-    split.heldOut = part(all - held, held);
-    return split;
-}
 
 class LayerTraining::Work
 {
@@ -298,7 +226,8 @@ bool LayerTraining::Work::isDone() const
 Result<LayerTrainingResult> LayerTraining::Work::result(const std::stop_token& stop) const
 {
     if (!m_kept)
-        return unusable("training", "nothing was evaluated yet, so there is nothing that is kept");
+        return failure(
+            ErrorCode::InvalidArgument, "training", "nothing was evaluated yet, so there is nothing that is kept");
     const auto measured = measure(m_kept->quantized().values, stop);
     if (!measured)
         return tl::unexpected(measured.error());
@@ -326,13 +255,14 @@ LayerTraining::~LayerTraining() = default;
 Result<std::unique_ptr<LayerTraining>> LayerTraining::begin(const LayerToTrain& layer, const Scheme& scheme,
     const LayerTrainingOptions& options, std::stop_token stop, const ProgressShare& progress)
 {
-    if (auto sensible = requireSensible(layer, options); !sensible)
+    ComputeArena arena(options.threads);
+    if (auto sensible = arena.execute([&] { return requireTrainable(layer, options, stop); }); !sensible)
         return tl::unexpected(sensible.error());
     auto rows = LayerRows::create(scheme, options.rule, layer.rows, layer.columns);
     if (!rows)
         return tl::unexpected(rows.error());
     auto work = std::make_unique<Work>(layer, options, std::move(*rows));
-    auto begun = ComputeArena(options.threads).execute([&] { return work->begin(scheme, stop, progress); });
+    auto begun = arena.execute([&] { return work->begin(scheme, stop, progress); });
     if (!begun)
         return tl::unexpected(begun.error());
     return std::unique_ptr<LayerTraining>(new LayerTraining(std::move(work)));

@@ -104,8 +104,9 @@ struct LayerTrainingResult {
 
 /// Original weights, and the inputs x of the original model. Borrowed: they outlive the training.
 ///
-/// training: its `sample` where it has one (minibatches), else its second moments. heldOut: a sample, or moments of
-/// other tokens. Every second held-out token decides what is kept, the others judge; of moments, all do both.
+/// training: a sample, second moments, or both; GPTQ goes by the moments, or by those of the sample. heldOut: of other
+/// tokens, a sample or moments. The first half of a held-out sample decides what is kept, the rest judges; of moments
+/// all tokens do both.
 struct LayerToTrain {
     std::span<const float> weights {};  ///< rows × columns
     std::size_t rows = 0, columns = 0;
@@ -113,8 +114,8 @@ struct LayerToTrain {
     const LayerInputs* heldOut = nullptr;
 };
 
-/// A calibration's sample cut in two: the first tokens to train on (with their own moments), and a share at the end,
-/// held out. Errors: InvalidArgument (fewer than four tokens, a share that leaves nothing).
+/// A calibration's sample cut in two, without moments, which know all of it: the first tokens to train on, and a share
+/// at the end, held out. Errors: InvalidArgument (fewer than four tokens, a share that leaves nothing).
 struct SplitInputs {
     LayerInputs training {}, heldOut {};
 };

@@ -351,11 +351,37 @@ private Q_SLOTS:
         const LayerInputs empty {.columns = 64};
         layer.heldOut = &empty;
         QCOMPARE(codeOf(layer, "int3:g32", {}), ErrorCode::InvalidArgument);
+        const auto one = sampleOf(std::vector<float>(64, 1.0F), 64);
+        layer.heldOut = &one;
+        QCOMPARE(codeOf(layer, "int3:g32", {}), ErrorCode::InvalidArgument);
+        auto broken = m_case.moments;
+        broken.secondMoments.pop_back();
+        layer = m_case.byMoments();
+        layer.training = &broken;
+        QCOMPARE(codeOf(layer, "int3:g32", {}), ErrorCode::InvalidArgument);
+        broken = m_case.sample;
+        broken.sample[5] = std::nanf("");
+        layer.training = &broken;
+        QCOMPARE(codeOf(layer, "int3:g32", {}), ErrorCode::InvalidArgument);
         auto weights = m_case.weights;
         weights[70] = std::nanf("");
         layer = m_case.byTokens();
         layer.weights = weights;
         QCOMPARE(codeOf(layer, "int3:g32", {}), ErrorCode::InvalidArgument);
+    }
+
+    /// Of moments all tokens decide and judge.
+    void heldOutMoments()
+    {
+        const auto held = momentsOf(m_case.heldOut);
+        auto layer = m_case.byMoments();
+        layer.heldOut = &held;
+        const auto result = trained(layer, "int3:g32", {.steps = 4});
+        QVERIFY(result);
+        QCOMPARE(result->decidingTokens, held.tokens);
+        QCOMPARE(result->judgingTokens, held.tokens);
+        const double lost = slowLoss(m_case.weights, result->layer->quantized().values, m_case.heldOut.sample, 64);
+        QVERIFY(near(result->trained.heldOut.squared, lost, 1e-5));
     }
 
     void splits()
