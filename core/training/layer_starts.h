@@ -23,10 +23,12 @@ struct LayerRounding {
 Result<std::vector<LayerRounding>> roundLayer(const LayerToTrain& layer, const Scheme& scheme, LayerStart start,
     const std::stop_token& stop, const ProgressShare& progress);
 
-/// Errors: InvalidArgument, naming what does not fit: options, sizes, weights that are not finite, inputs without
-/// tokens.
-Result<void> requireTrainable(const LayerToTrain& layer, const LayerTrainingOptions& options);
+/// Errors: InvalidArgument, naming what does not fit: options, sizes, numbers that are not finite, inputs without
+/// tokens; Cancelled.
+Result<void> requireTrainable(
+    const LayerToTrain& layer, const LayerTrainingOptions& options, const std::stop_token& stop);
 
+/// Whether there are second moments, of some tokens.
 bool knowsMoments(const LayerInputs& inputs);
 
 /// E x² of each channel, by moments or by the sample.
