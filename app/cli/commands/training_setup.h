@@ -7,14 +7,15 @@
 #include "app/cli/session.h"
 #include "app/cli/text_input.h"
 
+#include "core/checkpoints/require_as_planned.h"
 #include "core/training/train.h"
 #include "core/training/train_layers.h"
+#include "core/training/training_plan.h"
+#include "core/training/training_texts.h"
 
 #include <cstddef>
 #include <filesystem>
-#include <functional>
 #include <string>
-#include <vector>
 
 namespace quantloupe::cli {
 
@@ -37,29 +38,13 @@ struct TrainOptions {
     }
 };
 
-/// What is trained, what is not, and what --out will be.
-struct TrainingPlan {
-    Recipe recipe {};
-    Plan plan {};
-    std::vector<std::string> kept {};  ///< that the recipe would quantize
-};
-
-/// What is trained on, and what by nobody.
-struct TrainingTexts {
-    WindowedText text {}, heldOut {};
-};
-
 /// Without a text to judge by, the last tenth of the windows is held out. Every prediction of a window counts, unlike
 /// where a text is judged. Errors: usage; those of reading.
 Result<TrainingTexts> readTrainingTexts(const Session& session, const TrainOptions& options, const Model& model);
 
-/// What the options name. Planned tensors that `untrained` finds stay as stored: rounded afterwards they would be none
-/// of what was evaluated.
-Result<TrainingPlan> planTraining(const Session& session, const TrainOptions& options, const Decoder& decoder,
-    const std::function<std::vector<std::size_t>(const Plan&)>& untrained);
-
-/// A checkpoint of a trained model.
-CheckpointRequest trainedCheckpoint(ModelPointer trained, const Recipe& recipe);
+/// What the options name, without what `untrained` finds. Errors: usage; those of reading a recipe.
+Result<TrainingPlan> planTraining(
+    const Session& session, const TrainOptions& options, const Decoder& decoder, const UntrainedTensors& untrained);
 
 /// All that can be refused about --out, before the training; `request` is of its outline. With --dry-run, tells what
 /// would be written of a training that nobody waits for.
