@@ -77,11 +77,16 @@ QString JobsModel::textOf(const Job& job, int column) const
         return {};
     case Items: {
         const auto total = job.progress().totalItems.load();
-        return total > 0 ? tr("%1/%2 tensors").arg(job.progress().doneItems.load()).arg(total) : QString();
+        return total > 0 ? (job.countsSteps() ? tr("%1/%2 steps") : tr("%1/%2 tensors"))
+                               .arg(job.progress().doneItems.load())
+                               .arg(total)
+                         : QString();
     }
     case Rate:
-        return job.isActive() && job.bytesPerSecond() > 0.0 ? format::si(job.bytesPerSecond(), QStringLiteral("B/s"))
-                                                            : QString();
+        if (!job.isActive() || job.bytesPerSecond() <= 0.0)
+            return QString();
+        return job.countsSteps() ? tr("%1 steps/s").arg(format::number(job.bytesPerSecond(), 3))
+                                 : format::si(job.bytesPerSecond(), QStringLiteral("B/s"));
     case TimeLeft:
         if (!job.isActive())
             return job.secondsElapsed() < 10.0 ? tr("took %1 s").arg(QLocale().toString(job.secondsElapsed(), 'f', 1))

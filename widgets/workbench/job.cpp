@@ -93,7 +93,9 @@ void Job::sample()
 {
     const auto now = m_clock.elapsed();
     const auto bytes = m_progress.doneBytes.load(std::memory_order_relaxed);
-    if (now > m_sampledAt && bytes >= m_sampledBytes) {
+    // Steps that were done before the job took it no time.
+    const bool begins = m_countsSteps && m_sampledBytes == 0;
+    if (now > m_sampledAt && bytes >= m_sampledBytes && !begins) {
         const auto seconds = static_cast<double>(now - m_sampledAt) / 1000.0;
         const auto current = static_cast<double>(bytes - m_sampledBytes) / seconds;
         // Exponential smoothing with a time constant of about three seconds: tensors end in bursts.

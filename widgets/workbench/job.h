@@ -47,6 +47,9 @@ public:
 
     /// Share done, 0 … 1; negative while the total is not known.
     double fraction() const;
+    /// Whether what progress() counts as items and bytes are steps: of the work, none of them larger than another.
+    bool countsSteps() const { return m_countsSteps; }
+    void setCountsSteps(bool countsSteps) { m_countsSteps = countsSteps; }
     /// Bytes of stored weights per second, smoothed over a few seconds; 0 until measured.
     double bytesPerSecond() const { return m_rate; }
     /// At the present rate; nullopt while that cannot be said.
@@ -70,6 +73,7 @@ private:
     QString m_title;
     Work m_work;
     State m_state = State::Waiting;
+    bool m_countsSteps = false;
     std::stop_source m_stop;
     quantloupe::Progress m_progress;
     QTimer m_sampler;

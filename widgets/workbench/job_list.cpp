@@ -31,6 +31,7 @@ JobList::~JobList()
 Job* JobList::start(const JobRequest& request, Job::Work work)
 {
     auto* job = new Job(request.title, std::move(work), this);
+    job->setCountsSteps(request.countsSteps);
     m_all.append(job);
     ++m_active;
     connect(job, &Job::ended, this, [this, job, request] { onEnded(job, request); });

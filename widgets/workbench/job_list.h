@@ -17,6 +17,7 @@ struct JobRequest {
     QString view {};          ///< jobs of one view replace each other; empty: stands alone
     bool listed = true;       ///< false for live work of a few milliseconds: not shown in the dock
     bool background = false;  ///< gives way to jobs that are not
+    bool countsSteps = false;  ///< its progress is steps: not tensors, nor bytes
 };
 
 /// All long work of the window. A newer request for the same view replaces the older: the older is cancelled, the

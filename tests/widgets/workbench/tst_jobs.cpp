@@ -7,6 +7,7 @@
 #include <QTest>
 #include <QThread>
 
+#include <algorithm>
 #include <stdexcept>
 #include <thread>
 
@@ -216,6 +217,32 @@ private Q_SLOTS:
             QTRY_VERIFY(!list.isBusy());
         }
         QVERIFY(model.rowCount() <= 12);
+    }
+
+    void stepsAreNoTensors()
+    {
+        JobList list;
+        JobsModel model(&list);
+        std::atomic<bool> release = false;
+        list.start({.title = QStringLiteral("Train"), .countsSteps = true},
+            [&](std::stop_token stop, Progress& progress) -> Result<void> {
+                progress.totalItems = 1040;
+                progress.totalBytes = 1040;
+                progress.doneItems = 1000;  // by a job before
+                progress.doneBytes = 1000;
+                while (!release && !stop.stop_requested()) {
+                    progress.doneItems = std::min(1020U, progress.doneItems.load() + 1);
+                    progress.doneBytes = progress.doneItems.load();
+                    std::this_thread::sleep_for(50ms);
+                }
+                return {};
+            });
+        QTRY_COMPARE(model.index(0, JobsModel::Items).data().toString(), QStringLiteral("1020/1040 steps"));
+        QVERIFY(model.index(0, JobsModel::Rate).data().toString().endsWith(QStringLiteral(" steps/s")));
+        const double rate = model.index(0, JobsModel::Rate).data(JobsModel::ValueRole).toDouble();
+        QVERIFY2(rate > 0.0 && rate < 100.0, qPrintable(QString::number(rate)));  // 20 in a second
+        release = true;
+        QTRY_VERIFY(!list.isBusy());
     }
 
     void modelOutlivesTheList()
