@@ -10,6 +10,7 @@
 #include "widgets/dialogs/settings_dialog.h"
 #include "widgets/dialogs/sweep_dialog.h"
 #include "widgets/dialogs/text_dialog.h"
+#include "widgets/pages/qat_page.h"
 #include "widgets/window/command_palette.h"
 #include "widgets/window/main_window.h"
 #include "widgets/workbench/workbench.h"
@@ -233,6 +234,14 @@ void MainWindow::showAbout()
 
 bool MainWindow::mayClose()
 {
+    if (const auto* page = findChild<QatPage*>(); page && page->holdsUnsavedTraining()) {
+        QMessageBox box(QMessageBox::Question, tr("Quantloupe"), tr("A training is in no file."),
+            QMessageBox::Discard | QMessageBox::Cancel, this);
+        box.setInformativeText(tr("The QAT page can save what was trained as a checkpoint."));
+        box.setDefaultButton(QMessageBox::Cancel);
+        if (box.exec() != QMessageBox::Discard)
+            return false;
+    }
     if (!m_workbench->recipeUnsaved())
         return true;
     QMessageBox box(QMessageBox::Question, tr("Quantloupe"), tr("The recipe has changes that no file holds."),

@@ -4,6 +4,7 @@
 #include "widgets/pages/compare_page.h"
 #include "widgets/pages/layer_page.h"
 #include "widgets/pages/overview_page.h"
+#include "widgets/pages/qat_page.h"
 #include "widgets/pages/savings_page.h"
 #include "widgets/pages/sensitivity_page.h"
 #include "widgets/pages/trade_off_page.h"
@@ -38,6 +39,7 @@ std::span<const PageEntry> pageList()
         {QStringLiteral("trade-off"), QStringLiteral("trade-off"), [] { return title("Trade-off"); },
             create<TradeOffPage>},
         {QStringLiteral("savings"), QStringLiteral("savings"), [] { return title("Savings"); }, create<SavingsPage>},
+        {QStringLiteral("qat"), QStringLiteral("qat"), [] { return title("QAT"); }, create<QatPage>},
         {QStringLiteral("compare"), QStringLiteral("compare"), [] { return title("Compare"); }, create<ComparePage>},
     };
     return pages;

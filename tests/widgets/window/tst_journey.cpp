@@ -5,18 +5,26 @@
 #include "tests/widgets/window/window_fixture.h"
 #include "widgets/dialogs/export_dialog.h"
 #include "widgets/dialogs/report_dialog.h"
+#include "widgets/dialogs/text_dialog.h"
 #include "widgets/docks/scheme_editor.h"
+#include "widgets/pages/qat_page.h"
 #include "widgets/plots/sensitivity_map_plot.h"
 #include "widgets/support/qcustomplot.h"
 #include "widgets/window/budget_slider.h"
+#include "widgets/workbench/quantized_training.h"
 
 #include <QComboBox>
 #include <QFile>
 #include <QJsonArray>
 #include <QJsonDocument>
 #include <QJsonObject>
+#include <QLineEdit>
+#include <QMessageBox>
+#include <QPushButton>
 #include <QSlider>
+#include <QSpinBox>
 #include <QTabWidget>
+#include <QTimer>
 
 using quantloupe::tests::corpus;
 using quantloupe::tests::patience;
@@ -25,6 +33,56 @@ using quantloupe::tests::WindowFixture;
 class TestJourney : public QObject
 {
     Q_OBJECT
+
+    /// Three bits, trained for a while on a story, by keyboard where there is one; then forgotten.
+    static void train(WindowFixture& fixture)
+    {
+        auto& window = *fixture.window;
+        QVERIFY(window.showPage(QStringLiteral("qat")));
+        QVERIFY(fixture.rest());
+        auto* page = window.findChild<QatPage*>();
+        QVERIFY(page);
+        const auto button = [page](const char* name) { return page->findChild<QPushButton*>(QLatin1String(name)); };
+        QVERIFY(!button("start-training")->isEnabled());
+        button("choose-text")->setFocus();
+        QTest::keyClick(button("choose-text"), Qt::Key_Space);
+        auto* dialog = page->findChild<TextDialog*>();
+        QVERIFY(dialog);
+        dialog->findChild<QLineEdit*>(QStringLiteral("file"))
+            ->setText(QString::fromStdString((corpus() / "text" / "tinystories_val_A.txt").string()));
+        dialog->findChild<QSpinBox*>(QStringLiteral("tokens"))->setValue(5120);
+        QTest::keyClick(dialog, Qt::Key_Return);
+        QVERIFY(button("start-training")->isEnabled());
+        auto* format = page->findChild<SchemeEditor*>()->findChild<QComboBox*>();
+        format->setFocus();
+        QTest::keyClick(format, Qt::Key_Up);
+        auto* steps = page->findChild<QSpinBox*>(QStringLiteral("train-steps"));
+        steps->setFocus();
+        steps->selectAll();
+        QTest::keyClicks(steps, QStringLiteral("30"));
+        QTest::keyClick(steps, Qt::Key_Tab);
+        button("start-training")->setFocus();
+        QTest::keyClick(button("start-training"), Qt::Key_Space);
+        QVERIFY(fixture.rest());
+        const auto snapshot = page->training()->snapshot();
+        QVERIFY(snapshot && snapshot->isDone);
+        QCOMPARE(snapshot->history.steps.size(), std::size_t(30));
+        QVERIFY(snapshot->history.evaluations.back().divergence < snapshot->history.evaluations.front().divergence);
+        quantloupe::tests::saveScreenshot(window.grab(), QStringLiteral("journey_qat"));
+
+        // What no file holds is not closed away without a word.
+        QString asked;
+        QTimer::singleShot(0, &window, [&asked] {
+            if (auto* box = qobject_cast<QMessageBox*>(QApplication::activeModalWidget())) {
+                asked = box->text();
+                box->button(QMessageBox::Cancel)->click();
+            }
+        });
+        QVERIFY(!window.close());
+        QVERIFY2(asked.contains(QStringLiteral("training")), qPrintable(asked));
+        page->training()->discard();
+    }
+
 private Q_SLOTS:
     void fromModelToReport()
     {
@@ -90,6 +148,8 @@ private Q_SLOTS:
         for (int key = 0; key < 2; ++key)
             QTest::keySequence(&window, QKeySequence::Redo);
         QVERIFY(workbench->recipe() == edited);
+
+        train(fixture);
 
         fixture.action(QStringLiteral("Export…"))->trigger();
         auto* dialog = window.findChild<ExportDialog*>();

@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "widgets/pages/qat_page.h"
+
+#include "core/checkpoints/checkpoint_target.h"
+#include "core/inference/decoder.h"
+#include "core/tokenizers/tokenizer.h"
+#include "widgets/pages/elided_label.h"
+#include "widgets/pages/qat_controls.h"
+#include "widgets/pages/qat_figures.h"
+#include "widgets/pages/section.h"
+#include "widgets/plots/level_histogram_plot.h"
+#include "widgets/plots/step_size_plot.h"
+#include "widgets/support/format_text.h"
+#include "widgets/workbench/quantized_training.h"
+#include "widgets/workbench/workbench.h"
+
+#include <QFileDialog>
+#include <QFileInfo>
+#include <QHBoxLayout>
+#include <QLabel>
+#include <QMenu>
+#include <QMessageBox>
+#include <QProgressBar>
+#include <QPushButton>
+#include <QSplitter>
+#include <QStackedWidget>
+#include <QTabWidget>
+#include <QTableWidget>
+#include <QVBoxLayout>
+
+#include <algorithm>
+
+using State = QuantizedTraining::State;
+
+namespace {
+
+const QString trainableView = QStringLiteral("qat/trainable");
+
+/// Why a model cannot be trained on text; empty when it can.
+quantloupe::Result<QString> findOutWhyNot(const quantloupe::Model& model)
+{
+    if (const auto decoder = quantloupe::describeDecoder(model); !decoder)
+        return QString::fromStdString(quantloupe::describe(decoder.error()));
+    if (const auto tokenizer = quantloupe::openTokenizer(model); !tokenizer)
+        return QString::fromStdString(quantloupe::describe(tokenizer.error()));
+    return QString();
+}
+
+QSplitter* pairOf(QWidget* above, QWidget* below)
+{
+    auto* splitter = new QSplitter(Qt::Vertical);
+    splitter->addWidget(above);
+    splitter->addWidget(below);
+    splitter->setChildrenCollapsible(false);
+    return splitter;
+}
+
+}  // namespace
+
+QatPage::QatPage(Workbench* workbench, QWidget* parent)
+    : QWidget(parent)
+    , m_workbench(workbench)
+    , m_training(new QuantizedTraining(workbench, this))
+    , m_controls(new QatControls(workbench))
+    , m_stack(new QStackedWidget)
+    , m_reason(qobject_cast<QLabel*>(emptyState({})))
+    , m_status(new QLabel)
+    , m_progress(new QProgressBar)
+    , m_start(new QPushButton)
+    , m_stop(new QPushButton(tr("Sto&p")))
+    , m_save(new QPushButton(tr("Save trained chec&kpoint")))
+    , m_discard(new QPushButton(tr("&Discard…")))
+    , m_compare(new QPushButton(tr("Add the rec&ipe")))
+    , m_saveMenu(new QMenu(this))
+    , m_loss(new LossPlot)
+    , m_perplexity(new PerplexityPlot)
+    , m_figures(makeTrainingFigures())
+    , m_steps(new StepSizePlot)
+    , m_levels(new LevelHistogramPlot)
+    , m_views(new QTabWidget)
+    , m_watched(new ElidedLabel)
+    , m_distance(new QLabel)
+{
+    m_reason->setObjectName(QStringLiteral("qat-reason"));
+    m_stack->addWidget(m_reason);
+    m_stack->addWidget(makeContent());
+    auto* layout = new QVBoxLayout(this);
+    layout->setContentsMargins({});
+    layout->addWidget(m_stack);
+    connectAll();
+    findOut();
+    showState();
+    showSnapshot();
+}
+
+QWidget* QatPage::makeContent()
+{
+    m_start->setObjectName(QStringLiteral("start-training"));
+    m_stop->setObjectName(QStringLiteral("stop-training"));
+    m_save->setObjectName(QStringLiteral("save-trained"));
+    m_discard->setObjectName(QStringLiteral("discard-training"));
+    m_status->setObjectName(QStringLiteral("training-status"));
+    m_watched->setObjectName(QStringLiteral("watched-layer"));
+    m_distance->setForegroundRole(QPalette::PlaceholderText);
+    m_distance->setToolTip(
+        tr("Mean distance of the layer's weights from the levels that they are rounded to, in scales "
+           "of their groups. Weights spread evenly between integers have 0.25."));
+    m_stop->setToolTip(tr("Stops behind the step at hand; Continue goes on with the same numbers as without a stop"));
+    m_save->setToolTip(tr("Writes a model with the codes, grids and norms as they were trained"));
+    m_discard->setToolTip(tr("Forgets what was trained, and opens the choices for another training"));
+    m_compare->setObjectName(QStringLiteral("compare-recipe"));
+    m_compare->setToolTip(tr("Runs the present recipe with its algorithms, which training goes without, on the same "
+                             "held-out text"));
+    m_save->setMenu(m_saveMenu);
+    m_saveMenu->setToolTipsVisible(true);
+    m_status->setWordWrap(true);
+    m_status->setTextInteractionFlags(Qt::TextSelectableByMouse);
+    m_progress->setTextVisible(false);
+    m_progress->setMaximumHeight(6);
+    m_progress->setAccessibleName(tr("Progress of the training"));
+    auto* buttons = new QHBoxLayout;
+    for (auto* button : {m_start, m_stop, m_save, m_discard})
+        buttons->addWidget(button);
+    buttons->addWidget(m_status, 1);
+
+    m_views->setDocumentMode(true);
+    m_views->setObjectName(QStringLiteral("training-views"));
+    m_views->addTab(m_levels, tr("Weights"));
+    m_views->setTabToolTip(0, m_levels->accessibleDescription());
+    m_views->addTab(m_steps, tr("Step sizes"));
+    m_views->setTabToolTip(1, m_steps->accessibleDescription());
+    auto* layer = new QWidget;
+    auto* column = new QVBoxLayout(layer);
+    column->setContentsMargins({});
+    auto* heading = new QHBoxLayout;
+    heading->addWidget(m_watched, 1);
+    heading->addWidget(m_distance);
+    column->addLayout(heading);
+    column->addWidget(m_views, 1);
+    auto* figures = new Section(tr("Rounding and training"),
+        tr("What the same schemes do to predictions of the held-out text, rounded to nearest and trained"), m_figures,
+        {m_compare});
+    auto* left = pairOf(new Section(m_loss->title(), m_loss->accessibleDescription(), m_loss),
+        new Section(m_perplexity->title(), m_perplexity->accessibleDescription(), m_perplexity));
+    auto* right = pairOf(figures, layer);
+    right->setSizes({230, 320});
+    auto* splitter = new QSplitter;
+    splitter->addWidget(left);
+    splitter->addWidget(right);
+    splitter->setSizes({500, 500});
+    splitter->setChildrenCollapsible(false);
+
+    auto* content = new QWidget;
+    auto* layout = new QVBoxLayout(content);
+    layout->addWidget(m_controls);
+    layout->addLayout(buttons);
+    layout->addWidget(m_progress);
+    layout->addWidget(splitter, 1);
+    return content;
+}
+
+void QatPage::connectAll()
+{
+    connect(m_controls, &QatControls::changed, this, &QatPage::showState);
+    connect(m_start, &QPushButton::clicked, this, &QatPage::start);
+    connect(m_stop, &QPushButton::clicked, m_training, &QuantizedTraining::stop);
+    connect(m_compare, &QPushButton::clicked, m_training, &QuantizedTraining::compareRecipe);
+    connect(m_discard, &QPushButton::clicked, this, &QatPage::askToDiscard);
+    connect(m_training, &QuantizedTraining::stateChanged, this, &QatPage::showState);
+    connect(m_training, &QuantizedTraining::changed, this, &QatPage::showSnapshot);
+    connect(
+        m_training, &QuantizedTraining::written, this, [this](const QString& path, quint64 bytes, quint64 verified) {
+            m_savedSteps = stepsDone();
+            m_said = tr("Wrote %1, %2; %3 tensors read again, bit for bit as trained.")
+                         .arg(QFileInfo(path).fileName(), format::bytes(bytes), format::integer(verified));
+            showState();
+        });
+    for (Plot* plot : {static_cast<Plot*>(m_steps), static_cast<Plot*>(m_levels)})
+        connect(plot, &Plot::tensorDoubleClicked, m_workbench, &Workbench::openLayer);
+    connect(m_workbench, &Workbench::modelChanged, this, &QatPage::findOut);
+    connect(m_workbench, &Workbench::selectionChanged, this, &QatPage::followSelection);
+}
+
+void QatPage::findOut()
+{
+    const auto model = m_workbench->model();
+    const auto say = [this](const QString& text) {
+        m_reason->setText(text);
+        m_stack->setCurrentIndex(text.isEmpty() ? 1 : 0);
+    };
+    if (!model) {
+        m_workbench->jobs()->cancel(trainableView);
+        say(m_workbench->hasModel() ? tr("The study is open without its model: open the model to train it")
+                                    : tr("Open a model to train it with quantization in its forward pass"));
+        return;
+    }
+    say(tr("Looking whether the model can be trained…"));
+    m_workbench->jobs()->compute<QString>(
+        this, {.title = tr("Whether the model can be trained"), .view = trainableView, .listed = false},
+        [model](std::stop_token, quantloupe::Progress&) { return findOutWhyNot(*model); },
+        [this, say, model](const quantloupe::Result<QString>& whyNot) {
+            if (model != m_workbench->model() && m_workbench->model() == nullptr)
+                return;
+            const auto reason = whyNot ? *whyNot : QString::fromStdString(quantloupe::describe(whyNot.error()));
+            say(reason.isEmpty() ? QString() : tr("This model cannot be trained on text: %1").arg(reason));
+        });
+}
+
+std::size_t QatPage::stepsDone() const
+{
+    const auto snapshot = m_training->snapshot();
+    return snapshot ? snapshot->history.steps.size() : 0;
+}
+
+bool QatPage::holdsUnsavedTraining() const
+{
+    return m_training->state() != State::None && stepsDone() > m_savedSteps;
+}
+
+void QatPage::start()
+{
+    if (m_training->state() == State::Stopped) {
+        m_said.clear();
+        m_training->goOn();
+        return;
+    }
+    if (m_training->state() != State::None)
+        return;
+    if (auto request = m_controls->request()) {
+        m_said.clear();
+        m_savedSteps = 0;
+        followSelection();
+        m_training->start(std::move(*request));
+    }
+}
+
+void QatPage::askToDiscard()
+{
+    auto* box = new QMessageBox(QMessageBox::Question, tr("Discard the training"),
+        tr("What was trained is in no file but those that you saved. Discard it?"),
+        QMessageBox::Discard | QMessageBox::Cancel, this);
+    box->setAttribute(Qt::WA_DeleteOnClose);
+    box->setDefaultButton(QMessageBox::Cancel);
+    connect(box, &QMessageBox::finished, this, [this](int answer) {
+        if (answer == QMessageBox::Discard) {
+            m_said.clear();
+            m_training->discard();
+        }
+    });
+    box->open();
+}
+
+void QatPage::fillSaveMenu()
+{
+    m_saveMenu->clear();
+    for (const auto& [target, refusal] : m_training->targets()) {
+        const auto name = QString::fromUtf8(target->name.data(), qsizetype(target->name.size()));
+        auto* action = m_saveMenu->addAction(
+            QString::fromUtf8(target->title.data(), qsizetype(target->title.size())) + QStringLiteral("…"), this,
+            [this, name] { save(name); });
+        action->setObjectName(name);
+        action->setEnabled(!refusal);
+        action->setToolTip(refusal
+                ? QString::fromStdString(quantloupe::describe(*refusal))
+                : QString::fromUtf8(target->description.data(), qsizetype(target->description.size())));
+    }
+}
+
+void QatPage::save(const QString& name)
+{
+    const auto* target = quantloupe::findCheckpointTarget(name.toStdString());
+    if (!target)
+        return;
+    const auto suffix = QString::fromUtf8(target->suffix.data(), qsizetype(target->suffix.size()));
+    const auto offered = QFileInfo(m_workbench->modelPath())
+                             .absoluteDir()
+                             .filePath(QFileInfo(Workbench::displayName(m_workbench->modelPath())).completeBaseName()
+                                 + QStringLiteral("-trained") + suffix);
+    const auto path = QFileDialog::getSaveFileName(this, tr("Save the trained checkpoint"), offered,
+        suffix.isEmpty() ? tr("Folder to be made (*)") : tr("Checkpoint (*%1)").arg(suffix));
+    if (!path.isEmpty())
+        m_training->write(*target, path);
+}
+
+void QatPage::followSelection()
+{
+    const auto current = m_workbench->currentTensor();
+    const auto snapshot = m_training->snapshot();
+    if (!snapshot) {
+        m_training->watch(current);
+        return;
+    }
+    const auto& trained = snapshot->trained;
+    const auto isTrained = std::find(trained.begin(), trained.end(), current.toStdString()) != trained.end();
+    if (isTrained)
+        m_training->watch(current);
+    else if (snapshot->watched.empty() && !trained.empty())
+        m_training->watch(QString::fromStdString(trained.front()));
+}
+
+void QatPage::showState()
+{
+    const auto state = m_training->state();
+    const bool rests = state == State::Stopped || state == State::Done;
+    m_controls->setOpen(state == State::None);
+    m_start->setText(state == State::Stopped ? tr("&Continue") : tr("&Start"));
+    m_start->setEnabled(state == State::Stopped || (state == State::None && m_controls->problem().isEmpty()));
+    m_start->setToolTip(state == State::Stopped ? tr("Goes on where the training was stopped")
+            : state == State::None && !m_controls->problem().isEmpty()
+            ? m_controls->problem()
+            : tr("Trains with quantization in the forward pass, in a job"));
+    m_stop->setEnabled(state == State::Running || state == State::Busy);
+    m_discard->setEnabled(rests);
+    m_compare->setEnabled(rests);
+    fillSaveMenu();
+    m_save->setEnabled(rests && !m_training->targets().empty());
+    showProgress();
+}
+
+void QatPage::showProgress()
+{
+    const auto state = m_training->state();
+    const auto snapshot = m_training->snapshot();
+    const auto* request = m_training->request();
+    m_progress->setVisible(state == State::Running);
+    if (!request) {
+        const auto problem = m_controls->problem();
+        m_status->setText(problem);
+        return;
+    }
+    const auto total = request->options.steps;
+    const auto done = snapshot ? snapshot->history.steps.size() : 0;
+    m_progress->setRange(0, snapshot ? 1000 : 0);
+    m_progress->setValue(static_cast<int>(1000 * done / std::max<std::uint64_t>(1, total)));
+    if (!snapshot) {
+        m_status->setText(tr("Preparing: the text is read and the grids are fitted…"));
+        return;
+    }
+    auto text = tr("Step %1 of %2, %3 windows trained on, %4 held out")
+                    .arg(format::integer(done), format::integer(total), format::integer(snapshot->windows),
+                        format::integer(snapshot->heldOutWindows));
+    if (const auto left = m_training->secondsLeft(); left && state == State::Running)
+        text += u' ' + tr("· %1 left").arg(format::duration(*left));
+    text += u'.';
+    if (state == State::Busy)
+        text += u' ' + tr("Working…");
+    else if (!m_said.isEmpty())
+        text += u' ' + m_said;
+    else if (state == State::Done || state == State::Stopped)
+        text += u' ' + tr("A recipe cannot hold trained weights: save the checkpoint to keep them.");
+    m_status->setText(text);
+}
+
+void QatPage::showSnapshot()
+{
+    const auto snapshot = m_training->snapshot();
+    const auto* request = m_training->request();
+    showTrainingFigures(m_figures, snapshot.get());
+    if (!snapshot || !request) {
+        m_loss->setData({});
+        m_perplexity->setData({});
+        m_steps->setData({});
+        m_levels->setData({});
+        m_watched->setText(tr("A layer's weights and scales while it is trained"));
+        m_distance->clear();
+        showProgress();
+        return;
+    }
+    followSelection();
+    m_loss->setData(lossCurves(*snapshot, request->options));
+    m_perplexity->setData(perplexityCurves(*snapshot, request->options));
+    const auto tensor = QString::fromStdString(snapshot->watched);
+    m_steps->setData({.tensor = tensor, .spreads = snapshot->spreads, .steps = request->options.steps});
+    if (snapshot->beginning && snapshot->now)
+        m_levels->setData({.tensor = tensor, .beginning = *snapshot->beginning, .now = *snapshot->now});
+    else
+        m_levels->setData({});
+    const auto noScales = tr("Formats without scales of their own show no step sizes");
+    const bool known = tensor.isEmpty() || !snapshot->spreads.empty();
+    m_steps->setEmptyText(known ? tr("Select a layer that is trained") : noScales);
+    m_levels->setEmptyText(known ? tr("Select a layer that is trained") : noScales);
+    m_watched->setText(tensor);
+    m_distance->setText(snapshot->beginning && snapshot->now
+            ? tr("%1 scales from levels, %2 before")
+                  .arg(format::number(snapshot->now->distance, 3), format::number(snapshot->beginning->distance, 3))
+            : QString());
+    showProgress();
+}
