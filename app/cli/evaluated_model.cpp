@@ -6,6 +6,8 @@
 #include "core/base/glob.h"
 #include "core/recipes/plan.h"
 
+#include <charconv>
+#include <system_error>
 #include <utility>
 
 namespace quantloupe::cli {
@@ -56,6 +58,19 @@ Result<void> injectOnly(Quantized& quantized, const EvaluatedOptions& options, c
     return {};
 }
 
+/// The strength of SmoothQuant, or nothing where it is searched for.
+Result<std::optional<double>> chooseAlpha(const std::string& text)
+{
+    if (text == "search")
+        return std::optional<double>();
+    double alpha = -1.0;
+    const auto* last = text.data() + text.size();
+    const auto read = std::from_chars(text.data(), last, alpha);
+    if (read.ec != std::errc() || read.ptr != last || !(alpha >= 0.0 && alpha <= 1.0))
+        return usageError("--smooth-alpha " + text, "is neither a number in 0 ... 1 nor 'search'");
+    return std::optional<double>(alpha);
+}
+
 /// The layers that can be, in integers.
 Result<void> planInIntegers(Quantized& quantized, const Model& model)
 {
@@ -81,6 +96,12 @@ void addEvaluatedOptions(CLI::App& command, EvaluatedOptions& options)
         ->type_name("SCHEME");
     command.add_option("--inject", options.inject, "Only the error of these tensors, to see what becomes of it")
         ->type_name("GLOB");
+    command
+        .add_option("--smooth-alpha", options.smoothing,
+            "How much of the outliers of activations SmoothQuant moves into weights: 0 ... 1, or 'search' for the "
+            "strength of least output error behind each norm")
+        ->type_name("ALPHA")
+        ->capture_default_str();
     command.add_flag("--integer", options.integer, "Compute W8A8, W4A8 and narrower layers in integers");
 }
 
@@ -104,15 +125,19 @@ Result<Quantized> quantizeBy(
     if (options.integer)
         if (auto done = planInIntegers(quantized, model); !done)
             return tl::unexpected(done.error());
+    const auto alpha = chooseAlpha(options.smoothing);
+    if (!alpha)
+        return tl::unexpected(alpha.error());
     const auto& plan = quantized.integers ? quantized.integers->rest : *quantized.plan;
     ComputeArena arena(session.threads());
-    auto hooks =
-        arena.execute([&] { return runtimeModel(model, plan, quantized.keyValueCache, calibration, session.stop); });
-    if (!hooks && hooks.error().code == ErrorCode::Unsupported && !options.recipe.scheme.empty())
-        return usageError("--scheme " + options.recipe.scheme, hooks.error().where + ": " + hooks.error().reason);
-    if (!hooks)
-        return tl::unexpected(hooks.error());
-    quantized.hooks = std::move(*hooks);
+    auto runtime = arena.execute(
+        [&] { return runtimeModel(model, plan, quantized.keyValueCache, calibration, *alpha, session.stop); });
+    if (!runtime && runtime.error().code == ErrorCode::Unsupported && !options.recipe.scheme.empty())
+        return usageError("--scheme " + options.recipe.scheme, runtime.error().where + ": " + runtime.error().reason);
+    if (!runtime)
+        return tl::unexpected(runtime.error());
+    quantized.smoothed = std::move(runtime->alphas);
+    quantized.hooks = std::move(runtime->hooks);
     if (quantized.integers)
         quantized.hooks.weights =
             integerWeights(model, *quantized.integers, std::move(quantized.hooks.weights), session.stop);

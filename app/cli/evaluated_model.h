@@ -7,6 +7,8 @@
 #include "core/analysis/integer_layers.h"
 #include "core/analysis/quantized_model.h"
 
+#include <cstddef>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,7 +17,7 @@ namespace quantloupe::cli {
 
 struct EvaluatedOptions {
     RecipeChoice recipe;
-    std::string keyValueCache, inject;
+    std::string keyValueCache, inject, smoothing = "0.5";
     bool integer = false;
 };
 
@@ -27,6 +29,7 @@ struct Quantized {
     std::optional<Scheme> keyValueCache {};
     std::vector<std::string> injected {};  ///< tensors whose error alone is let in
     std::optional<IntegerPlan> integers {};
+    std::map<std::size_t, double> smoothed {};  ///< α with which norms divide, by their tensors
     ForwardHooks hooks {};
 };
 

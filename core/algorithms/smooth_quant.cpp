@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 namespace quantloupe {
 namespace {
@@ -29,16 +30,59 @@ std::vector<float> outputsOf(std::span<const float> weights, std::span<const flo
     return outputs;
 }
 
-/// Whole rows quantized with grids of their own; empty: stopped.
-std::vector<float> quantizedBy(
-    const Quantizer& quantizer, std::span<const float> rows, std::size_t rowCount, const std::stop_token& stop)
+/// Largest size of each column over all layers, and of each layer's weights in turn: what smoothingScales() takes.
+struct LargestSizes {
+    std::vector<float> inputs {}, weights {};
+};
+
+LargestSizes largestSizes(std::span<const SmoothedLayer> layers)
 {
-    const std::vector<UnitGrid> grids = chooseGrids(quantizer, rows, rowCount, stop);
+    const std::size_t columns = layers.front().inputs->columns;
+    LargestSizes sizes {.inputs = std::vector<float>(columns), .weights = std::vector<float>(columns)};
+    for (const auto& layer : layers) {
+        for (std::size_t i = 0; i < columns; ++i)
+            sizes.inputs[i] = std::max(sizes.inputs[i], layer.inputs->absMax[i]);
+        for (std::size_t i = 0; i < layer.weights.size(); ++i)
+            sizes.weights[i % columns] = std::max(sizes.weights[i % columns], std::abs(layer.weights[i]));
+    }
+    return sizes;
+}
+
+/// What rounding weights and inputs does to the outputs of a layer under these scales.
+Result<OutputSums> outputSums(const SmoothedLayer& layer, std::span<const float> scales, const std::stop_token& stop)
+{
+    const std::size_t columns = scales.size();
+    const auto& sample = layer.inputs->sample;
+    std::vector<float> weights(layer.weights.begin(), layer.weights.end()), inputs(sample);
+    for (std::size_t i = 0; i < weights.size(); ++i)
+        weights[i] *= scales[i % columns];
+    for (std::size_t i = 0; i < inputs.size(); ++i)
+        inputs[i] /= scales[i % columns];
+    const auto round = layer.rounding(scales);
+    if (!round)
+        return tl::unexpected(round.error());
+    (*round)(inputs);
+    const std::vector<UnitGrid> grids = chooseGrids(*layer.quantizer, weights, layer.rowCount, stop);
     if (grids.empty())
-        return {};
-    std::vector<float> out(rows.size());
-    fakeQuantizeRows(quantizer, rows, grids, 0, rowCount, out);
-    return out;
+        return calibrationStopped();
+    std::vector<OutputSums> parts((layer.rowCount + rowsPerBlock - 1) / rowsPerBlock);
+    const bool done = forEachRowBlock(layer.rowCount, stop, [&](std::size_t first, std::size_t count) {
+        std::vector<float> quantized(count * columns);
+        fakeQuantizeRows(*layer.quantizer, weights, grids, first, count, quantized);
+        const auto wanted = outputsOf(layer.weights.subspan(first * columns, count * columns), sample, columns);
+        const auto made = outputsOf(quantized, inputs, columns);
+        OutputSums& sums = parts[first / rowsPerBlock];
+        for (std::size_t i = 0; i < wanted.size(); ++i) {
+            const double error = static_cast<double>(made[i]) - static_cast<double>(wanted[i]);
+            sums.error += error * error;
+            sums.output += static_cast<double>(wanted[i]) * static_cast<double>(wanted[i]);
+        }
+    });
+    if (!done)
+        return calibrationStopped();
+    return std::accumulate(parts.begin(), parts.end(), OutputSums(), [](OutputSums all, const OutputSums& part) {
+        return OutputSums {.error = all.error + part.error, .output = all.output + part.output};
+    });
 }
 
 }  // namespace
@@ -57,45 +101,25 @@ std::vector<float> smoothingScales(std::span<const float> weights, std::span<con
     return scales;
 }
 
-Result<SmoothingSearch> searchSmoothing(const Quantizer& weightQuantizer, const Quantizer& inputQuantizer,
-    std::span<const float> weights, std::size_t rowCount, const LayerInputs& inputs, std::stop_token stop)
+Result<SmoothingSearch> searchSmoothing(std::span<const SmoothedLayer> layers, std::stop_token stop)
 {
-    if (inputs.sample.empty() || inputs.absMax.empty())
-        return failure(
-            ErrorCode::InvalidArgument, "smooth", "needs a sample of the layer's inputs and their largest sizes");
-    const std::size_t columns = inputs.columns;
+    for (const auto& layer : layers)
+        if (layer.inputs->sample.empty() || layer.inputs->absMax.empty())
+            return failure(
+                ErrorCode::InvalidArgument, "smooth", "needs a sample of the layer's inputs and their largest sizes");
+    const auto sizes = largestSizes(layers);
     SmoothingSearch search;
     double least = std::numeric_limits<double>::infinity();
-    std::vector<float> scaledWeights(weights.size()), scaledInputs(inputs.sample.size());
     for (std::size_t step = 0; step <= smoothingSteps; ++step) {
         const double alpha = static_cast<double>(step) / static_cast<double>(smoothingSteps);
-        const std::vector<float> scales = smoothingScales(weights, inputs.absMax, alpha);
-        for (std::size_t i = 0; i < weights.size(); ++i)
-            scaledWeights[i] = weights[i] * scales[i % columns];
-        for (std::size_t i = 0; i < scaledInputs.size(); ++i)
-            scaledInputs[i] = inputs.sample[i] / scales[i % columns];
-        const auto quantizedWeights = quantizedBy(weightQuantizer, scaledWeights, rowCount, stop);
-        const auto quantizedInputs = quantizedBy(inputQuantizer, scaledInputs, inputs.sampleTokens(), stop);
-        if (quantizedWeights.empty() || quantizedInputs.empty())
-            return calibrationStopped();
-        std::vector<OutputSums> parts((rowCount + rowsPerBlock - 1) / rowsPerBlock);
-        if (!forEachRowBlock(rowCount, stop, [&](std::size_t first, std::size_t count) {
-                const auto wanted =
-                    outputsOf(weights.subspan(first * columns, count * columns), inputs.sample, columns);
-                const auto made = outputsOf(
-                    std::span(quantizedWeights).subspan(first * columns, count * columns), quantizedInputs, columns);
-                OutputSums& sums = parts[first / rowsPerBlock];
-                for (std::size_t i = 0; i < wanted.size(); ++i) {
-                    const double error = static_cast<double>(made[i]) - static_cast<double>(wanted[i]);
-                    sums.error += error * error;
-                    sums.output += static_cast<double>(wanted[i]) * static_cast<double>(wanted[i]);
-                }
-            }))
-            return calibrationStopped();
+        const std::vector<float> scales = smoothingScales(sizes.weights, sizes.inputs, alpha);
         OutputSums total;
-        for (const OutputSums& part : parts) {
-            total.error += part.error;
-            total.output += part.output;
+        for (const auto& layer : layers) {
+            const auto sums = outputSums(layer, scales, stop);
+            if (!sums)
+                return tl::unexpected(sums.error());
+            total.error += sums->error;
+            total.output += sums->output;
         }
         search.losses.push_back(total.output > 0.0 ? total.error / total.output : 0.0);
         if (search.losses.back() < least) {

@@ -76,7 +76,7 @@ Result<std::shared_ptr<const CalibratedTensor>> calibrateTensor(
     std::vector<float> weights;
     auto remaining = progress;
     for (std::uint64_t slice = 0; slice < slices; ++slice) {
-        const auto inputs = tensor.inputs->load(slice);
+        const auto inputs = tensor.inputs->load(slice, stop);
         if (!inputs)
             return tl::unexpected(inputs.error());
         const bool seen = (*inputs)->tokens > 0;

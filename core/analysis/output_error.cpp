@@ -143,7 +143,7 @@ Result<std::vector<OutputError>> measureOutputErrors(const ModelTensor& tensor, 
     double tokens = 0.0;
     auto remaining = progress;
     for (std::uint64_t slice = 0; slice < slices; ++slice) {
-        const auto inputs = tensor.inputs->load(slice);
+        const auto inputs = tensor.inputs->load(slice, stop);
         if (!inputs)
             return tl::unexpected(inputs.error());
         const auto [share, rest] = remaining.split(1.0 / static_cast<double>(slices - slice));

@@ -178,12 +178,12 @@ Result<std::vector<PredictedDivergence>> predictDivergences(const ModelTensor& t
     std::vector<PredictedDivergence> totals(schemes.size());
     bool any = false;
     for (std::uint64_t slice = 0; slice < slices; ++slice) {
-        const auto inputs = tensor.inputs->load(slice);
+        const auto inputs = tensor.inputs->load(slice, stop);
         if (!inputs)
             return tl::unexpected(inputs.error());
         if ((*inputs)->tokens == 0)
             continue;
-        const auto curvature = tensor.inputs->loadCurvature(slice);
+        const auto curvature = tensor.inputs->loadCurvature(slice, stop);
         if (!curvature)
             return tl::unexpected(curvature.error());
         // An expert that the gradients' text routed nothing to: what it costs is not known.

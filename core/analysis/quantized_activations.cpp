@@ -172,6 +172,15 @@ std::string refusalOfKnownRanges(const Scheme& scheme, const ChannelRanges* rang
 
 }  // namespace
 
+ChannelRanges ChannelRanges::dividedBy(std::span<const float> divisors) const
+{
+    ChannelRanges divided = *this;
+    for (auto* end : {&divided.low, &divided.high})
+        for (std::size_t i = 0; i < std::min(end->size(), divisors.size()); ++i)
+            (*end)[i] /= divisors[i];
+    return divided;
+}
+
 ActivationRanges activationRangesOf(const ModelCalibration& calibration)
 {
     ActivationRanges ranges;

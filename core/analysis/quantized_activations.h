@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <functional>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,9 @@ namespace quantloupe {
 /// Smallest and largest input of each channel of a layer, as they were when the model ran on text.
 struct ChannelRanges {
     std::vector<float> low {}, high {};
+
+    /// Those of inputs whose channels were divided by these, one each.
+    ChannelRanges dividedBy(std::span<const float> divisors) const;
     bool operator==(const ChannelRanges&) const = default;
 };
 

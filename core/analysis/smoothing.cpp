@@ -4,7 +4,9 @@
 #include "core/algorithms/smooth_quant.h"
 #include "core/analysis/analyze.h"
 #include "core/analysis/channel_factors.h"
+#include "core/analysis/norm_readers.h"
 #include "core/analysis/quantized_model.h"
+#include "core/analysis/smoothing_search.h"
 
 #include <algorithm>
 #include <memory>
@@ -13,60 +15,11 @@
 namespace quantloupe {
 namespace {
 
-/// Layers that read what a norm gives.
-struct NormReaders {
-    std::size_t norm = 0;
-    std::vector<std::size_t> tensors {};
-};
-
-std::vector<NormReaders> readersOf(const DecoderBlock& block)
-{
-    NormReaders attention {.norm = block.attention.norm.tensor}, feedForward {.norm = block.feedForward.norm.tensor};
-    const auto add = [](NormReaders& readers, const LinearLayer& layer) {
-        if (std::find(readers.tensors.begin(), readers.tensors.end(), layer.tensor) == readers.tensors.end())
-            readers.tensors.push_back(layer.tensor);
-    };
-    for (const auto& layer : block.attention.queryKeyValue)
-        add(attention, layer);
-    const auto& part = block.feedForward;
-    for (const auto* single : {&part.router, &part.sharedGate})
-        if (*single)
-            add(feedForward, **single);
-    if (part.dense)
-        for (const auto& layer : part.dense->gateUp)
-            add(feedForward, layer);
-    for (const auto& expert : part.experts)
-        for (const auto& layer : expert.gateUp)
-            add(feedForward, layer);
-    return {std::move(attention), std::move(feedForward)};
-}
-
-bool smooths(const PlannedTensor& planned)
-{
-    if (!planned.scheme)
-        return false;
-    const auto& algorithms = planned.scheme->algorithms;
-    return std::find(algorithms.begin(), algorithms.end(), Algorithm::Smooth) != algorithms.end();
-}
-
-/// Whether these are smoothed: all that are quantized, or none.
-Result<bool> allSmooth(const Model& model, const Plan& plan, const NormReaders& readers)
-{
-    std::optional<std::size_t> with, without;
-    for (const auto tensor : readers.tensors)
-        if (plan.tensors[tensor].scheme)
-            (smooths(plan.tensors[tensor]) ? with : without) = tensor;
-    if (with && without)
-        return failure(ErrorCode::InvalidArgument, model.tensors[*without].name,
-            "reads the same inputs as " + model.tensors[*with].name + ": smooth both or neither");
-    return with.has_value();
-}
-
 /// Largest of what any of the readers saw.
 Result<std::vector<float>> sizesOf(const Model& model, const NormReaders& readers, const InputSizes& sizes)
 {
     std::vector<float> largest;
-    for (const auto tensor : readers.tensors) {
+    for (const auto tensor : readers.tensors()) {
         const auto found = sizes.find(model.tensors[tensor].name);
         if (found == sizes.end())
             continue;
@@ -77,7 +30,7 @@ Result<std::vector<float>> sizesOf(const Model& model, const NormReaders& reader
             [](float a, float b) { return std::max(a, b); });
     }
     if (largest.empty())
-        return failure(ErrorCode::Unsupported, model.tensors[readers.tensors.front()].name,
+        return failure(ErrorCode::Unsupported, model.tensors[readers.layers.front().tensor].name,
             "smooth must know how large the layer's inputs get: calibrate first");
     return largest;
 }
@@ -85,7 +38,7 @@ Result<std::vector<float>> sizesOf(const Model& model, const NormReaders& reader
 /// What is known of inputs is known of them as they were, not of smoothed ones.
 Result<void> requirePlainRounding(const Model& model, const Plan& plan, const NormReaders& readers)
 {
-    for (const auto tensor : readers.tensors)
+    for (const auto tensor : readers.tensors())
         if (const auto& scheme = plan.tensors[tensor].scheme; scheme && needsInputs(*scheme))
             return failure(ErrorCode::Unsupported, model.tensors[tensor].name,
                 "with quantized inputs smooth goes with rounding to nearest: '" + scheme->toString()
@@ -110,41 +63,36 @@ InputSizes inputSizesOf(const ModelCalibration& calibration)
     return sizes;
 }
 
-Result<Smoothing> smoothInputs(
-    const Decoder& decoder, const Plan& plan, const InputSizes& sizes, double alpha, std::stop_token stop)
+Result<Smoothing> smoothInputs(const Decoder& decoder, const Plan& plan, const InputSizes& sizes,
+    const SmoothingStrengths& strengths, std::stop_token stop)
 {
     const auto& model = *decoder.model;
-    if (plan.tensors.size() != model.tensors.size())
-        return failure(ErrorCode::Conflict, model.path.string(), "the plan was made for another model");
+    const auto smoothed = smoothedReaders(decoder, plan);
+    if (!smoothed)
+        return tl::unexpected(smoothed.error());
     Smoothing smoothing {.plan = plan};
     for (auto& planned : smoothing.plan.tensors)
         if (planned.scheme)
             std::erase(planned.scheme->algorithms, Algorithm::Smooth);
-    for (const auto& block : decoder.blocks)
-        for (const auto& readers : readersOf(block)) {
-            const auto smooth = allSmooth(model, plan, readers);
-            if (!smooth)
-                return tl::unexpected(smooth.error());
-            if (!*smooth)
-                continue;
-            if (auto plain = requirePlainRounding(model, smoothing.plan, readers); !plain)
-                return tl::unexpected(plain.error());
-            const auto inputs = sizesOf(model, readers, sizes);
-            if (!inputs)
-                return tl::unexpected(inputs.error());
-            std::vector<float> weights;  // the largest of each column, tensor by tensor
-            for (const auto tensor : readers.tensors) {
-                Progress unseen;
-                const auto measured = measureWeights(model.tensors[tensor], stop, unseen);
-                if (!measured)
-                    return tl::unexpected(measured.error());
-                weights.insert(weights.end(), measured->columnAbsMax.begin(), measured->columnAbsMax.end());
-            }
-            const auto factors = smoothingScales(weights, *inputs, alpha);
-            smoothing.divisors[readers.norm] = factors;
-            for (const auto tensor : readers.tensors)
-                smoothing.columns[tensor] = factors;
+    for (const auto& readers : *smoothed) {
+        if (auto plain = requirePlainRounding(model, smoothing.plan, readers); !plain)
+            return tl::unexpected(plain.error());
+        const auto inputs = sizesOf(model, readers, sizes);
+        if (!inputs)
+            return tl::unexpected(inputs.error());
+        std::vector<float> weights;  // the largest of each column, tensor by tensor
+        for (const auto tensor : readers.tensors()) {
+            Progress unseen;
+            const auto measured = measureWeights(model.tensors[tensor], stop, unseen);
+            if (!measured)
+                return tl::unexpected(measured.error());
+            weights.insert(weights.end(), measured->columnAbsMax.begin(), measured->columnAbsMax.end());
         }
+        const auto factors = smoothingScales(weights, *inputs, strengths.of(readers.norm));
+        smoothing.divisors[readers.norm] = factors;
+        for (const auto tensor : readers.tensors())
+            smoothing.columns[tensor] = factors;
+    }
     return smoothing;
 }
 
@@ -161,12 +109,8 @@ Result<ForwardHooks> quantizedModel(const Model& model, const Smoothing& smoothi
         auto& own = smoothed->tensors[tensor];
         const auto rows = static_cast<std::size_t>(matrixShape(own.view).rows);
         own.view = withoutFactors(own.view, {.rows = std::vector<float>(rows, 1.0F), .columns = std::move(inverse)});
-        const auto found = ownRanges.find(own.name);
-        if (found == ownRanges.end())
-            continue;
-        for (auto* end : {&found->second.low, &found->second.high})
-            for (std::size_t i = 0; i < std::min(end->size(), factors.size()); ++i)
-                (*end)[i] /= factors[i];
+        if (const auto found = ownRanges.find(own.name); found != ownRanges.end())
+            found->second = found->second.dividedBy(factors);
     }
     auto hooks = quantizedModel(*smoothed, smoothing.plan, keyValueCache, ownRanges, std::move(stop));
     if (!hooks)
@@ -189,23 +133,31 @@ Result<ForwardHooks> quantizedModel(const Model& model, const Smoothing& smoothi
     return hooks;
 }
 
-Result<ForwardHooks> runtimeModel(const Model& model, const Plan& plan, const std::optional<Scheme>& keyValueCache,
-    const ModelCalibration& calibration, std::stop_token stop)
+Result<RuntimeModel> runtimeModel(const Model& model, const Plan& plan, const std::optional<Scheme>& keyValueCache,
+    const ModelCalibration& calibration, const std::optional<double>& alpha, std::stop_token stop)
 {
     const auto ranges = activationRangesOf(calibration);
+    const auto toRuntime = [](ForwardHooks hooks) { return RuntimeModel {.hooks = std::move(hooks)}; };
     const bool smooths = std::any_of(plan.tensors.begin(), plan.tensors.end(), [](const PlannedTensor& planned) {
         return planned.scheme && uses(*planned.scheme, Algorithm::Smooth) && planned.activations;
     });
     if (!smooths)
-        return quantizedModel(model, plan, keyValueCache, ranges, std::move(stop));
+        return quantizedModel(model, plan, keyValueCache, ranges, std::move(stop)).map(toRuntime);
     const auto decoder = describeDecoder(model);
     if (!decoder)
         return tl::unexpected(decoder.error());
-    constexpr double usual = 0.5;
-    const auto smoothing = smoothInputs(*decoder, plan, inputSizesOf(calibration), usual, stop);
+    const auto strengths = alpha ? Result<SmoothingStrengths>(SmoothingStrengths {.usual = *alpha})
+                                 : searchStrengths(*decoder, plan, ranges, stop);
+    if (!strengths)
+        return tl::unexpected(strengths.error());
+    const auto smoothing = smoothInputs(*decoder, plan, inputSizesOf(calibration), *strengths, stop);
     if (!smoothing)
         return tl::unexpected(smoothing.error());
-    return quantizedModel(model, *smoothing, keyValueCache, ranges, std::move(stop));
+    auto made = quantizedModel(model, *smoothing, keyValueCache, ranges, std::move(stop)).map(toRuntime);
+    if (made)
+        for (const auto& [norm, factors] : smoothing->divisors)
+            made->alphas[norm] = strengths->of(norm);
+    return made;
 }
 
 }  // namespace quantloupe

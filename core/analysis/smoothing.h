@@ -27,21 +27,40 @@ struct Smoothing {
     Plan plan {};                                          ///< the rest to do: without `smooth`
 };
 
+/// How much of the outliers is moved: α in 0 … 1, by the norm's tensor.
+struct SmoothingStrengths {
+    double usual = 0.5;  ///< of norms that are not named
+    std::map<std::size_t, double> byNorm {};
+
+    double of(std::size_t norm) const
+    {
+        const auto found = byNorm.find(norm);
+        return found == byNorm.end() ? usual : found->second;
+    }
+};
+
 /// Factors for the layers behind the norms of attention and of feed-forward where the plan says `smooth`: all that read
 /// the same inputs get the same. Layers whose inputs no norm makes (the outputs of attention and feed-forward) stay as
-/// they are, as in the original. `alpha` in 0 … 1: how much is moved. Works in the caller's task arena.
+/// they are, as in the original. Works in the caller's task arena.
 /// Errors: InvalidArgument (layers with the same inputs, of which only some are smoothed), Unsupported (sizes that are
 /// missing), each naming the tensor; those of measureWeights().
-Result<Smoothing> smoothInputs(
-    const Decoder& decoder, const Plan& plan, const InputSizes& sizes, double alpha, std::stop_token stop);
+Result<Smoothing> smoothInputs(const Decoder& decoder, const Plan& plan, const InputSizes& sizes,
+    const SmoothingStrengths& strengths, std::stop_token stop);
 
 /// quantizedModel() of the smoothed model; `ranges` are of inputs as they were before. The hooks borrow the model.
 Result<ForwardHooks> quantizedModel(const Model& model, const Smoothing& smoothing,
     const std::optional<Scheme>& keyValueCache, const ActivationRanges& ranges, std::stop_token stop);
 
+/// What runs in place of a model.
+struct RuntimeModel {
+    ForwardHooks hooks {};
+    std::map<std::size_t, double> alphas {};  ///< with which norms divide, by their tensors; empty: nothing is smoothed
+};
+
 /// quantizedModel() by what a calibration knows: static ranges where activations can have them, and, where the plan
-/// smooths layers with quantized inputs, the norms in front of them divide (α = 0.5). Works in the caller's task arena.
-Result<ForwardHooks> runtimeModel(const Model& model, const Plan& plan, const std::optional<Scheme>& keyValueCache,
-    const ModelCalibration& calibration, std::stop_token stop);
+/// smooths layers with quantized inputs, the norms in front of them divide, by `alpha` or, without one, each by the
+/// strength that searchStrengths() finds. Works in the caller's task arena.
+Result<RuntimeModel> runtimeModel(const Model& model, const Plan& plan, const std::optional<Scheme>& keyValueCache,
+    const ModelCalibration& calibration, const std::optional<double>& alpha, std::stop_token stop);
 
 }  // namespace quantloupe

@@ -15,10 +15,11 @@ constexpr std::string_view kGradientMagic = "QLGRADS1";
 
 }  // namespace
 
-Result<GradientFile> GradientFile::open(const std::filesystem::path& folder, const InputFileReference& reference)
+Result<GradientFile> GradientFile::open(
+    const std::filesystem::path& folder, const InputFileReference& reference, const std::stop_token& stop)
 {
     const auto path = folder / reference.name;
-    auto sealed = openSealedFile(folder, reference);
+    auto sealed = openSealedFile(folder, reference, stop);
     if (!sealed)
         return tl::unexpected(sealed.error());
     GradientFile file;

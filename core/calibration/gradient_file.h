@@ -37,8 +37,9 @@ class GradientFile
 {
 public:
     /// Maps and checks one. Errors: CannotOpen, Truncated, Malformed (damaged), Conflict (a whole file, but another
-    /// than the reference says).
-    static Result<GradientFile> open(const std::filesystem::path& folder, const InputFileReference& reference);
+    /// than the reference says), Cancelled.
+    static Result<GradientFile> open(
+        const std::filesystem::path& folder, const InputFileReference& reference, const std::stop_token& stop);
 
     std::uint64_t outputs() const { return m_outputs; }
     std::uint64_t columns() const { return m_columns; }

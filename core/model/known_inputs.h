@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <stop_token>
 
 namespace quantloupe {
 
@@ -17,10 +18,11 @@ struct LayerInputs;
 struct KnownInputs {
     std::uint64_t fingerprint = 0;  ///< of all that is known; never 0
     std::uint64_t slices = 1;       ///< equal runs of rows with inputs of their own: 1, or the experts of a stack
-    /// Those of one slice. Errors: those of reading them. Safe to call from any thread.
-    std::function<Result<std::shared_ptr<const LayerInputs>>(std::uint64_t slice)> load {};
+    /// Those of one slice. Errors: those of reading them, Cancelled. Safe to call from any thread.
+    std::function<Result<std::shared_ptr<const LayerInputs>>(std::uint64_t slice, const std::stop_token& stop)> load {};
     /// What a backward pass taught of one slice; null where it taught nothing of it. Empty: there was none. As `load`.
-    std::function<Result<std::shared_ptr<const LayerCurvature>>(std::uint64_t slice)> loadCurvature {};
+    std::function<Result<std::shared_ptr<const LayerCurvature>>(std::uint64_t slice, const std::stop_token& stop)>
+        loadCurvature {};
 };
 using KnownInputsPointer = std::shared_ptr<const KnownInputs>;
 

@@ -63,20 +63,21 @@ Model withKnownInputs(const Model& model, const StudyPointer& study, const std::
             continue;
         const bool stack = calibration.find(tensor.name) == nullptr;
         const auto columns = static_cast<std::size_t>(matrixShape(tensor.view).columns);
-        auto load = [stored, stack, columns, name = tensor.name](
-                        std::uint64_t slice) -> Result<std::shared_ptr<const LayerInputs>> {
+        auto load = [stored, stack, columns, name = tensor.name](std::uint64_t slice,
+                        const std::stop_token& stop) -> Result<std::shared_ptr<const LayerInputs>> {
             const auto expert = stack ? std::optional(static_cast<std::uint32_t>(slice)) : std::nullopt;
             if (stored->has(name, expert))
-                return stored->load(name, expert);
+                return stored->load(name, expert, stop);
             return std::make_shared<const LayerInputs>(LayerInputs {.columns = columns});  // no token was routed to it
         };
         const auto gradients = gradientsOf(calibration, tensor.name);
         KnownInputs inputs {
             .fingerprint = fingerprintOf(calibration, gradients), .slices = slices, .load = std::move(load)};
         if (!gradients.empty())
-            inputs.loadCurvature = [study, path, stack, name = tensor.name](std::uint64_t slice) {
+            inputs.loadCurvature = [study, path, stack, name = tensor.name](
+                                       std::uint64_t slice, const std::stop_token& stop) {
                 const auto expert = stack ? std::optional(static_cast<std::uint32_t>(slice)) : std::nullopt;
-                return loadCurvature(*study, path, {name, expert});
+                return loadCurvature(*study, path, {name, expert}, stop);
             };
         tensor.inputs = std::make_shared<const KnownInputs>(std::move(inputs));
     }

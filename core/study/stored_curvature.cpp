@@ -12,14 +12,14 @@
 namespace quantloupe {
 
 Result<std::shared_ptr<const LayerCurvature>> loadCurvature(
-    const StudySnapshot& study, const std::filesystem::path& path, const LayerName& layer)
+    const StudySnapshot& study, const std::filesystem::path& path, const LayerName& layer, const std::stop_token& stop)
 {
     const auto found = study.calibration.gradients.find(layer);
     if (found == study.calibration.gradients.end())
         return std::shared_ptr<const LayerCurvature>();
     const auto& figures = *found->second;
     const auto folder = inputFolderOf(path);
-    const auto file = GradientFile::open(folder, figures.file);
+    const auto file = GradientFile::open(folder, figures.file, stop);
     if (!file)
         return tl::unexpected(file.error());
     if (file->outputs() != figures.outputs() || file->columns() != figures.columns
@@ -37,10 +37,12 @@ Result<std::shared_ptr<const LayerCurvature>> loadCurvature(
                                    auto sum) { return static_cast<float>(static_cast<double>(sum) / predictions); };
     LayerCurvature curvature {.outputs = figures.outputs(), .columns = static_cast<std::size_t>(figures.columns)};
     if (!file->moments().empty()) {
-        const auto whole = wholeMoments(MomentLayout(curvature.outputs), file->moments());
+        const auto whole = wholeMoments(MomentLayout(curvature.outputs), file->moments(), stop);
         curvature.outputMoments.resize(whole.size());
         std::transform(whole.begin(), whole.end(), curvature.outputMoments.begin(), perPrediction);
     }
+    if (stop.stop_requested())
+        return failure(ErrorCode::Cancelled, layer.text(), "stopped on request");
     curvature.outputSquares.resize(figures.outputs());
     std::transform(figures.squares.begin(), figures.squares.end(), curvature.outputSquares.begin(), perPrediction);
     curvature.fisher.resize(file->fisher().size());

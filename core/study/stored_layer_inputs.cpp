@@ -4,6 +4,8 @@
 #include "core/calibration/input_file.h"
 #include "core/study/calibration_run.h"
 
+#include <tbb/task_arena.h>
+
 #include <utility>
 
 namespace quantloupe {
@@ -63,7 +65,9 @@ Result<std::shared_ptr<const LayerInputs>> StoredLayerInputs::load(
             return failure(ErrorCode::Conflict, (inputFolderOf(m_path) / figures.file.name).string(),
                 "is not of the tokens that the study tells of");
         if (!file->moments().empty())
-            inputs.secondMoments = wholeMoments(MomentLayout(inputs.columns), file->moments(), stop);
+            // A thread that waits here must not begin other work: that might want the lock it holds.
+            inputs.secondMoments = tbb::this_task_arena::isolate(
+                [&] { return wholeMoments(MomentLayout(inputs.columns), file->moments(), stop); });
         if (stop.stop_requested())
             return failure(ErrorCode::Cancelled, key, "stopped on request");
         inputs.sample.assign(file->sample().begin(), file->sample().end());

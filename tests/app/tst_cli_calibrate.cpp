@@ -215,6 +215,29 @@ private Q_SLOTS:
         QCOMPARE(other.status, 3);
     }
 
+    /// The strength of SmoothQuant: given, or searched for behind each norm on what calibration kept.
+    void smoothingIsSearchedFor()
+    {
+        const auto made = calibrate({m_model, "--text", m_text, "--study", at("smooth.h5"), "--quiet"});
+        QVERIFY2(made.status == 0, made.errors);
+        const auto evaluated = [&](const QString& alpha) {
+            return runCli({"evaluate", m_model, "--text", at("more.txt"), "--study", at("smooth.h5"), "--scheme",
+                "int8:channel+smooth/int8:token", "--smooth-alpha", alpha, "--json", "--quiet"});
+        };
+        const auto searched = evaluated("search").json()["smoothing"].toArray();
+        QCOMPARE(searched.size(), 10);
+        for (const auto& norm : searched) {
+            const double alpha = norm.toObject()["alpha"].toDouble(-1.0);
+            QVERIFY(alpha > 0.0 && alpha < 1.0);
+            QVERIFY(norm.toObject()["norm"].toString().endsWith("_norm.weight"));
+        }
+        const auto given = evaluated("0.25").json()["smoothing"].toArray();
+        QCOMPARE(given.first().toObject()["alpha"].toDouble(), 0.25);
+        const auto refused = evaluated("1.5");
+        QCOMPARE(refused.status, 2);
+        QVERIFY2(refused.errors.contains("--smooth-alpha 1.5"), refused.errors);
+    }
+
     void refuses_data()
     {
         QTest::addColumn<QStringList>("arguments");

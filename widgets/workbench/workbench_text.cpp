@@ -149,11 +149,12 @@ void Workbench::evaluateRecipe(const QString& textFile, std::size_t tokens)
             const auto reading = TextReading::of(*model, file, tokens);
             if (!reading)
                 return tl::unexpected(reading.error());
-            const auto hooks = quantloupe::runtimeModel(*model, plan, recipe.keyValueCache, study->calibration, stop);
-            if (!hooks)
-                return tl::unexpected(hooks.error());
+            const auto runtime =
+                quantloupe::runtimeModel(*model, plan, recipe.keyValueCache, study->calibration, 0.5, stop);
+            if (!runtime)
+                return tl::unexpected(runtime.error());
             return quantloupe::evaluate(
-                reading->decoder, reading->windows, *hooks, {.threads = threads}, stop, progress);
+                reading->decoder, reading->windows, runtime->hooks, {.threads = threads}, stop, progress);
         },
         [this, name](const Result<quantloupe::Evaluation>& evaluation) {
             if (evaluation)

@@ -92,6 +92,25 @@ TextTable depthTable(const Evaluation& evaluation)
     return table;
 }
 
+/// Norms that divide by SmoothQuant's factors, and with which strength; null where there are none.
+Json smoothedJson(const Quantized& quantized, const Model& model)
+{
+    if (quantized.smoothed.empty())
+        return nullptr;
+    auto json = Json::array();
+    for (const auto& [norm, alpha] : quantized.smoothed)
+        json.push_back({{"norm", model.tensors[norm].name}, {"alpha", number(alpha)}});
+    return json;
+}
+
+TextTable smoothedTable(const Quantized& quantized, const Model& model)
+{
+    TextTable table({"norm that divides", "alpha"});
+    for (const auto& [norm, alpha] : quantized.smoothed)
+        table.add({printable(model.tensors[norm].name), Cell(alpha, 3)});
+    return table;
+}
+
 Json intervalJson(const Perplexity& perplexity)
 {
     return Json::array({number(perplexity.low), number(perplexity.high)});
@@ -181,6 +200,9 @@ Result<void> evaluateText(const Session& session, const EvaluateOptions& options
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
     findings.json["elapsed_s"] = elapsed.count();
     findings.json["imatrix"] = weighed->imatrix;
+    findings.json["smoothing"] = smoothedJson(*quantized, model);
+    if (!quantized->smoothed.empty())
+        findings.text += "\n" + smoothedTable(*quantized, model).text();
     findings.json["threads"] = session.threads();
     return present(session, findings);
 }

@@ -169,8 +169,20 @@ private Q_SLOTS:
     {
         const tests::MadeUpLayer layer {24, 64};
         const Quantizer weightQuantizer = Quantizer::create(*Scheme::parse("int8"), 64).value();
-        const auto search =
-            searchSmoothing(weightQuantizer, weightQuantizer, layer.weights, layer.rows, layer.inputs, {});
+        const auto rounding = [&](std::span<const float>) -> Result<InputRounding> {
+            return InputRounding([&](std::span<float> rows) {
+                std::vector<UnitGrid> grids(rows.size() / 64);
+                weightQuantizer.fit(rows, grids.size(), grids);
+                const std::vector<float> before(rows.begin(), rows.end());
+                weightQuantizer.fakeQuantize(before, grids.size(), grids, rows);
+            });
+        };
+        SmoothedLayer smoothed {.weights = layer.weights,
+            .rowCount = layer.rows,
+            .quantizer = &weightQuantizer,
+            .inputs = &layer.inputs,
+            .rounding = rounding};
+        const auto search = searchSmoothing({&smoothed, 1}, {});
         QVERIFY(search);
         QCOMPARE(search->losses.size(), std::size_t(21));
         const auto best = std::min_element(search->losses.begin(), search->losses.end());
@@ -204,7 +216,8 @@ private Q_SLOTS:
         QVERIFY(std::abs(search->losses[10] / (error / output) - 1.0) < 1e-3);
         LayerInputs bare = layer.inputs;
         bare.sample.clear();
-        QVERIFY(!searchSmoothing(weightQuantizer, weightQuantizer, layer.weights, layer.rows, bare, {}));
+        smoothed.inputs = &bare;
+        QVERIFY(!searchSmoothing({&smoothed, 1}, {}));
     }
 
     void deadChannels()

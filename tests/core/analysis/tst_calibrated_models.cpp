@@ -4,13 +4,11 @@
 #include "core/analysis/analyze.h"
 #include "core/analysis/layer_divergence.h"
 #include "core/analysis/quantized_weights.h"
-#include "core/calibration/calibrate.h"
 #include "core/file_formats/file_format.h"
 #include "core/statistics/rank_correlation.h"
-#include "core/study/calibration_run.h"
 #include "core/study/error_metric.h"
 #include "core/study/known_inputs.h"
-#include "tests/support/calibration_runs.h"
+#include "tests/support/calibrated_study.h"
 #include "tests/support/golden_layers.h"
 #include "tests/support/golden_tokens.h"
 
@@ -140,29 +138,6 @@ private Q_SLOTS:
     }
 
 private:
-    static void calibrateInto(const Model& model, const std::filesystem::path& path)
-    {
-        const auto decoder = describeDecoder(model).value();
-        auto sequences = goldenTokens("tok_calib");
-        for (auto& sequence : sequences)
-            sequence.pop_back();
-        const auto text = windowsOf(sequences);
-        auto study = Study::open(path, model);
-        QVERIFY2(study, study ? "" : describe(study.error()).c_str());
-        auto run = CalibrationRun::begin(**study,
-            {.name = "tok_calib", .identity = identityOf(text), .tokens = tokensOf(text), .context = 256}, false);
-        QVERIFY2(run, run ? "" : describe(run.error()).c_str());
-        auto stream = ResidualStream::inMemory(std::size_t(tokensOf(text)), decoder.hidden);
-        const GatheringOptions options {.sampleTokens = 512, .halfway = tokensOf(text) / 2};
-        Progress progress;
-        const auto done = calibrate(
-            decoder, text, options, {}, {}, stream,
-            [&](GatheredInput input) { return run->keep(std::move(input), options.sampleTokens, {}); }, {}, progress);
-        QVERIFY2(done, done ? "" : describe(done.error()).c_str());
-        QVERIFY(run->finish().has_value());
-        QVERIFY((*study)->close().has_value());
-    }
-
     static void addMeasurements(StudySnapshot& study, const ModelTensor& tensor, const MeasuredDivergence& divergence)
     {
         const std::vector<Scheme> schemes {

@@ -38,7 +38,7 @@ KnownInputsPointer known(std::vector<LayerInputs> slices)
     const auto all = std::make_shared<const std::vector<LayerInputs>>(std::move(slices));
     return std::make_shared<const KnownInputs>(KnownInputs {.fingerprint = 7,
         .slices = all->size(),
-        .load = [all](std::uint64_t slice) -> Result<std::shared_ptr<const LayerInputs>> {
+        .load = [all](std::uint64_t slice, const std::stop_token&) -> Result<std::shared_ptr<const LayerInputs>> {
             return std::shared_ptr<const LayerInputs>(all, &all->at(std::size_t(slice)));
         }});
 }
@@ -273,7 +273,7 @@ private Q_SLOTS:
     {
         auto broken = std::make_shared<KnownInputs>();
         broken->fingerprint = 1;
-        broken->load = [](std::uint64_t) -> Result<std::shared_ptr<const LayerInputs>> {
+        broken->load = [](std::uint64_t, const std::stop_token&) -> Result<std::shared_ptr<const LayerInputs>> {
             return failure(ErrorCode::CannotOpen, "inputs of synthetic.weight", "are gone");
         };
         const auto result = measured(with(m_synthetic.tensor(), broken), "int4:g32");

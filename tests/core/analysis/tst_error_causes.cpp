@@ -149,7 +149,9 @@ private Q_SLOTS:
         auto tensor = synthetic.tensor();
         tensor.inputs = std::make_shared<const KnownInputs>(KnownInputs {.fingerprint = 3,
             .slices = 1,
-            .load = [seen](std::uint64_t) -> Result<std::shared_ptr<const LayerInputs>> { return seen; }});
+            .load = [seen](std::uint64_t, const std::stop_token&) -> Result<std::shared_ptr<const LayerInputs>> {
+                return seen;
+            }});
         Progress progress;
         const auto weights = measureWeights(tensor, {}, progress).value();
         const auto scheme = Scheme::parse("int3:g32:asym").value();

@@ -12,6 +12,7 @@
 #include "tests/core/algorithms/golden_inputs.h"
 #include "tests/core/analysis/synthetic_tensor.h"
 #include "tests/core/analysis/tensor_weights.h"
+#include "tests/support/calibrated_study.h"
 #include "tests/support/golden_tokens.h"
 #include "tests/support/text_windows.h"
 #include "tests/support/uniform_plan.h"
@@ -70,10 +71,11 @@ ModelTensor with(const ModelTensor& tensor, std::vector<LayerInputs> inputs, std
     const auto curves = std::make_shared<const std::vector<LayerCurvature>>(std::move(curvature));
     copy.inputs = std::make_shared<const KnownInputs>(KnownInputs {.fingerprint = 7,
         .slices = all->size(),
-        .load = [all](std::uint64_t slice) -> Result<std::shared_ptr<const LayerInputs>> {
+        .load = [all](std::uint64_t slice, const std::stop_token&) -> Result<std::shared_ptr<const LayerInputs>> {
             return std::shared_ptr<const LayerInputs>(all, &all->at(std::size_t(slice)));
         },
-        .loadCurvature = [curves](std::uint64_t slice) -> Result<std::shared_ptr<const LayerCurvature>> {
+        .loadCurvature = [curves](std::uint64_t slice,
+                             const std::stop_token&) -> Result<std::shared_ptr<const LayerCurvature>> {
             if (slice >= curves->size())
                 return std::shared_ptr<const LayerCurvature>();
             return std::shared_ptr<const LayerCurvature>(curves, &curves->at(std::size_t(slice)));
@@ -198,9 +200,7 @@ private Q_SLOTS:
         const auto decoder = describeDecoder(*model).value();
         const auto sequences = goldenTokens("tok_calib");
         QCOMPARE(sequences.size(), std::size_t(16));
-        auto inputs = windowsOf(sequences);
-        for (auto& window : inputs.windows)
-            --window.length;  // the last token is predicted only
+        const auto inputs = calibrationWindows();
         const QTemporaryDir folder;
         const auto path = std::filesystem::path(folder.filePath("s.h5").toStdString());
         const auto study = Study::open(path, *model).value();

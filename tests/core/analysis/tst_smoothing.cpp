@@ -109,38 +109,38 @@ private Q_SLOTS:
         QVERIFY2(result, result ? "" : describe(result.error()).c_str());
         QVERIFY2(result->divergence->max < 1e-6, qPrintable(QString::number(result->divergence->max)));
         QVERIFY(result->depth.back().sqnr() > 100.0);
-        const auto smoothing = smoothInputs(*m_decoder, uniformPlan(*m_model, "fp32+smooth"), m_sizes, 0.5, {});
+        const auto smoothing = smoothInputs(*m_decoder, uniformPlan(*m_model, "fp32+smooth"), m_sizes, {}, {});
         QCOMPARE(smoothing->divisors.size(), std::size_t(10));  // two norms a block
         QCOMPARE(smoothing->columns.size(), std::size_t(25));   // q, k, v, gate, up
-        const auto nothing = smoothInputs(*m_decoder, uniformPlan(*m_model, "int8/int8:token"), {}, 0.5, {});
+        const auto nothing = smoothInputs(*m_decoder, uniformPlan(*m_model, "int8/int8:token"), {}, {}, {});
         QVERIFY(nothing && nothing->divisors.empty() && nothing->columns.empty());
     }
 
     void refusals()
     {
         auto plan = uniformPlan(*m_model, "int8+smooth/int8:token");
-        const auto unknown = smoothInputs(*m_decoder, plan, {}, 0.5, {});
+        const auto unknown = smoothInputs(*m_decoder, plan, {}, {}, {});
         QVERIFY(!unknown);
         QCOMPARE(unknown.error().code, ErrorCode::Unsupported);
         QVERIFY(unknown.error().reason.find("calibrate") != std::string::npos);
         for (auto& planned : plan.tensors)
             if (m_model->tensors[planned.tensor].name == "model.layers.1.self_attn.k_proj.weight")
                 planned.scheme = Scheme::of(Format::Int8);
-        const auto some = smoothInputs(*m_decoder, plan, m_sizes, 0.5, {});
+        const auto some = smoothInputs(*m_decoder, plan, m_sizes, {}, {});
         QVERIFY(!some);
         QCOMPARE(some.error().code, ErrorCode::InvalidArgument);
         QCOMPARE(some.error().where, std::string("model.layers.1.self_attn.k_proj.weight"));
-        QCOMPARE(smoothInputs(*m_decoder, Plan(), m_sizes, 0.5, {}).error().code, ErrorCode::Conflict);
+        QCOMPARE(smoothInputs(*m_decoder, Plan(), m_sizes, {}, {}).error().code, ErrorCode::Conflict);
         auto narrow = m_sizes;
         narrow["model.layers.0.mlp.up_proj.weight"].pop_back();
-        QCOMPARE(smoothInputs(*m_decoder, uniformPlan(*m_model, "int8+smooth"), narrow, 0.5, {}).error().code,
+        QCOMPARE(smoothInputs(*m_decoder, uniformPlan(*m_model, "int8+smooth"), narrow, {}, {}).error().code,
             ErrorCode::InvalidArgument);
     }
 
 private:
     Result<ForwardHooks> smoothed(const Plan& plan, double alpha) const
     {
-        const auto smoothing = smoothInputs(*m_decoder, plan, m_sizes, alpha, {});
+        const auto smoothing = smoothInputs(*m_decoder, plan, m_sizes, {.usual = alpha}, {});
         if (!smoothing)
             return tl::unexpected(smoothing.error());
         return quantizedModel(*m_model, *smoothing, {}, {}, {});

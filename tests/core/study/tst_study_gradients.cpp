@@ -76,7 +76,7 @@ private Q_SLOTS:
             wanted.file = figures->file;
             QVERIFY(*figures == wanted);
         }
-        const auto curvature = loadCurvature(**snapshot, study(), layer());
+        const auto curvature = loadCurvature(**snapshot, study(), layer(), {});
         QVERIFY2(curvature, curvature ? "" : describe(curvature.error()).c_str());
         const auto& one = expected.at(layer().text());
         const auto moments = one.moments.whole();
@@ -85,7 +85,7 @@ private Q_SLOTS:
             QVERIFY(std::abs(double((*curvature)->outputMoments[i]) - moments[i] / 57.0) <= 1e-6 * moments.front());
         for (std::size_t i = 0; i < one.fisher.size(); ++i)
             QCOMPARE((*curvature)->fisher[i], float(double(one.fisher[i]) / 57.0));
-        QVERIFY(*loadCurvature(**snapshot, study(), {"model.norm.weight"}) == nullptr);
+        QVERIFY(*loadCurvature(**snapshot, study(), {"model.norm.weight"}, {}) == nullptr);
     }
 
     void goesOnWhereItWasInterrupted()
@@ -132,7 +132,7 @@ private Q_SLOTS:
         const auto after = withKnownInputs(*m_model, file->snapshot(), study());
         const auto& inputs = *after.tensors[tensor].inputs;
         QVERIFY(inputs.loadCurvature && inputs.fingerprint != before.tensors[tensor].inputs->fingerprint);
-        const auto curvature = inputs.loadCurvature(0);
+        const auto curvature = inputs.loadCurvature(0, {});
         QVERIFY(curvature && *curvature);
         QCOMPARE((*curvature)->outputs, std::size_t(32));
         // What calibration knew is forgotten, and the gradients with it.
@@ -157,7 +157,7 @@ private Q_SLOTS:
             file.seek(0);
             file.write(bytes);
             file.flush();
-            const auto loaded = loadCurvature(*snapshot, study(), layer());
+            const auto loaded = loadCurvature(*snapshot, study(), layer(), {});
             return loaded ? std::nullopt : std::optional(loaded.error().code);
         };
         auto changed = whole;
@@ -167,7 +167,7 @@ private Q_SLOTS:
         QVERIFY(codeAfter(whole + "x") == ErrorCode::Conflict);
         QVERIFY(!codeAfter(whole));
         file.remove();
-        QCOMPARE(loadCurvature(*snapshot, study(), layer()).error().code, ErrorCode::CannotOpen);
+        QCOMPARE(loadCurvature(*snapshot, study(), layer(), {}).error().code, ErrorCode::CannotOpen);
     }
 };
 
