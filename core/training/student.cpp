@@ -14,15 +14,6 @@
 namespace quantloupe {
 namespace {
 
-/// Rows of a weight gradient that one task takes.
-constexpr std::size_t kGradientRows = 64;
-
-void addToNorm(TrainedValues& values, std::span<const double> gradient)
-{
-    for (std::size_t i = 0; i < gradient.size(); ++i)
-        values.gradient[i] += static_cast<float>(gradient[i]);
-}
-
 std::set<std::size_t> blockMatricesOf(const Decoder& decoder)
 {
     std::set<std::size_t> matrices;
@@ -30,27 +21,6 @@ std::set<std::size_t> blockMatricesOf(const Decoder& decoder)
         for (const auto tensor : matricesOf(block))
             matrices.insert(tensor);
     return matrices;
-}
-
-/// Weights and biases of all norms.
-std::set<std::size_t> vectorsOf(const Decoder& decoder)
-{
-    std::set<std::size_t> vectors;
-    const auto add = [&](const NormLayer& norm) {
-        vectors.insert(norm.tensor);
-        if (norm.bias)
-            vectors.insert(*norm.bias);
-    };
-    for (const auto& [attention, feedForward] : decoder.blocks) {
-        add(attention.norm);
-        add(feedForward.norm);
-        for (const auto* norm :
-            {&attention.queryNorm, &attention.keyNorm, &attention.outputNorm, &feedForward.outputNorm})
-            if (*norm)
-                add(**norm);
-    }
-    add(decoder.outputNorm);
-    return vectors;
 }
 
 }  // namespace
@@ -68,7 +38,7 @@ std::vector<std::size_t> Student::untrained(const Decoder& teacher, const Plan& 
 ModelPointer Student::outline(const Decoder& teacher, const Plan& plan)
 {
     const auto matrices = blockMatricesOf(teacher);
-    auto trained = vectorsOf(teacher);
+    auto trained = normVectorsOf(teacher);
     for (const auto& planned : plan.tensors)
         if (planned.scheme && matrices.contains(planned.tensor))
             trained.insert(planned.tensor);
@@ -124,7 +94,7 @@ Result<std::unique_ptr<Student>> Student::create(
         for (const auto tensor : matricesOf(block))
             if (done)
                 done = student->takeMatrix(plan, tensor, rule, stop);
-    for (const auto tensor : vectorsOf(teacher))
+    for (const auto tensor : normVectorsOf(teacher))
         if (done)
             done = student->takeVector(tensor, stop);
     if (!done)
@@ -208,36 +178,13 @@ void Student::clearGradients()
 
 Result<void> Student::addGradients(const PartGradients& part, const std::stop_token& stop)
 {
-    struct Piece {
-        TrainedMatrix* matrix;
-        std::uint64_t layerRow;
-        std::size_t firstRow, rows;
+    const auto place = [this](std::size_t tensor) -> TrainedValues* {
+        if (const auto found = m_places.find(tensor); found != m_places.end())
+            return &m_matrices[found->second].weights;
+        const auto found = m_vectors.find(tensor);
+        return found == m_vectors.end() ? nullptr : &found->second;
     };
-    std::vector<Piece> pieces;
-    std::map<std::pair<std::size_t, std::uint64_t>, std::vector<const LayerGradient*>> flows;
-    for (const auto& sequence : part.sequences) {
-        for (const auto& gradient : sequence.layers)
-            if (m_places.contains(gradient.layer.tensor))
-                flows[{gradient.layer.tensor, gradient.layer.firstRow}].push_back(&gradient);
-        for (const auto& norm : sequence.norms) {
-            addToNorm(m_vectors.at(norm.norm.tensor), norm.weight);
-            if (norm.norm.bias)
-                addToNorm(m_vectors.at(*norm.norm.bias), norm.bias);
-        }
-    }
-    for (const auto& [place, gradients] : flows)
-        for (std::size_t row = 0; row < gradients.front()->layer.outputs; row += kGradientRows)
-            pieces.push_back({&m_matrices[m_places.at(place.first)], place.second, row,
-                std::min(kGradientRows, gradients.front()->layer.outputs - row)});
-    forEachPiece(pieces.size(), stop, [&](std::size_t i) {
-        const auto& [matrix, layerRow, firstRow, rows] = pieces[i];
-        const auto start = (static_cast<std::size_t>(layerRow) + firstRow) * matrix->columns;
-        const kernels::MutableMatrix sum {
-            matrix->weights.gradient.data() + start, rows, matrix->columns, matrix->columns};
-        for (const auto* gradient : flows.at({matrix->tensor, layerRow}))
-            addWeightGradient(*gradient, firstRow, sum);
-    });
-    return stop.stop_requested() ? Result<void>(stopped("training")) : Result<void>();
+    return quantloupe::addGradients(part, place, stop);
 }
 
 Result<double> Student::update(const UpdateRates& rates)
@@ -247,18 +194,9 @@ Result<double> Student::update(const UpdateRates& rates)
         auto& matrix = m_matrices[i];
         matrix.quantizer.propagate(matrix.weights.values, matrix.weights.gradient, matrix.steps.gradient);
     });
-    double squares = 0.0;
-    for (const auto* values : allValues())
-        for (const float gradient : values->gradient)
-            squares += static_cast<double>(gradient) * static_cast<double>(gradient);
-    const double norm = std::sqrt(squares);
-    if (!std::isfinite(norm))
-        return failure(ErrorCode::Malformed, m_model.path.string(),
-            "gradients overflow in step " + std::to_string(rates.number) + ": train at a lower rate");
-    if (rates.clipNorm > 0.0 && norm > rates.clipNorm)
-        for (auto* values : allValues())
-            for (float& gradient : values->gradient)
-                gradient = static_cast<float>(static_cast<double>(gradient) * rates.clipNorm / norm);
+    const auto norm = clipGradients(allValues(), rates.clipNorm, m_model, rates.number);
+    if (!norm)
+        return norm;
     const auto step = [&](TrainedValues& values, double rate, double decay) {
         values.adam.update(values.values, values.gradient, rate, decay, rates.number, rates.adam);
     };

@@ -6,6 +6,7 @@
 #include "core/recipes/plan.h"
 #include "core/training/adam.h"
 #include "core/training/trained_quantizer.h"
+#include "core/training/trained_values.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -16,13 +17,6 @@
 #include <vector>
 
 namespace quantloupe {
-
-/// Numbers that are trained, with all that an optimizer knows of them.
-struct TrainedValues {
-    std::vector<float> values {};
-    std::vector<float> gradient {};
-    AdamState adam {};
-};
 
 /// A weight matrix of the student: what is trained, and what its forward pass sees.
 struct TrainedMatrix {

@@ -6,6 +6,7 @@
 #include "core/inference/operations_backward.h"
 #include "core/inference/pieces.h"
 #include "core/inference/scoring.h"
+#include "core/training/batches.h"
 #include "core/training/epoch_order.h"
 
 #include <algorithm>
@@ -18,20 +19,6 @@ namespace {
 
 /// Windows of the held-out text that go together.
 constexpr std::size_t kEvaluatedTogether = 16;
-
-/// Some windows of a text, with their tokens alone.
-WindowedText someWindows(const WindowedText& text, std::span<const std::size_t> windows)
-{
-    WindowedText some {.firstToken = text.firstToken};
-    for (const auto index : windows) {
-        auto window = text.windows[index];
-        const auto begin = text.tokens.begin() + static_cast<std::ptrdiff_t>(window.begin);
-        window.begin = some.tokens.size();
-        some.tokens.insert(some.tokens.end(), begin, begin + static_cast<std::ptrdiff_t>(window.length));
-        some.windows.push_back(window);
-    }
-    return some;
-}
 
 /// The loss of distillation: logits of the teacher are computed beside those of the student, tile by tile.
 LossFunction distillationLoss(const Decoder& teacher, const LoadedLayers& head, const WindowedText& text,

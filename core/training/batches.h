@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/inference/text_windows.h"
+
+#include <cstddef>
+#include <span>
+
+namespace quantloupe {
+
+/// Some windows of a text, with their tokens alone.
+WindowedText someWindows(const WindowedText& text, std::span<const std::size_t> windows);
+
+}  // namespace quantloupe
