@@ -43,4 +43,25 @@ std::optional<std::string> bytesOfAlphabet(std::string_view spelled)
     return bytes;
 }
 
+std::string alphabetOfBytes(std::string_view bytes)
+{
+    static const auto spellings = [] {
+        std::array<std::string, 256> made;
+        const auto& table = byteOfCharacter();
+        for (std::size_t code = 0; code < table.size(); ++code) {
+            if (table[code] == kNoByte)
+                continue;
+            auto& spelling = made[static_cast<std::size_t>(table[code])];  // below U+0800: one byte or two
+            if (code >= 0x80)
+                spelling += static_cast<char>(0xC0 | code >> 6U);
+            spelling += static_cast<char>(code < 0x80 ? code : 0x80 | (code & 0x3FU));
+        }
+        return made;
+    }();
+    std::string spelled;
+    for (const char byte : bytes)
+        spelled += spellings[static_cast<unsigned char>(byte)];
+    return spelled;
+}
+
 }  // namespace quantloupe

@@ -11,4 +11,7 @@ namespace quantloupe {
 /// alphabet is one byte. nullopt when another character occurs. Source: GPT-2, encoder.py.
 std::optional<std::string> bytesOfAlphabet(std::string_view spelled);
 
+/// The other way round: a character of the alphabet for each byte.
+std::string alphabetOfBytes(std::string_view bytes);
+
 }  // namespace quantloupe
