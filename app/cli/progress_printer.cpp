@@ -26,16 +26,16 @@ double shareDone(const Progress& progress)
     return std::min(1.0, static_cast<double>(progress.doneBytes.load()) / static_cast<double>(total));
 }
 
-void drawBar(const Progress& progress, std::chrono::duration<double> elapsed)
+void drawBar(const Progress& progress, std::chrono::duration<double> elapsed, ProgressUnit unit)
 {
     constexpr std::size_t width = 24;
     const auto filled = static_cast<std::size_t>(shareDone(progress) * width);
     const auto bar = std::string(filled, '#') + std::string(width - filled, '-');
-    std::fprintf(stderr, "\r[%s] %s\x1b[K", bar.c_str(), progressLine(progress, elapsed).c_str());
+    std::fprintf(stderr, "\r[%s] %s\x1b[K", bar.c_str(), progressLine(progress, elapsed, unit).c_str());
     std::fflush(stderr);
 }
 
-void show(const std::stop_token& done, const Progress& progress, bool terminal)
+void show(const std::stop_token& done, const Progress& progress, bool terminal, ProgressUnit unit)
 {
     const auto start = Clock::now();
     std::mutex mutex;
@@ -45,9 +45,9 @@ void show(const std::stop_token& done, const Progress& progress, bool terminal)
         [&] { return done.stop_requested(); })) {
         const std::chrono::duration<double> elapsed = Clock::now() - start;
         if (terminal)
-            drawBar(progress, elapsed);
+            drawBar(progress, elapsed, unit);
         else if (progress.totalBytes != 0)
-            std::fprintf(stderr, "%s\n", progressLine(progress, elapsed).c_str());
+            std::fprintf(stderr, "%s\n", progressLine(progress, elapsed, unit).c_str());
     }
     if (terminal)
         std::fputs("\r\x1b[K", stderr);  // the result takes the bar's place
@@ -55,27 +55,30 @@ void show(const std::stop_token& done, const Progress& progress, bool terminal)
 
 }  // namespace
 
-ProgressPrinter::ProgressPrinter(const Progress& progress, bool quiet)
+ProgressPrinter::ProgressPrinter(const Progress& progress, bool quiet, ProgressUnit unit)
 {
     if (quiet)
         return;
     const bool terminal = ::isatty(STDERR_FILENO) == 1;
-    m_thread = std::jthread([&progress, terminal](const std::stop_token& done) { show(done, progress, terminal); });
+    m_thread = std::jthread(
+        [&progress, terminal, unit](const std::stop_token& done) { show(done, progress, terminal, unit); });
 }
 
 ProgressPrinter::~ProgressPrinter() = default;  // the thread is asked to stop and joined
 
-std::string progressLine(const Progress& progress, std::chrono::duration<double> elapsed)
+std::string progressLine(const Progress& progress, std::chrono::duration<double> elapsed, ProgressUnit unit)
 {
     const double share = shareDone(progress);
     auto line = std::to_string(progress.doneItems.load()) + " of " + std::to_string(progress.totalItems.load())
-        + " tensors, " + std::to_string(static_cast<int>(share * 100.0)) + " %";
+        + (unit == ProgressUnit::Steps ? " steps, " : " tensors, ") + std::to_string(static_cast<int>(share * 100.0))
+        + " %";
     const double seconds = elapsed.count();
     if (share <= 0.0 || seconds <= 0.0)
         return line;
-    const auto rate = static_cast<double>(progress.doneBytes.load()) / seconds;
     const auto left = std::lround(seconds * (1.0 - share) / share);
-    line += ", " + byteText(rate) + "/s, ";
+    if (unit == ProgressUnit::Tensors)
+        line += ", " + byteText(static_cast<double>(progress.doneBytes.load()) / seconds) + "/s";
+    line += ", ";
     line += left >= 120 ? std::to_string((left + 30) / 60) + " min left" : std::to_string(left) + " s left";
     return line;
 }

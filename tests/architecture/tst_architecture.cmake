@@ -15,6 +15,7 @@ set(inference number_formats model ${number_formats} ${model})
 set(calibration file_formats inference tokenizers statistics ${file_formats} ${inference} ${tokenizers} ${statistics})
 set(algorithms number_formats statistics model calibration ${number_formats} ${statistics} ${calibration})
 set(training inference algorithms recipes ${algorithms} schemes model)
+set(sample training tokenizers ${training} ${tokenizers})
 set(recipes schemes model ${schemes} ${model})
 set(study statistics recipes calibration ${statistics} ${recipes} ${calibration})
 set(analysis study algorithms inference ${study} ${algorithms})
@@ -24,7 +25,7 @@ set(export_targets recipes ${recipes})
 set(checkpoints number_formats recipes file_formats export_targets ${number_formats} ${recipes} ${file_formats})
 set(report study projection allocation ${allocation} ${projection})
 set(rooms base kernels tensor model file_formats calibration schemes number_formats statistics tokenizers inference
-    algorithms training recipes study analysis allocation projection export_targets checkpoints report)
+    algorithms training sample recipes study analysis allocation projection export_targets checkpoints report)
 
 set(failures "")
 file(GLOB_RECURSE sources RELATIVE ${SOURCE_DIR} ${SOURCE_DIR}/core/*.h ${SOURCE_DIR}/core/*.cpp ${SOURCE_DIR}/widgets/*.h

@@ -294,8 +294,7 @@ void MainWindow::updateTitle()
         setWindowModified(false);
         return;
     }
-    const auto name =
-        m_workbench->isSample() ? tr("Sample (synthetic)") : Workbench::displayName(m_workbench->modelPath());
+    const auto name = m_workbench->isSample() ? tr("Sample") : Workbench::displayName(m_workbench->modelPath());
     setWindowTitle(tr("%1[*] – Quantloupe").arg(name));
     setWindowModified(m_workbench->recipeUnsaved());
 }

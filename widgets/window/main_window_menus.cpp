@@ -62,8 +62,8 @@ void MainWindow::createFileMenu()
     auto* folder = addAction(menu, QStringLiteral("folder"), tr("Open &folder…"), QKeySequence(tr("Ctrl+Shift+O")),
         tr("Open a folder that holds a model"));
     connect(folder, &QAction::triggered, this, &MainWindow::chooseFolder);
-    auto* sample =
-        addAction(menu, QStringLiteral("sample"), tr("Open the s&ample"), {}, tr("Open the bundled synthetic model"));
+    auto* sample = addAction(menu, QStringLiteral("sample"), tr("Open the s&ample"), {},
+        tr("Open the bundled language model, trained on short stories"));
     sample->setEnabled(!Workbench::samplePath().isEmpty());
     connect(sample, &QAction::triggered, this, [this] { open(QStringLiteral("sample")); });
     m_recentMenu = menu->addMenu(tr("Open &recent"));

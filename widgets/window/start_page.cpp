@@ -58,7 +58,7 @@ StartPage::StartPage(bool sample, QWidget* parent)
     auto* folder =
         makeButton(QStringLiteral("folder"), tr("Open &folder…"), tr("A folder that holds a model in shards."));
     auto* sampleButton = makeButton(QStringLiteral("sample"), tr("Open the &sample"),
-        tr("A small synthetic model with the shapes and the outliers of a language model. Nothing was trained."));
+        tr("A small language model that Quantloupe trained itself, on short stories, with a text to judge it by."));
     open->setDefault(true);
     sampleButton->setEnabled(sample);
     connect(open, &QPushButton::clicked, this, &StartPage::openRequested);

@@ -22,6 +22,7 @@ namespace quantloupe::cli {
     ENTRY(lint)                                                                                                        \
     ENTRY(targets)                                                                                                     \
     ENTRY(report)                                                                                                      \
+    ENTRY(train_sample)                                                                                                \
     ENTRY(bench)
 
 #define QUANTLOUPE_DECLARE(name) extern const Command name##Command;
