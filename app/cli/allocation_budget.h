@@ -4,7 +4,7 @@
 
 #include "app/cli/inputs.h"
 
-#include "core/allocation/allocation.h"
+#include "core/report/budget.h"
 
 #include <optional>
 #include <string>
@@ -20,10 +20,9 @@ struct BudgetOptions {
 void addBudgetOptions(CLI::App& command, BudgetOptions& options);
 
 struct Budget {
+    AllocationBudget wanted {};  ///< its device, where one was given, is where the recipe is to run
     AllocationLimit limit {};
-    std::string option {};                   ///< what set it, for errors: "--budget 4bpw"
-    std::optional<DeviceProfile> device {};  ///< where the recipe is to run
-    Workload workload {};                    ///< with the cache as the recipe has it
+    std::string option {};  ///< what set it, for errors: "--budget 4bpw"
 };
 
 /// `base`: the recipe whose activations and cache stay. The limit borrows the model. Errors: usage, naming the option.

@@ -2,7 +2,6 @@
 #include "core/allocation/allocation.h"
 #include "core/allocation/limited_classes.h"
 
-#include <algorithm>
 #include <cstdio>
 #include <string>
 
@@ -30,15 +29,9 @@ tl::unexpected<Error> impossible(const Frontier& frontier, const LimitedClasses&
         least = "the least " + std::string(nameOf(frontier.metric)) + " of the measured schemes is "
             + shortText(frontier.points.back().error);
         break;
-    case AllocationLimit::Kind::TotalCost: {
-        double cost = limited.undecided;
-        for (const auto& options : limited.classes)
-            cost += std::min_element(options.begin(), options.end(), [](const auto& a, const auto& b) {
-                return a.weight < b.weight;
-            })->weight;
-        least = "the least that the measured schemes take is " + shortText(cost) + " " + limit.unit;
+    case AllocationLimit::Kind::TotalCost:
+        least = "the least that the measured schemes take is " + shortText(rangeOf(limited).least) + " " + limit.unit;
         break;
-    }
     }
     return failure(ErrorCode::InvalidArgument, "budget", std::move(least));
 }
@@ -58,10 +51,11 @@ FrontierPoint predictedOf(
     return point;
 }
 
-Result<Allocation> allocateWithin(const Frontier& frontier, const StudySnapshot& study, const AllocationLimit& limit)
+Result<Allocation> allocateWithin(
+    const Frontier& frontier, const StudySnapshot& study, const AllocationLimit& limit, std::size_t mostStates)
 {
     const auto limited = limitedClasses(frontier, study, limit);
-    auto solution = solveKnapsack(limited.classes, limited.room);
+    auto solution = solveKnapsack(limited.classes, limited.room, mostStates);
     if (!solution)
         return impossible(frontier, limited, limit);
     Allocation allocation {.choice = std::move(solution->choice), .point = {}};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "core/allocation/knapsack.h"
 #include "core/base/error.h"
 #include "core/recipes/plan.h"
 #include "core/study/error_metric.h"
@@ -91,8 +92,10 @@ struct Allocation {
 };
 
 /// Exact, by solveKnapsack(). Under a limit of cost, options that a smaller scheme beats are not considered: costs that
-/// fall where bytes rise go unused. Errors: InvalidArgument, saying what the least possible is (bytes, error or cost).
-Result<Allocation> allocateWithin(const Frontier& frontier, const StudySnapshot& study, const AllocationLimit& limit);
+/// fall where bytes rise go unused. `mostStates`: how long is searched (knapsack.h). Errors: InvalidArgument, saying
+/// what the least possible is (bytes, error or cost).
+Result<Allocation> allocateWithin(const Frontier& frontier, const StudySnapshot& study, const AllocationLimit& limit,
+    std::size_t mostStates = thoroughSearch);
 
 /// What the additive model says of a choice. @pre one option per group
 FrontierPoint predictedOf(

@@ -10,9 +10,6 @@
 namespace quantloupe {
 namespace {
 
-/// States that are looked at before the search is cut: some tenths of a second.
-constexpr std::size_t mostStates = std::size_t {1} << 21U;
-
 /// An option of a class, by its index there.
 struct Candidate {
     std::uint32_t option = 0;
@@ -63,8 +60,9 @@ void appendHullSteps(const CandidateClass& candidates, std::size_t owner, std::v
 class Search
 {
 public:
-    Search(std::span<const std::vector<KnapsackOption>> classes, double limit)
+    Search(std::span<const std::vector<KnapsackOption>> classes, double limit, std::size_t mostStates)
         : m_limit(limit)
+        , m_mostStates(mostStates)
     {
         m_classes.reserve(classes.size());
         for (const auto& options : classes)
@@ -195,7 +193,7 @@ private:
             layers.push_back(extend(layers.back(), m_classes[m_order[place]], rests[place + 1]));
             improve(layers, rests[place + 1]);
             seen += std::max(m_extended, layers.back().size());
-            if (seen > mostStates) {
+            if (seen > m_mostStates) {
                 m_optimal = false;
                 return;
             }
@@ -206,7 +204,7 @@ private:
     std::vector<State> extend(const std::vector<State>& before, const CandidateClass& candidates, const Rest& rest)
     {
         std::vector<State> states;
-        for (std::uint32_t parent = 0; parent < before.size() && states.size() <= mostStates; ++parent)
+        for (std::uint32_t parent = 0; parent < before.size() && states.size() <= m_mostStates; ++parent)
             for (std::uint32_t c = 0; c < candidates.size(); ++c) {
                 const State state {before[parent].weight + candidates[c].weight,
                     before[parent].cost + candidates[c].cost, before[parent].regret + candidates[c].regret, parent, c};
@@ -264,6 +262,7 @@ private:
 
     std::vector<CandidateClass> m_classes;
     double m_limit;
+    std::size_t m_mostStates;
     std::vector<std::size_t> m_best, m_order;
     double m_multiplier = 0.0, m_bound = 0.0, m_upper = 0.0;
     std::size_t m_extended = 0;  ///< states of the last layer, before equals were dropped
@@ -272,9 +271,10 @@ private:
 
 }  // namespace
 
-std::optional<KnapsackSolution> solveKnapsack(std::span<const std::vector<KnapsackOption>> classes, double limit)
+std::optional<KnapsackSolution> solveKnapsack(
+    std::span<const std::vector<KnapsackOption>> classes, double limit, std::size_t mostStates)
 {
-    return Search(classes, limit).run();
+    return Search(classes, limit, mostStates).run();
 }
 
 }  // namespace quantloupe

@@ -2,6 +2,7 @@
 // The multiple-choice knapsack: one option of each class, as cheap as can be within a limit.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -24,11 +25,16 @@ struct KnapsackSolution {
     bool optimal = true;  ///< false: so many choices are as good as equal that the search was cut
 };
 
+/// States that are looked at before the search is cut: some tenths of a second, or, while a hand moves, some
+/// hundredths.
+inline constexpr std::size_t thoroughSearch = std::size_t {1} << 21U, quickSearch = std::size_t {1} << 19U;
+
 /// The cheapest choice of one option per class whose weights sum to at most `limit`; nullopt: the lightest does not
 /// fit. Exact: the Lagrangian bound of the relaxed problem leaves few options of few classes in question, and dynamic
 /// programming over those that remain settles them (Pisinger, A minimal algorithm for the multiple-choice knapsack
 /// problem, EJOR 83, 1995). Equals are settled by the order of options, so that the choice does not depend on the run.
 /// @pre no class is empty
-std::optional<KnapsackSolution> solveKnapsack(std::span<const std::vector<KnapsackOption>> classes, double limit);
+std::optional<KnapsackSolution> solveKnapsack(
+    std::span<const std::vector<KnapsackOption>> classes, double limit, std::size_t mostStates = thoroughSearch);
 
 }  // namespace quantloupe

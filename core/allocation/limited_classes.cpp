@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/allocation/limited_classes.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace quantloupe {
@@ -65,6 +66,18 @@ LimitedClasses limitedClasses(const Frontier& frontier, const StudySnapshot& stu
         break;
     }
     return limited;
+}
+
+LimitRange rangeOf(const LimitedClasses& limited)
+{
+    LimitRange range {limited.undecided, limited.undecided};
+    for (const auto& options : limited.classes) {
+        const auto [least, most] = std::minmax_element(options.begin(), options.end(),
+            [](const KnapsackOption& a, const KnapsackOption& b) { return a.weight < b.weight; });
+        range.least += least->weight;
+        range.most += most->weight;
+    }
+    return range;
 }
 
 }  // namespace quantloupe

@@ -19,4 +19,11 @@ struct LimitedClasses {
 
 LimitedClasses limitedClasses(const Frontier& frontier, const StudySnapshot& study, const AllocationLimit& limit);
 
+/// What the lightest and the heaviest choice take of what a limit is of, in its own units.
+struct LimitRange {
+    double least = 0.0, most = 0.0;
+    bool operator==(const LimitRange&) const = default;
+};
+LimitRange rangeOf(const LimitedClasses& limited);
+
 }  // namespace quantloupe

@@ -156,10 +156,10 @@ Result<void> check(
 /// The recipe on the device it is meant for.
 std::optional<Projection> projectionOf(const Decision& decision, const StudySnapshot& study)
 {
-    const auto& device = decision.budget.device;
+    const auto& device = decision.budget.wanted.device;
     if (!device)
         return std::nullopt;
-    return project(study.model, resolve(decision.recipe(study), study.model), *device, decision.budget.workload);
+    return project(study.model, resolve(decision.recipe(study), study.model), *device, decision.budget.wanted.workload);
 }
 
 /// Of one step, which makes a token of each sequence.
@@ -173,9 +173,9 @@ Json deviceJson(const Decision& decision, const StudySnapshot& study)
     const auto projection = projectionOf(decision, study);
     if (!projection)
         return nullptr;
-    return {{"device", decision.budget.device->id}, {"fits", projection->fits},
+    return {{"device", decision.budget.wanted.device->id}, {"fits", projection->fits},
         {"total_bytes", projection->totalBytes()}, {"decode_tokens_per_s", number(projection->decodeTokensPerSecond)},
-        {"step_ms", number(stepMilliseconds(*projection, decision.budget.workload))}};
+        {"step_ms", number(stepMilliseconds(*projection, decision.budget.wanted.workload))}};
 }
 
 Json uniformJson(const Decision& decision)
@@ -248,8 +248,8 @@ std::string summaryOf(const Decision& decision, const StudySnapshot& study)
     else
         text += "A sum over layers, not measured: --text measures it, and recipes near it.\n";
     if (const auto projection = projectionOf(decision, study))
-        text += "On " + decision.budget.device->name
-            + ", projected: " + Cell(stepMilliseconds(*projection, decision.budget.workload), 4).shown
+        text += "On " + decision.budget.wanted.device->name
+            + ", projected: " + Cell(stepMilliseconds(*projection, decision.budget.wanted.workload), 4).shown
             + " ms per step, " + byteText(static_cast<double>(projection->totalBytes()))
             + " with cache and activations, which " + (projection->fits ? "fits" : "does not fit") + "\n";
     if (!decision.allocation.optimal && !(decision.check && decision.check->verified.best != 0))
