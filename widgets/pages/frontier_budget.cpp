@@ -132,19 +132,43 @@ void FrontierBudget::moveTo(std::uint64_t bytes)
     if (!isReady())
         return;
     const auto point = m_picture->frontier.at(std::max(bytes, m_picture->frontier.points.front().bytes));
-    if (!point)
+    if (point)
+        move([point](const TradeOffPicture& picture, const quantloupe::StudySnapshot& study, const Recipe& base) {
+            return quantloupe::Result<Recipe>(quantloupe::recipeAt(picture.frontier, *point, study, base));
+        });
+}
+
+void FrontierBudget::moveWithin(const quantloupe::AllocationBudget& budget)
+{
+    if (!isReady())
         return;
+    move([budget](const TradeOffPicture& picture, const quantloupe::StudySnapshot& study,
+             const Recipe& base) -> quantloupe::Result<Recipe> {
+        const auto limit = quantloupe::limitOf(budget, study.model, base);
+        if (!limit)
+            return tl::unexpected(limit.error());
+        const auto allocation = quantloupe::allocateWithin(picture.frontier, study, *limit, quantloupe::quickSearch);
+        if (!allocation)
+            return tl::unexpected(allocation.error());
+        return quantloupe::recipeOf(picture.frontier.groups, allocation->choice, study, base);
+    });
+}
+
+void FrontierBudget::move(const Solve& solve)
+{
     m_moving = true;
     // The base carries what the frontier does not decide: kept tensors, activations, notes.
     Recipe base = m_workbench->recipe();
     base.keep = m_keep;
     auto* job = m_workbench->jobs()->compute<Recipe>(
         this, {tr("Recipe for a budget"), recipeView, false},
-        [picture = m_picture, study = m_workbench->study(), base, point](std::stop_token, quantloupe::Progress&)
-            -> quantloupe::Result<Recipe> { return quantloupe::recipeAt(picture->frontier, *point, *study, base); },
+        [picture = m_picture, study = m_workbench->study(), base, solve](
+            std::stop_token, quantloupe::Progress&) { return solve(*picture, *study, base); },
         [this, mergeId = m_mergeId, keep = m_keep](const quantloupe::Result<Recipe>& recipe) {
-            if (!recipe)
+            if (!recipe) {
+                Q_EMIT refused(QString::fromStdString(recipe.error().reason));
                 return;
+            }
             m_ownKeep[recipe->keep] = keep;
             m_workbench->setRecipe(*recipe, tr("Budget"), mergeId);
         });

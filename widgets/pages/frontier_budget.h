@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "core/report/budget.h"
 #include "core/report/trade_off.h"
 
 #include <QObject>
 #include <QSet>
 #include <QTimer>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -40,6 +42,9 @@ public:
 
     /// Rewrites the recipe to the best one of at most `bytes`. All moves until endMove() are one undo step.
     void moveTo(std::uint64_t bytes);
+    /// The same within any budget: the best that the additive model has, not only points of the frontier. Of a budget
+    /// that cannot be met refused() says why.
+    void moveWithin(const quantloupe::AllocationBudget& budget);
     void endMove();
     bool isMoving() const { return m_moving; }
     /// One scheme for everything that the recipe does not keep.
@@ -48,8 +53,13 @@ public:
 Q_SIGNALS:
     void pictureChanged();
     void currentChanged();
+    void refused(const QString& reason);
 
 private:
+    using Solve = std::function<quantloupe::Result<quantloupe::Recipe>(const quantloupe::TradeOffPicture& picture,
+        const quantloupe::StudySnapshot& study, const quantloupe::Recipe& base)>;
+
+    void move(const Solve& solve);
     void schedulePicture();
     void computePicture();
     void computeCurrent();

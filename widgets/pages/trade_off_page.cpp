@@ -2,6 +2,7 @@
 #include "widgets/pages/trade_off_page.h"
 
 #include "widgets/models/plan_changes_model.h"
+#include "widgets/pages/budget_row.h"
 #include "widgets/pages/frontier_budget.h"
 #include "widgets/pages/truth_panel.h"
 #include "widgets/plots/study_figures.h"
@@ -9,13 +10,8 @@
 #include "widgets/theme/fonts.h"
 #include "widgets/workbench/workbench.h"
 
-#include <QComboBox>
-#include <QDoubleSpinBox>
-#include <QHBoxLayout>
 #include <QHeaderView>
 #include <QLabel>
-#include <QSignalBlocker>
-#include <QSlider>
 #include <QSplitter>
 #include <QTableView>
 #include <QVBoxLayout>
@@ -24,9 +20,6 @@
 #include <cmath>
 
 namespace {
-
-constexpr int sliderSteps = 1000;
-enum Unit { BitsPerWeight, Mebibytes, Gibibytes };
 
 /// One line per larger scheme that does worse than a smaller one; no more than a tooltip holds.
 QString violationsText(const quantloupe::TradeOffPicture& picture, const quantloupe::ModelCatalog& model)
@@ -54,9 +47,6 @@ TradeOffPage::TradeOffPage(Workbench* workbench, QWidget* parent)
     , m_workbench(workbench)
     , m_budget(FrontierBudget::of(workbench))
     , m_plot(new TradeOffPlot)
-    , m_slider(new QSlider(Qt::Horizontal))
-    , m_spin(new QDoubleSpinBox)
-    , m_unit(new QComboBox)
     , m_summary(new QLabel)
     , m_changesTitle(new QLabel)
     , m_changes(new PlanChangesModel(this))
@@ -75,7 +65,7 @@ TradeOffPage::TradeOffPage(Workbench* workbench, QWidget* parent)
     auto* leftLayout = new QVBoxLayout(left);
     leftLayout->setContentsMargins(0, 0, 0, 0);
     leftLayout->addWidget(m_plot, 1);
-    leftLayout->addWidget(makeBudgetRow());
+    leftLayout->addWidget(new BudgetRow(workbench, m_budget));
     leftLayout->addWidget(m_summary);
     leftLayout->addWidget(caption);
     auto* splitter = new QSplitter;
@@ -97,11 +87,6 @@ TradeOffPage::TradeOffPage(Workbench* workbench, QWidget* parent)
     connect(m_plot, &TradeOffPlot::budgetDragged, this, [this](quint64 bytes) { m_budget->moveTo(bytes); });
     connect(m_plot, &TradeOffPlot::budgetDragFinished, m_budget, &FrontierBudget::endMove);
     connect(m_plot, &TradeOffPlot::pointAdopted, m_budget, &FrontierBudget::adopt);
-    connect(m_slider, &QSlider::valueChanged, this, &TradeOffPage::onSlider);
-    connect(m_slider, &QSlider::sliderReleased, m_budget, &FrontierBudget::endMove);
-    connect(m_spin, &QDoubleSpinBox::valueChanged, this, &TradeOffPage::onSpin);
-    connect(m_spin, &QDoubleSpinBox::editingFinished, m_budget, &FrontierBudget::endMove);
-    connect(m_unit, &QComboBox::currentIndexChanged, this, &TradeOffPage::showBudget);
     connect(m_budget, &FrontierBudget::pictureChanged, this, &TradeOffPage::showPicture);
     connect(m_budget, &FrontierBudget::currentChanged, this, &TradeOffPage::showCurrent);
     connect(m_workbench, &Workbench::modelChanged, this, [this] {
@@ -118,45 +103,11 @@ TradeOffPage::TradeOffPage(Workbench* workbench, QWidget* parent)
         m_undoIndex = index;
         m_last = m_workbench->plan();
         showChanges();
-        showBudget();
     });
     m_last = m_workbench->plan();
     m_undoIndex = m_workbench->undoStack()->index();
     showPicture();
     showChanges();
-}
-
-QWidget* TradeOffPage::makeBudgetRow()
-{
-    const QString what =
-        tr("Size of the whole model. Moving it chooses the scheme of every tensor so that the weight error is least at "
-           "that size, and rewrites the recipe. Kept tensors stay.");
-    m_slider->setObjectName(QStringLiteral("budget"));
-    m_slider->setRange(0, sliderSteps);
-    m_slider->setPageStep(sliderSteps / 20);
-    m_slider->setSingleStep(sliderSteps / 200);
-    m_slider->setAccessibleName(tr("Budget"));
-    m_slider->setToolTip(what);
-    m_slider->setWhatsThis(what);
-    m_spin->setObjectName(QStringLiteral("budgetValue"));
-    m_spin->setFont(tabularFont(font()));
-    m_spin->setKeyboardTracking(false);
-    m_spin->setToolTip(what);
-    m_unit->setObjectName(QStringLiteral("budgetUnit"));
-    m_unit->addItem(tr("bits per weight"), BitsPerWeight);
-    m_unit->addItem(QStringLiteral("MiB"), Mebibytes);
-    m_unit->addItem(QStringLiteral("GiB"), Gibibytes);
-    m_unit->setAccessibleName(tr("Unit of the budget"));
-    auto* title = new QLabel(tr("&Budget"));
-    title->setBuddy(m_slider);
-    auto* row = new QWidget;
-    auto* layout = new QHBoxLayout(row);
-    layout->setContentsMargins(0, 0, 0, 0);
-    layout->addWidget(title);
-    layout->addWidget(m_slider, 1);
-    layout->addWidget(m_spin);
-    layout->addWidget(m_unit);
-    return row;
 }
 
 QWidget* TradeOffPage::makeChanges()
@@ -216,7 +167,6 @@ void TradeOffPage::showPicture()
             ? tr("Analyze the model under two schemes or more to see the trade-off")
             : tr("Open a model to begin"));
     m_plot->setData(figures::tradeOff(*m_budget->picture()));
-    showBudget();
     showSummary();
 }
 
@@ -225,84 +175,6 @@ void TradeOffPage::showCurrent()
     if (const auto& current = m_budget->current())
         m_plot->setCurrent(figures::place(*current));
     showSummary();
-}
-
-double TradeOffPage::bytesPerUnit() const
-{
-    switch (m_unit->currentData().toInt()) {
-    case Mebibytes: return 1024.0 * 1024.0;
-    case Gibibytes: return 1024.0 * 1024.0 * 1024.0;
-    default: return static_cast<double>(m_workbench->catalog().parameters()) / 8.0;
-    }
-}
-
-std::uint64_t TradeOffPage::bytesAt(int position) const
-{
-    const auto& points = m_budget->picture()->frontier.points;
-    if (position >= sliderSteps)
-        return points.back().bytes;
-    // Even in ratios: the interesting end is near the smallest sizes, the other end is the model as stored.
-    const auto least = static_cast<double>(points.front().bytes);
-    const auto most = static_cast<double>(points.back().bytes);
-    return static_cast<std::uint64_t>(
-        std::ceil(least * std::pow(most / least, position / static_cast<double>(sliderSteps))));
-}
-
-int TradeOffPage::positionOf(std::uint64_t bytes) const
-{
-    const auto& points = m_budget->picture()->frontier.points;
-    const auto least = static_cast<double>(points.front().bytes);
-    const auto most = static_cast<double>(points.back().bytes);
-    const auto size = std::clamp(static_cast<double>(bytes), least, most);
-    return most > least ? static_cast<int>(std::lround(sliderSteps * std::log(size / least) / std::log(most / least)))
-                        : 0;
-}
-
-void TradeOffPage::showBudget()
-{
-    const bool ready = m_budget->isReady();
-    m_slider->setEnabled(ready);
-    m_spin->setEnabled(ready);
-    m_unit->setEnabled(m_workbench->hasModel());
-    if (!m_workbench->hasModel())
-        return;
-    const QSignalBlocker spinBlocker(m_spin);
-    const double unit = std::max(bytesPerUnit(), 1e-9);
-    const auto bytes = static_cast<double>(m_workbench->plan().bytes);
-    if (ready) {
-        const auto& points = m_budget->picture()->frontier.points;
-        const double least = static_cast<double>(points.front().bytes) / unit,
-                     most = static_cast<double>(points.back().bytes) / unit;
-        // Three significant digits of the smallest size, whatever the unit and the model.
-        m_spin->setDecimals(std::clamp(2 - static_cast<int>(std::floor(std::log10(std::max(least, 1e-6)))), 1, 6));
-        m_spin->setRange(std::min(least, bytes / unit), std::max(most, bytes / unit));
-        m_spin->setSingleStep((most - least) / 100.0);
-    } else {
-        m_spin->setDecimals(3);
-        m_spin->setRange(0.0, 1e9);
-    }
-    if (!m_spin->hasFocus() || !m_budget->isMoving())
-        m_spin->setValue(bytes / unit);
-    if (ready && !m_budget->isMoving() && !m_slider->isSliderDown()) {
-        const QSignalBlocker sliderBlocker(m_slider);
-        m_slider->setValue(positionOf(m_workbench->plan().bytes));
-    }
-}
-
-void TradeOffPage::onSlider(int position)
-{
-    if (!m_budget->isReady())
-        return;
-    m_budget->moveTo(bytesAt(position));
-    // Steps by key or wheel are not followed by a release.
-    if (!m_slider->isSliderDown())
-        m_budget->endMove();
-}
-
-void TradeOffPage::onSpin(double value)
-{
-    if (m_budget->isReady())
-        m_budget->moveTo(static_cast<std::uint64_t>(std::llround(value * bytesPerUnit())));
 }
 
 void TradeOffPage::showSummary()

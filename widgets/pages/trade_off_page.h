@@ -9,10 +9,7 @@
 
 class FrontierBudget;
 class PlanChangesModel;
-class QComboBox;
-class QDoubleSpinBox;
 class QLabel;
-class QSlider;
 class QTableView;
 class TradeOffPlot;
 class Workbench;
@@ -30,25 +27,15 @@ protected:
     void hideEvent(QHideEvent* event) override;
 
 private:
-    QWidget* makeBudgetRow();
     QWidget* makeChanges();
     void showPicture();
     void showCurrent();
-    void showBudget();
     void showSummary();
     void showChanges();
-    void onSlider(int position);
-    void onSpin(double value);
-    std::uint64_t bytesAt(int position) const;
-    int positionOf(std::uint64_t bytes) const;
-    double bytesPerUnit() const;  ///< of the spin box
 
     Workbench* m_workbench;
     FrontierBudget* m_budget;
     TradeOffPlot* m_plot;
-    QSlider* m_slider;
-    QDoubleSpinBox* m_spin;
-    QComboBox* m_unit;
     QLabel *m_summary, *m_changesTitle;
     PlanChangesModel* m_changes;
     QTableView* m_changesView;

@@ -11,12 +11,8 @@
 #include <QSignalBlocker>
 #include <QSlider>
 
-#include <algorithm>
 #include <cmath>
-
-namespace {
-constexpr int steps = 1000;
-}
+#include <cstdint>
 
 BudgetSlider::BudgetSlider(Workbench* workbench, QWidget* parent)
     : QWidget(parent)
@@ -26,9 +22,9 @@ BudgetSlider::BudgetSlider(Workbench* workbench, QWidget* parent)
     , m_label(new QLabel)
 {
     m_slider->setObjectName(QStringLiteral("budget"));
-    m_slider->setRange(0, steps);
-    m_slider->setPageStep(steps / 20);
-    m_slider->setSingleStep(steps / 100);
+    m_slider->setRange(0, LogScale::steps);
+    m_slider->setPageStep(LogScale::steps / 20);
+    m_slider->setSingleStep(LogScale::steps / 100);
     m_slider->setMinimumWidth(110);
     m_slider->setAccessibleName(tr("Budget in bits per weight"));
     m_label->setFont(tabularFont(font()));
@@ -61,24 +57,10 @@ bool BudgetSlider::isReady() const
     return m_budget->isReady();
 }
 
-std::uint64_t BudgetSlider::bytesAt(int position) const
+LogScale BudgetSlider::scale() const
 {
     const auto& points = m_budget->picture()->frontier.points;
-    if (position >= steps)
-        return points.back().bytes;
-    // Even in ratios: the interesting end is near the smallest sizes, the other end is the model as stored.
-    const auto least = static_cast<double>(points.front().bytes);
-    const auto most = static_cast<double>(points.back().bytes);
-    return static_cast<std::uint64_t>(std::ceil(least * std::pow(most / least, position / static_cast<double>(steps))));
-}
-
-int BudgetSlider::positionOf(std::uint64_t bytes) const
-{
-    const auto& points = m_budget->picture()->frontier.points;
-    const auto least = static_cast<double>(points.front().bytes);
-    const auto most = static_cast<double>(points.back().bytes);
-    const auto size = std::clamp(static_cast<double>(bytes), least, most);
-    return most > least ? static_cast<int>(std::lround(steps * std::log(size / least) / std::log(most / least))) : 0;
+    return {static_cast<double>(points.front().bytes), static_cast<double>(points.back().bytes)};
 }
 
 void BudgetSlider::showRecipe()
@@ -90,14 +72,14 @@ void BudgetSlider::showRecipe()
     if (!isReady() || m_slider->isSliderDown() || (m_slider->hasFocus() && m_budget->isMoving()))
         return;
     const QSignalBlocker blocker(m_slider);
-    m_slider->setValue(positionOf(m_workbench->plan().bytes));
+    m_slider->setValue(scale().positionOf(static_cast<double>(m_workbench->plan().bytes)));
 }
 
 void BudgetSlider::onMoved()
 {
     if (!isReady())
         return;
-    m_budget->moveTo(bytesAt(m_slider->value()));
+    m_budget->moveTo(static_cast<std::uint64_t>(std::ceil(scale().at(m_slider->value()))));
     if (!m_slider->isSliderDown())
         m_budget->endMove();
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
-#include <QWidget>
+#include "widgets/pages/log_scale.h"
 
-#include <cstdint>
+#include <QWidget>
 
 class FrontierBudget;
 class QLabel;
@@ -24,8 +24,7 @@ public:
 private:
     void showRecipe();
     void onMoved();
-    std::uint64_t bytesAt(int position) const;
-    int positionOf(std::uint64_t bytes) const;
+    LogScale scale() const;
 
     Workbench* m_workbench;
     FrontierBudget* m_budget;

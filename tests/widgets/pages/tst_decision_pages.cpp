@@ -199,6 +199,75 @@ private Q_SLOTS:
         m_workbench->undoStack()->undo();
     }
 
+    /// What needs a device or predictions is off until they are there, and says so.
+    void budgetsThatAreNotKnownAreOff()
+    {
+        TradeOffPage page(m_workbench);
+        show(page);
+        QTRY_VERIFY_WITH_TIMEOUT(page.findChild<QSlider*>(QStringLiteral("budget"))->isEnabled(), 20000);
+        auto* unit = page.findChild<QComboBox*>(QStringLiteral("budgetUnit"));
+        const auto flags = [&](const QString& text) {
+            return unit->model()->flags(unit->model()->index(unit->findText(text), 0)) & Qt::ItemIsEnabled;
+        };
+        const auto reason = [&](const QString& text) {
+            return unit->itemData(unit->findText(text), Qt::ToolTipRole).toString();
+        };
+        for (const auto* text : {"MiB on the device", "GiB on the device", "ms per token"}) {
+            QVERIFY(!flags(QLatin1String(text)));
+            QVERIFY(reason(QLatin1String(text)).contains(QStringLiteral("Choose a device")));
+        }
+        QVERIFY(!flags(QStringLiteral("nats of KL, at most")));
+        QVERIFY(reason(QStringLiteral("nats of KL, at most")).contains(QStringLiteral("Rank layers")));
+        page.findChild<QComboBox*>(QStringLiteral("device"))->setCurrentIndex(1);
+        QVERIFY(flags(QStringLiteral("ms per token")));
+        QVERIFY(!flags(QStringLiteral("nats of KL, at most")));
+        // Without a device again, so is what needs one.
+        unit->setCurrentIndex(unit->findText(QStringLiteral("ms per token")));
+        page.findChild<QComboBox*>(QStringLiteral("device"))->setCurrentIndex(0);
+        QCOMPARE(unit->currentIndex(), 0);
+    }
+
+    void budgetsOfADevice_data()
+    {
+        QTest::addColumn<QString>("unit");
+        QTest::newRow("time") << QStringLiteral("ms per token");
+        QTest::newRow("memory") << QStringLiteral("MiB on the device");
+    }
+
+    void budgetsOfADevice()
+    {
+        QFETCH(const QString, unit);
+        TradeOffPage page(m_workbench);
+        show(page);
+        auto* slider = page.findChild<QSlider*>(QStringLiteral("budget"));
+        auto* spin = page.findChild<QDoubleSpinBox*>(QStringLiteral("budgetValue"));
+        auto* units = page.findChild<QComboBox*>(QStringLiteral("budgetUnit"));
+        QTRY_VERIFY_WITH_TIMEOUT(slider->isEnabled(), 20000);
+        page.findChild<QComboBox*>(QStringLiteral("device"))->setCurrentIndex(1);
+        page.findChild<QSpinBox*>(QStringLiteral("deviceContext"))->setValue(64);
+        units->setCurrentIndex(units->findText(unit));
+        QTRY_VERIFY_WITH_TIMEOUT(slider->isEnabled(), 20000);
+        QTRY_VERIFY(!m_workbench->jobs()->isActive(QStringLiteral("trade-off/budget")));
+        const Recipe before = m_workbench->recipe();
+        const int index = m_workbench->undoStack()->index();
+        const double wanted = spin->minimum() + 0.2 * (spin->maximum() - spin->minimum());
+        spin->setValue(wanted);
+        QTRY_VERIFY(m_workbench->recipe() != before);
+        QCOMPARE(m_workbench->undoStack()->index(), index + 1);
+        // By the projection of the Savings page.
+        const auto& device = m_workbench->devices().front();
+        const auto projection = project(m_workbench->catalog(), m_workbench->plan(), device,
+            workloadUnder(m_workbench->recipe(), m_workbench->catalog(), {.context = 64}));
+        const double spent = unit.startsWith(QStringLiteral("ms")) ? 1e3 / projection.decodeTokensPerSecond
+                                                                   : double(projection.totalBytes()) / 1048576.0;
+        const double rounding = 0.51 * std::pow(10.0, -spin->decimals());
+        QVERIFY2(spent <= wanted + rounding, qPrintable(QStringLiteral("%1 of %2").arg(spent).arg(wanted)));
+        QVERIFY2(spent >= 0.7 * wanted, qPrintable(QStringLiteral("%1 of %2").arg(spent).arg(wanted)));
+        QTRY_VERIFY(page.findChild<QLabel*>(QStringLiteral("projected"))->text().contains(QStringLiteral("Projected")));
+        m_workbench->undoStack()->undo();
+        QCOMPARE(m_workbench->recipe(), before);
+    }
+
     void clickOnAPointAdoptsIt()
     {
         TradeOffPage page(m_workbench);
