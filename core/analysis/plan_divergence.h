@@ -7,10 +7,15 @@
 #include "core/recipes/plan.h"
 
 #include <cstddef>
+#include <cstdint>
 #include <stop_token>
 #include <utility>
 
 namespace quantloupe {
+
+/// Fingerprint of the inputs that algorithms of a plan go by; 0: by none. What was measured of a plan holds where this
+/// is the same.
+std::uint64_t calibrationUsed(const Model& model, const Plan& plan);
 
 /// What plans for a whole model do to the predictions of a text, by their weights alone: that is what sums of layers'
 /// divergences predict. Inputs of layers and the cache stay floating. The original runs once, plans come one after

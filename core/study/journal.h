@@ -18,6 +18,7 @@ enum class JournalRecordType : std::uint32_t {
     CalibrationTexts = 10,  ///< payload: record_codec.h; without any text calibration starts over
     CalibratedInput = 11,   ///< payload: record_codec.h
     LayerGradients = 12,    ///< payload: record_codec.h
+    MeasuredRecipe = 13,    ///< payload: record_codec.h
 };
 
 struct JournalRecord {

@@ -188,16 +188,21 @@ void schemeFields(Archive& archive, T& measurement)
 }
 
 template<class Archive, class T>
+void divergenceFields(Archive& archive, T& divergence)
+{
+    archive.field(divergence.mean);
+    archive.field(divergence.standardError);
+    archive.field(divergence.predictions);
+    archive.field(divergence.text);
+}
+
+template<class Archive, class T>
 void outputFields(Archive& archive, T& measurement)
 {
     archive.field(measurement.calibration);
     archive.field(measurement.outputError.energy);
     archive.field(measurement.outputError.signal);
-    auto& divergence = measurement.divergence;
-    archive.field(divergence.mean);
-    archive.field(divergence.standardError);
-    archive.field(divergence.predictions);
-    archive.field(divergence.text);
+    divergenceFields(archive, measurement.divergence);
 }
 
 template<class Archive, class T>
@@ -357,6 +362,34 @@ std::optional<GradientFigures> decodeGradients(std::span<const std::byte> payloa
     if (!reader.good() || !reader.atEnd() || !isWhole(figures))
         return std::nullopt;
     return figures;
+}
+
+std::vector<std::byte> encodeMeasuredRecipe(const MeasuredRecipe& measured)
+{
+    Writer writer;
+    writer.field(measured.recipe.toJson());
+    writer.field(measured.textName);
+    writer.field(measured.calibration);
+    divergenceFields(writer, measured.divergence);
+    return writer.take();
+}
+
+std::optional<MeasuredRecipe> decodeMeasuredRecipe(std::span<const std::byte> payload)
+{
+    Reader reader(payload);
+    MeasuredRecipe measured;
+    std::string text;
+    reader.field(text);
+    reader.field(measured.textName);
+    reader.field(measured.calibration);
+    divergenceFields(reader, measured.divergence);
+    if (!reader.good() || !reader.atEnd() || !measured.divergence.known())
+        return std::nullopt;
+    auto recipe = Recipe::fromJson(text, "recipe");
+    if (!recipe)
+        return std::nullopt;
+    measured.recipe = std::move(*recipe);
+    return measured;
 }
 
 std::vector<std::byte> encodeTexts(const std::vector<CalibrationText>& texts)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/calibration/model_calibration.h"
+#include "core/study/measured_recipe.h"
 #include "core/study/measurement.h"
 
 #include <cstddef>
@@ -24,6 +25,10 @@ std::optional<InputFigures> decodeFigures(std::span<const std::byte> payload);
 
 std::vector<std::byte> encodeGradients(const GradientFigures& figures);
 std::optional<GradientFigures> decodeGradients(std::span<const std::byte> payload);
+
+/// The recipe itself as native JSON.
+std::vector<std::byte> encodeMeasuredRecipe(const MeasuredRecipe& measured);
+std::optional<MeasuredRecipe> decodeMeasuredRecipe(std::span<const std::byte> payload);
 
 std::vector<std::byte> encodeTexts(const std::vector<CalibrationText>& texts);
 std::optional<std::vector<CalibrationText>> decodeTexts(std::span<const std::byte> payload);

@@ -54,6 +54,12 @@ std::vector<std::string> StudySnapshot::schemes() const
     return names;
 }
 
+void StudySnapshot::add(const MeasuredRecipe& measured)
+{
+    std::erase_if(measuredRecipes, [&](const auto& known) { return known->isOfTheSame(measured); });
+    measuredRecipes.push_back(std::make_shared<const MeasuredRecipe>(measured));
+}
+
 void StudySnapshot::add(const TensorMeasurement& measurement)
 {
     weights[measurement.tensor] = std::make_shared<const WeightStatistics>(measurement.weights);

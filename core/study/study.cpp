@@ -69,6 +69,9 @@ void replay(const JournalContent& journal, StudySnapshot& study)
         } else if (record.type == JournalRecordType::LayerGradients) {
             if (auto figures = decodeGradients(record.payload); figures && knowsLayer(study.model, *figures))
                 setGradients(study.calibration, std::move(*figures));
+        } else if (record.type == JournalRecordType::MeasuredRecipe) {
+            if (const auto measured = decodeMeasuredRecipe(record.payload))
+                study.add(*measured);
         } else if (record.type == JournalRecordType::CalibrationTexts) {
             if (auto texts = decodeTexts(record.payload))
                 setTexts(study.calibration, std::move(*texts));
@@ -235,6 +238,22 @@ Result<void> Study::setRecipe(const Recipe& recipe)
     m_state->unfolded = true;
     m_state->published.reset();
     m_state->now.recipe = recipe;
+    return {};
+}
+
+Result<void> Study::append(const MeasuredRecipe& measured)
+{
+    const std::scoped_lock lock(m_state->mutex);
+    if (auto open = m_state->requireOpen(); !open)
+        return open;
+    if (!measured.divergence.known())
+        return failure(ErrorCode::InvalidArgument, "recipe", "was not measured");
+    if (auto written = m_state->journal->append(JournalRecordType::MeasuredRecipe, encodeMeasuredRecipe(measured));
+        !written)
+        return written;
+    m_state->unfolded = true;
+    m_state->published.reset();
+    m_state->now.add(measured);
     return {};
 }
 

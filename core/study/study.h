@@ -5,6 +5,7 @@
 #include "core/calibration/model_calibration.h"
 #include "core/model/catalog.h"
 #include "core/recipes/recipe.h"
+#include "core/study/measured_recipe.h"
 #include "core/study/measurement.h"
 
 #include <filesystem>
@@ -20,6 +21,9 @@ namespace quantloupe {
 /// The measurements of one tensor by canonical scheme text.
 using SchemeMeasurements = std::map<std::string, std::shared_ptr<const SchemeMeasurement>>;
 
+/// Recipes that were measured whole, each on a text, the latest last.
+using MeasuredRecipes = std::vector<std::shared_ptr<const MeasuredRecipe>>;
+
 /// An immutable view of what is known now. Readers keep theirs while the writer goes on; what two snapshots have in
 /// common they share, so that taking one costs as much as there are tensors, not as there are measurements.
 struct StudySnapshot {
@@ -28,6 +32,7 @@ struct StudySnapshot {
     std::unordered_map<std::string, std::shared_ptr<const SchemeMeasurements>> measurements;  ///< by tensor name
     std::optional<Recipe> recipe;  ///< the recipe last edited in the window
     ModelCalibration calibration;  ///< what running the model on texts taught
+    MeasuredRecipes measuredRecipes {};
 
     /// What is known of a tensor's weights; null when they were not measured.
     const WeightStatistics* findWeights(const std::string& tensor) const;
@@ -41,6 +46,8 @@ struct StudySnapshot {
     /// Adds a measurement, replacing an older one of the same tensor and scheme, whose divergence stays where the codes
     /// are the same.
     void add(const TensorMeasurement& measurement);
+    /// The same of a recipe on a text.
+    void add(const MeasuredRecipe& measured);
 };
 using StudyPointer = std::shared_ptr<const StudySnapshot>;
 
@@ -66,6 +73,8 @@ public:
     /// Durable (fsync) when it returns. Replaces an older measurement of the same tensor and scheme.
     Result<void> append(const TensorMeasurement& measurement);
     Result<void> setRecipe(const Recipe& recipe);
+    /// Durable when it returns. Replaces what was measured of the same recipe on the same text.
+    Result<void> append(const MeasuredRecipe& measured);
     /// Durable when it returns. Replaces earlier figures of the same inputs.
     Result<void> append(const InputFigures& figures);
     /// Durable when it returns. Replaces earlier figures of the same layer.

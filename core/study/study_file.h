@@ -23,6 +23,10 @@
 //     /gradients    an entry per linear layer that a backward pass went through: tensor, expert, text, predictions,
 //                   columns, outputs, file; and squares, the layers' one behind the other. Absent without any. The
 //                   large parts lie in the same folder (core/calibration/gradient_file.h)
+//     /recipes      an entry per recipe that was measured whole: recipe (native JSON), text_name, calibration, and what
+//     it
+//                   does to the text's predictions: kl_mean, kl_standard_error, kl_predictions, kl_text. Absent without
+//                   any
 //     /recipe       the recipe last edited, as native JSON; absent when there is none
 #pragma once
 

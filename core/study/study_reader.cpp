@@ -5,6 +5,7 @@
 #include "core/base/mapped_file.h"
 #include "core/study/calibration_tables.h"
 #include "core/study/gradient_tables.h"
+#include "core/study/recipe_tables.h"
 #include "core/study/study_schema.h"
 
 #include <algorithm>
@@ -298,6 +299,10 @@ bool readContent(Source& source, StudySnapshot& study)
         return source.refuse(gradients.error());
     else
         study.calibration.gradients = std::move(*gradients);
+    if (auto recipes = readMeasuredRecipes(source.file, source.bytes); !recipes)
+        return source.refuse(recipes.error());
+    else
+        study.measuredRecipes = std::move(*recipes);
     if (H5Lexists(root.id(), "recipe", H5P_DEFAULT) <= 0)
         return true;
     const auto texts = root.texts("recipe");

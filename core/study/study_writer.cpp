@@ -5,6 +5,7 @@
 #include "core/base/mapped_file.h"
 #include "core/study/calibration_tables.h"
 #include "core/study/gradient_tables.h"
+#include "core/study/recipe_tables.h"
 #include "core/study/study_schema.h"
 
 #include <algorithm>
@@ -247,7 +248,8 @@ bool writeContent(hid_t file, const StudySnapshot& study)
     root.attribute("fingerprint", study.model.fingerprint);
     if (!root.good() || !writeModel(file, study.model) || !writeMeasurements(file, study))
         return false;
-    if (!writeCalibration(file, study.calibration) || !writeGradients(file, study.calibration))
+    if (!writeCalibration(file, study.calibration) || !writeGradients(file, study.calibration)
+        || !writeMeasuredRecipes(file, study.measuredRecipes))
         return false;
     if (study.recipe)
         root.texts("recipe", {study.recipe->toJson()}, {"", "native recipe, JSON"});
