@@ -4,6 +4,8 @@
 #include "core/base/atomic_file.h"
 #include "core/base/hash.h"
 #include "core/calibration/gather_gradients.h"
+#include "core/calibration/second_moments.h"
+#include "core/recipes/plan.h"
 #include "core/study/calibration_run.h"
 
 #include <set>
@@ -45,6 +47,32 @@ std::set<std::string> layersKnownFrom(const StudySnapshot& study, const std::str
 }
 
 }  // namespace
+
+std::uint64_t gradientBytes(const ModelCatalog& model, bool fisher)
+{
+    constexpr std::uint64_t frame = 88;  // magic, header and checksum of gradient_file.h
+    const auto tied = tiedHead(model);
+    const auto isMatrix = [&](std::size_t i) {
+        return model.tensors[i].quantizable && tied != i && model.tensors[i].shape.size() >= 2;
+    };
+    bool hasHead = false;
+    for (std::size_t i = 0; i < model.tensors.size(); ++i)
+        hasHead = hasHead || (isMatrix(i) && model.tensors[i].parts.role == TensorRole::LmHead);
+    std::uint64_t bytes = 0;
+    for (std::size_t i = 0; i < model.tensors.size(); ++i) {
+        const auto& tensor = model.tensors[i];
+        const auto role = tensor.parts.role;
+        // A tied embedding is a layer where it stands for the head.
+        if (!isMatrix(i) || role == TensorRole::Position || (role == TensorRole::Embedding && hasHead))
+            continue;
+        const std::uint64_t slices = tensor.shape.size() == 3 ? tensor.shape.front() : 1;
+        const auto outputs = tensor.matrix.rows / slices;
+        const auto moments = outputs > mostGradientOutputs ? 0 : MomentLayout::sizeFor(outputs);
+        const auto weights = fisher ? outputs * tensor.matrix.columns : 0;
+        bytes += slices * (frame + sizeof(float) * (moments + weights));
+    }
+    return bytes;
+}
 
 Result<std::size_t> calibrateGradients(Study& study, const Decoder& decoder, const WindowedText& windows,
     const std::string& textName, const GradientCalibration& how, std::stop_token stop, Progress& progress)

@@ -5,6 +5,7 @@
 #include "core/study/study.h"
 
 #include <cstddef>
+#include <cstdint>
 #include <stop_token>
 #include <string>
 
@@ -16,6 +17,9 @@ struct GradientCalibration {
     std::size_t tokens = 0;  ///< of the text, at most; 0: gradientTokens
     bool fisher = true;      ///< the weights' squared gradients too: 4 bytes per weight beside the study
 };
+
+/// What gradients of all layers of a model will take on disk. Bytes; experts that no token is routed to take none.
+std::uint64_t gradientBytes(const ModelCatalog& model, bool fisher);
 
 /// Takes the gradients of the text's first windows into the study; each layer is durable as soon as it is gathered, and
 /// a layer that is known from the same windows is not gathered again. Those of another text are replaced layer by

@@ -16,6 +16,7 @@ TextDialog::TextDialog(const QString& title, const QString& what, const QString&
     : QDialog(parent)
     , m_file(new QLineEdit(file))
     , m_tokens(new QSpinBox)
+    , m_form(new QFormLayout)
     , m_buttons(new QDialogButtonBox(QDialogButtonBox::Ok | QDialogButtonBox::Cancel))
 {
     setWindowTitle(title);
@@ -37,15 +38,14 @@ TextDialog::TextDialog(const QString& title, const QString& what, const QString&
     auto* fileRow = new QHBoxLayout;
     fileRow->addWidget(m_file, 1);
     fileRow->addWidget(browse);
-    auto* form = new QFormLayout;
     auto* fileLabel = new QLabel(tr("&Text"));
     fileLabel->setBuddy(m_file);
-    form->addRow(fileLabel, fileRow);
-    form->addRow(tr("To&kens, at most"), m_tokens);
+    m_form->addRow(fileLabel, fileRow);
+    m_form->addRow(tr("To&kens, at most"), m_tokens);
     m_buttons->button(QDialogButtonBox::Ok)->setText(tr("&Run"));
     auto* layout = new QVBoxLayout(this);
     layout->addWidget(explanation);
-    layout->addLayout(form);
+    layout->addLayout(m_form);
     layout->addStretch(1);
     layout->addWidget(m_buttons);
 

@@ -3,12 +3,15 @@
 
 #include <QDialog>
 
+#include <cstddef>
+
 class QDialogButtonBox;
+class QFormLayout;
 class QLineEdit;
 class QSpinBox;
 
 /// Which text a model is run on, and how much of it.
-class TextDialog final : public QDialog
+class TextDialog : public QDialog
 {
     Q_OBJECT
 public:
@@ -18,11 +21,15 @@ public:
     QString file() const;
     std::size_t tokens() const;
 
+protected:
+    QFormLayout* form() const { return m_form; }  ///< for what a kind of run asks beside
+
 private:
     void browse();
     void check();
 
     QLineEdit* m_file;
     QSpinBox* m_tokens;
+    QFormLayout* m_form;
     QDialogButtonBox* m_buttons;
 };

@@ -11,6 +11,7 @@
 #include <QLabel>
 #include <QSignalBlocker>
 #include <QSplitter>
+#include <QStandardItemModel>
 #include <QTabWidget>
 #include <QVBoxLayout>
 
@@ -21,6 +22,19 @@ using quantloupe::ErrorMetric;
 namespace {
 
 constexpr std::size_t rankingLength = 20;
+
+QString whatMakesKnown(ErrorMetric metric)
+{
+    switch (metric) {
+    case ErrorMetric::OutputError: return SensitivityPage::tr("Not known yet: Analyze → Calibrate on text");
+    case ErrorMetric::Fisher:
+    case ErrorMetric::Kfac:
+        return SensitivityPage::tr("Not known yet: Analyze → Calibrate on text, and take gradients too");
+    case ErrorMetric::OnePointKl:
+    case ErrorMetric::MeasuredKl: return SensitivityPage::tr("Not known yet: Analyze → Rank layers by text");
+    default: return SensitivityPage::tr("Not known yet: Analyze → Analyze");
+    }
+}
 
 QLabel* labelFor(QWidget* field, const QString& text)
 {
@@ -128,24 +142,22 @@ std::string SensitivityPage::scheme() const
     return m_scheme->currentText().toStdString();
 }
 
-/// Lists what the study knows; the choice stays where it can.
-void SensitivityPage::offerMetrics(const std::vector<ErrorMetric>& metrics)
+/// Lists all; what the study does not know is off, and says what would make it known.
+void SensitivityPage::offerMetrics(const std::vector<ErrorMetric>& known)
 {
-    const auto chosen = m_metric->currentData();
-    QVariantList shown, wanted;
-    for (int i = 0; i < m_metric->count(); ++i)
-        shown << m_metric->itemData(i);
-    for (const ErrorMetric metric : metrics)
-        wanted << static_cast<int>(metric);
-    if (shown == wanted)
-        return;
     const QSignalBlocker blocker(m_metric);
-    m_metric->clear();
-    for (const ErrorMetric metric : metrics) {
-        m_metric->addItem(metricTitle(metric), static_cast<int>(metric));
-        m_metric->setItemData(m_metric->count() - 1, metricExplanation(metric), Qt::ToolTipRole);
+    if (m_metric->count() == 0)
+        for (const ErrorMetric metric : quantloupe::allErrorMetrics())
+            m_metric->addItem(metricTitle(metric), static_cast<int>(metric));
+    const auto* items = qobject_cast<QStandardItemModel*>(m_metric->model());
+    for (int i = 0; i < m_metric->count(); ++i) {
+        const auto metric = static_cast<ErrorMetric>(m_metric->itemData(i).toInt());
+        const bool isKnown = std::find(known.begin(), known.end(), metric) != known.end();
+        items->item(i)->setEnabled(isKnown);
+        items->item(i)->setToolTip(isKnown ? metricExplanation(metric) : whatMakesKnown(metric));
     }
-    m_metric->setCurrentIndex(std::max(0, m_metric->findData(chosen)));
+    if (!items->item(std::max(0, m_metric->currentIndex()))->isEnabled())
+        m_metric->setCurrentIndex(m_metric->findData(static_cast<int>(known.front())));
 }
 
 /// Divergences say most: they are shown as soon as they are known, unless somebody has chosen.

@@ -37,7 +37,7 @@ private:
     void use(const QString& tensor, const QString& scheme);
     void explain();
     void preferMetric(quantloupe::ErrorMetric best);
-    void offerMetrics(const std::vector<quantloupe::ErrorMetric>& metrics);
+    void offerMetrics(const std::vector<quantloupe::ErrorMetric>& known);
     quantloupe::ErrorMetric metric() const;
     std::string scheme() const;
 

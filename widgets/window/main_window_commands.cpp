@@ -2,6 +2,7 @@
 // What the window's actions do.
 #include "core/file_formats/file_format.h"
 #include "core/recipes/edit.h"
+#include "widgets/dialogs/calibration_dialog.h"
 #include "widgets/dialogs/evaluation_dialog.h"
 #include "widgets/dialogs/about_dialog.h"
 #include "widgets/dialogs/export_dialog.h"
@@ -173,10 +174,13 @@ void MainWindow::askForText(
 
 void MainWindow::calibrateOnText()
 {
-    askForText(tr("Calibrate on text"),
-        tr("Runs the model on a text and keeps what goes into each layer: output errors become known, and algorithms "
-           "such as gptq and awq can be used."),
-        16'384, [this](const QString& file, std::size_t tokens) { m_workbench->calibrate(file, tokens); });
+    auto* dialog = new CalibrationDialog(m_workbench->catalog(), m_textFile, 16'384, this);
+    dialog->setAttribute(Qt::WA_DeleteOnClose);
+    connect(dialog, &QDialog::accepted, this, [this, dialog] {
+        m_textFile = dialog->file();
+        m_workbench->calibrate(dialog->file(), dialog->tokens(), dialog->gradients());
+    });
+    dialog->open();
 }
 
 void MainWindow::rankLayersByText()

@@ -5,6 +5,7 @@
 #include "core/inference/evaluate.h"
 #include "core/projection/device.h"
 #include "core/recipes/plan.h"
+#include "core/study/calibrate_gradients.h"
 #include "core/study/study.h"
 #include "widgets/workbench/job_list.h"
 
@@ -13,6 +14,7 @@
 #include <QStringList>
 #include <QUndoStack>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -73,12 +75,22 @@ public:
 
     /// Runs the model on no more than the first `tokens` of a text, in jobs of one view; failed() tells what went
     /// wrong. calibrate() keeps what goes into each layer, for algorithms and output errors; studyChanged() follows.
-    void calibrate(const QString& textFile, std::size_t tokens);
+    /// With gradients it also takes those, and the KL of every scheme can be predicted.
+    void calibrate(const QString& textFile, std::size_t tokens,
+        const std::optional<quantloupe::GradientCalibration>& gradients = std::nullopt);
     /// Measures what quantizing each layer alone does to the predictions, under one scheme; calibrates first where that
     /// was not done.
     void rankLayers(const QString& textFile, std::size_t tokens);
     /// The recipe against the model as stored; evaluated() follows.
     void evaluateRecipe(const QString& textFile, std::size_t tokens);
+
+    /// For jobs, on any thread: keep() makes what was measured of a whole recipe durable in the study, publish() shows
+    /// it; studyChanged() follows.
+    struct RecipeKeeper {
+        std::function<quantloupe::Result<void>(const quantloupe::MeasuredRecipe&)> keep;
+        std::function<void()> publish;
+    };
+    RecipeKeeper recipeKeeper();
 
     /// The scheme a tensor has in the recipe; nullopt: kept as stored.
     std::optional<quantloupe::Scheme> schemeOf(const QString& tensor) const;

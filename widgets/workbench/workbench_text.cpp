@@ -26,6 +26,21 @@ Result<void> calibrateOn(StudyWriter& writer, const TextReading& reading, const 
     });
 }
 
+/// A pass of its own, whose progress begins anew.
+Result<void> takeGradientsOf(StudyWriter& writer, const TextReading& reading, const std::string& name,
+    quantloupe::GradientCalibration how, unsigned threads, std::stop_token stop, Progress& progress)
+{
+    progress.totalBytes = 0;
+    progress.doneBytes = 0;
+    progress.doneItems = 0;
+    how.limits.threads = threads;
+    return writer.use([&](quantloupe::Study& study) -> Result<void> {
+        const auto taken = quantloupe::calibrateGradients(
+            study, reading.decoder, reading.windows, name, how, std::move(stop), progress);
+        return taken ? Result<void>() : Result<void>(tl::unexpected(taken.error()));
+    });
+}
+
 /// Every layer with known inputs, measured under the one-point scheme first where it was not.
 Result<void> rankOn(StudyWriter& writer, const quantloupe::Model& model, const TextReading& reading, unsigned threads,
     std::stop_token stop, Progress& progress, const std::function<void()>& published)
@@ -79,7 +94,23 @@ void Workbench::takeInputs()
     startAnalysis();
 }
 
-void Workbench::calibrate(const QString& textFile, std::size_t tokens)
+Workbench::RecipeKeeper Workbench::recipeKeeper()
+{
+    auto writer = m_state->writer;
+    if (!writer)
+        return {[](const quantloupe::MeasuredRecipe&) { return Result<void>(); }, [] {}};
+    return {[writer](const quantloupe::MeasuredRecipe& measured) {
+                return writer->use([&](quantloupe::Study& study) { return study.append(measured); });
+            },
+        // `this` only receives queued calls here; jobs are joined before it dies.
+        [this, writer] {
+            writer->publish();
+            QMetaObject::invokeMethod(this, &Workbench::takeSnapshot, Qt::QueuedConnection);
+        }};
+}
+
+void Workbench::calibrate(
+    const QString& textFile, std::size_t tokens, const std::optional<quantloupe::GradientCalibration>& gradients)
 {
     auto& state = *m_state;
     if (!state.model || !state.writer)
@@ -87,14 +118,15 @@ void Workbench::calibrate(const QString& textFile, std::size_t tokens)
     const auto name = QFileInfo(textFile).fileName();
     auto* job = state.jobs->start({tr("Calibrate on %1").arg(name), jobviews::text},
         [model = state.model, writer = state.writer, file = toPath(textFile), tokens, name = name.toStdString(),
-            threads = state.jobs->threads()](std::stop_token stop, Progress& progress) -> Result<void> {
+            gradients, threads = state.jobs->threads()](std::stop_token stop, Progress& progress) -> Result<void> {
             const auto reading = TextReading::of(*model, file, tokens);
             if (!reading)
                 return tl::unexpected(reading.error());
-            if (auto done = calibrateOn(*writer, *reading, name, threads, stop, progress); !done)
-                return done;
-            writer->publish();
-            return {};
+            auto done = calibrateOn(*writer, *reading, name, threads, stop, progress);
+            if (done && gradients)
+                done = takeGradientsOf(*writer, *reading, name, *gradients, threads, stop, progress);
+            writer->publish();  // also what was finished before it stopped
+            return done;
         });
     connect(job, &Job::ended, this, &Workbench::takeInputs);
     connect(job, &Job::failed, this,

@@ -44,6 +44,21 @@ private Q_SLOTS:
         m_decoder = describeDecoder(*m_model).value();
     }
 
+    void whatTheyTakeIsSaidBefore()
+    {
+        for (const bool fisher : {true, false}) {
+            {
+                auto file = opened();
+                QVERIFY(take(*file, m_text, fisher));
+                QVERIFY(file->close());
+            }
+            qint64 bytes = 0;
+            for (const auto& name : files())
+                bytes += QFile(m_folder->filePath("s.h5.inputs/") + name).size();
+            QCOMPARE(quint64(bytes), quint64(gradientBytes(catalogOf(*m_model), fisher)));
+        }
+    }
+
     void whatIsKeptIsReadBack()
     {
         std::map<std::string, GatheredGradients> expected;

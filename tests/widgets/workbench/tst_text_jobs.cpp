@@ -9,6 +9,7 @@
 #include <QTemporaryDir>
 #include <QTest>
 
+#include <algorithm>
 #include <fstream>
 
 using quantloupe::Calibration;
@@ -85,6 +86,43 @@ private Q_SLOTS:
         QVERIFY(open(again, llm));
         QCOMPARE(again.calibration(), Calibration::Given);
         QCOMPARE(again.recipe().defaultPlan.weights.toString(), std::string("int4:g32:asym+gptq"));
+    }
+
+    /// One backward pass, and the KL of every scheme is predicted; what the window allocates by follows.
+    void takesGradients()
+    {
+        const auto llm = tests::corpus() / "llm" / "stories260K" / "hf";
+        QUANTLOUPE_NEED(llm);
+        const auto text = QString::fromStdString((tests::corpus() / "text" / "tinystories_val_A.txt").string());
+        Workbench workbench;
+        workbench.setSweep({Scheme::parse("int3:g32:asym").value(), Scheme::parse("int4:g32").value()});
+        QVERIFY(open(workbench, llm));
+        QSignalSpy failed(&workbench, &Workbench::failed);
+        workbench.calibrate(text, 1024, quantloupe::GradientCalibration {.tokens = 512, .fisher = false});
+        QVERIFY(settled(workbench));
+        QVERIFY2(failed.isEmpty(), qPrintable(failed.value(0).value(1).toString()));
+        const auto known = quantloupe::knownMetrics(*workbench.study());
+        QVERIFY(std::count(known.begin(), known.end(), ErrorMetric::Kfac) == 1);
+        QVERIFY(std::count(known.begin(), known.end(), ErrorMetric::Fisher) == 0);
+        QCOMPARE(quantloupe::bestMetric(*workbench.study()), ErrorMetric::Kfac);
+        const auto& gradients = workbench.study()->calibration.gradients;
+        QVERIFY(!gradients.empty());
+        QVERIFY(gradients.begin()->second->text.predictions <= 512);
+
+        // With Fisher they are taken anew.
+        workbench.calibrate(text, 1024, quantloupe::GradientCalibration {.tokens = 512});
+        QVERIFY(settled(workbench));
+        const auto more = quantloupe::knownMetrics(*workbench.study());
+        QVERIFY(std::count(more.begin(), more.end(), ErrorMetric::Fisher) == 1);
+        const auto* four = workbench.study()->find("model.layers.2.mlp.down_proj.weight", "int4:g32");
+        QVERIFY(four && four->predicted.kfac > 0.0 && four->predicted.fisher > 0.0);
+
+        // Cancelled, it leaves the study as it was.
+        workbench.calibrate(text, 1024, quantloupe::GradientCalibration {.tokens = 1024});
+        workbench.jobs()->cancel(QStringLiteral("workbench/text"));
+        QVERIFY(settled(workbench));
+        QVERIFY(failed.isEmpty());
+        QCOMPARE(quantloupe::bestMetric(*workbench.study()), ErrorMetric::Kfac);
     }
 
     void saysWhyAModelCannotRun()
