@@ -15,7 +15,8 @@
 class FrontierBudget;
 class Workbench;
 
-/// What recipes of the open model really do to a text's predictions: measured in a job, kept until the next model.
+/// What recipes of the open model really do to a text's predictions: measured in a job, and kept in the study, which
+/// gives it back whenever the same recipe comes again.
 class RecipeTruth final : public QObject
 {
     Q_OBJECT
@@ -55,6 +56,8 @@ Q_SIGNALS:
     void changed();
 
 private:
+    void recall();  ///< what the study knows of the recipe
+
     Workbench* m_workbench;
     FrontierBudget* m_budget;
     TruthPointer m_truth;

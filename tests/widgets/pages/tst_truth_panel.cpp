@@ -129,6 +129,44 @@ private Q_SLOTS:
         QCOMPARE(label(), QStringLiteral("Current recipe"));
     }
 
+    /// The study gives it back, to the same recipe alone.
+    void survivesClosing()
+    {
+        rank();
+        run("measure-truth");
+        const auto before = pointOf(TruthData::Kind::Current), rival = pointOf(TruthData::Kind::Uniform);
+        QVERIFY(before && rival);
+        const auto sentence = summary();
+        const auto path = m_workbench->modelPath();
+        m_workbench->closeModel();
+        QVERIFY(settled());
+        QVERIFY(!plot()->hasData());
+        QSignalSpy opened(m_workbench.get(), &Workbench::modelChanged);
+        m_workbench->openModel(path);
+        QVERIFY(opened.wait(patience) && settled());
+        QTRY_VERIFY_WITH_TIMEOUT(pointOf(TruthData::Kind::Current), patience);
+        QCOMPARE(pointOf(TruthData::Kind::Current)->measured, before->measured);
+        QCOMPARE(pointOf(TruthData::Kind::Current)->standardError, before->standardError);
+        QVERIFY(pointOf(TruthData::Kind::Uniform));
+        QCOMPARE(pointOf(TruthData::Kind::Uniform)->measured, rival->measured);
+        QVERIFY2(summary().startsWith(sentence.section(u'.', 0, 1)), qPrintable(summary()));
+
+        // Another recipe that was never measured has no truth when the model is opened with it.
+        const auto measured = m_workbench->recipe();
+        m_workbench->setDefaultScheme(Scheme::parse("int4:g32:asym").value());
+        m_workbench->closeModel();
+        QVERIFY(settled());
+        m_workbench->openModel(path);
+        QVERIFY(opened.wait(patience) && settled());
+        QTest::qWait(600);
+        QVERIFY(settled());
+        QVERIFY(!pointOf(TruthData::Kind::Current));
+        m_workbench->setRecipe(measured, QStringLiteral("back"));
+        QTRY_VERIFY_WITH_TIMEOUT(pointOf(TruthData::Kind::Current), patience);
+        QCOMPARE(pointOf(TruthData::Kind::Current)->measured, before->measured);
+        QTRY_VERIFY_WITH_TIMEOUT(button("search-truth")->isEnabled(), patience);
+    }
+
     void searchesBetterOnesAndAdoptsThem()
     {
         rank();
