@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 
 namespace {
 
@@ -82,27 +83,35 @@ DecadeTicker::DecadeTicker()
 
 QVector<double> DecadeTicker::createTickVector(double tickStep, const QCPRange& range)
 {
-    constexpr double narrow = 15.0;  // upper over lower end
-    m_even = range.lower > 0.0 && range.upper / range.lower < narrow;
-    if (!m_even)
+    constexpr double narrow = 6.0, medium = 320.0;  // upper over lower end
+    const double ratio = range.lower > 0.0 ? range.upper / range.lower : std::numeric_limits<double>::infinity();
+    m_ticks = ratio < narrow ? Ticks::Even : ratio < medium ? Ticks::TwosAndFives : Ticks::Powers;
+    if (m_ticks == Ticks::Powers)
         return QCPAxisTickerLog::createTickVector(tickStep, range);
-    return QCPAxisTicker::createTickVector(QCPAxisTicker::getTickStep(range), range);
+    if (m_ticks == Ticks::Even)
+        return QCPAxisTicker::createTickVector(QCPAxisTicker::getTickStep(range), range);
+    QVector<double> ticks;
+    const int last = static_cast<int>(std::ceil(std::log10(range.upper)));
+    for (int exponent = static_cast<int>(std::floor(std::log10(range.lower))); exponent <= last; ++exponent)
+        for (const double factor : {1.0, 2.0, 5.0})
+            ticks << factor * std::pow(10.0, exponent);
+    return ticks;
 }
 
 int DecadeTicker::getSubTickCount(double tickStep)
 {
-    return m_even ? 0 : QCPAxisTickerLog::getSubTickCount(tickStep);
+    return m_ticks != Ticks::Powers ? 0 : QCPAxisTickerLog::getSubTickCount(tickStep);
 }
 
 QString DecadeTicker::getTickLabel(double tick, const QLocale& locale, QChar, int)
 {
     if (!(tick > 0.0))
         return {};
-    if (m_even)
+    if (m_ticks == Ticks::Even)
         return shortest(tick, locale);
-    const int exponent = static_cast<int>(std::lround(std::log10(tick)));
-    const bool isDecade = std::abs(std::pow(10.0, exponent) / tick - 1.0) < 1e-6;
-    if (!isDecade)
+    const int exponent = static_cast<int>(std::floor(std::log10(tick) + 1e-9));
+    const double digit = tick / std::pow(10.0, exponent);
+    if (m_ticks == Ticks::Powers && std::abs(digit - 1.0) > 1e-6)
         return {};
     if (exponent >= -2 && exponent < 3)
         return shortest(tick, locale);
@@ -110,7 +119,7 @@ QString DecadeTicker::getTickLabel(double tick, const QLocale& locale, QChar, in
         std::find_if(prefixes.begin(), prefixes.end(), [tick](const Prefix& p) { return tick >= p.factor * 0.9999; });
     if (exponent >= 3 && prefix != prefixes.end())
         return shortest(tick / prefix->factor, locale) + QString::fromUtf8(prefix->text);
-    return QStringLiteral("1e") + QChar(0x2212) + QString::number(-exponent);
+    return QString::number(std::lround(digit)) + u'e' + QChar(0x2212) + QString::number(-exponent);
 }
 
 IntegerTicker::IntegerTicker()

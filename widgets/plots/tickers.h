@@ -27,8 +27,9 @@ protected:
     QString getTickLabel(double tick, const QLocale& locale, QChar formatChar, int precision) override;
 };
 
-/// Powers of ten, labelled 1, 10, 100, 1k … and 0.1, 0.01, 1e−3 …; the axis must have stLogarithmic. A range of about
-/// a decade or less, which may hold no power at all, gets round numbers in even steps.
+/// Powers of ten, labelled 1, 10, 100, 1k … and 0.1, 0.01, 1e−3 …; the axis must have stLogarithmic. A range of up to
+/// two and a half decades gets 2 and 5 times each as well; one of less than a decade, which may hold none of them,
+/// round numbers in even steps.
 class DecadeTicker final : public QCPAxisTickerLog
 {
 public:
@@ -40,7 +41,8 @@ protected:
     QString getTickLabel(double tick, const QLocale& locale, QChar formatChar, int precision) override;
 
 private:
-    bool m_even = false;  ///< the ticks at hand are no powers
+    enum class Ticks : unsigned char { Powers, TwosAndFives, Even };
+    Ticks m_ticks = Ticks::Powers;  ///< those at hand
 };
 
 /// Whole numbers only: layers, codes, channels.

@@ -170,6 +170,18 @@ void WeightMapPlot::setMatrix(quantloupe::MatrixShape matrix)
     replot();
 }
 
+void WeightMapPlot::showChannel(bool row, int channel)
+{
+    constexpr double neighbours = 8.0;  // on either side
+    const auto count = static_cast<double>(row ? m_matrix.rows : m_matrix.columns);
+    if (m_matrix.elements() == 0 || channel < 0 || channel >= count)
+        return;
+    resetView();
+    auto* axis = row ? canvas()->yAxis : canvas()->xAxis;
+    axis->setRange(channel - neighbours - 0.5, channel + neighbours + 0.5);  // what lies beyond an edge is cut off
+    replot();
+}
+
 WeightMapPlot::View WeightMapPlot::view() const
 {
     const auto horizontal = canvas()->xAxis->range();

@@ -30,6 +30,9 @@ public:
     /// Shows the whole of a matrix whose map is still to come.
     void setMatrix(quantloupe::MatrixShape matrix);
 
+    /// Brings a row or column of the matrix into view, with its neighbours, over the whole of the other direction.
+    void showChannel(bool row, int channel);
+
     /// Cells that fit on the screen now: what to pool to.
     QSize rasterSize() const;
 

@@ -353,6 +353,29 @@ private Q_SLOTS:
         QCOMPARE(channels->table().rows.size(), 64);
     }
 
+    void clickedChannelIsShownInTheMap()
+    {
+        const auto opened = openedPage();
+        QVERIFY(opened);
+        auto* map = opened->page->findChild<WeightMapPlot*>();
+        auto* channels = opened->page->findChild<ChannelPlot*>();
+        QTRY_VERIFY_WITH_TIMEOUT(map->hasData() && channels->hasData(), 10000);
+        const auto whole = map->view();
+        Q_EMIT channels->channelClicked(false, 40);
+        QCOMPARE(map->view().firstColumn, quint64(32));
+        QCOMPARE(map->view().columns, quint64(17));
+        QCOMPARE(map->view().rows, whole.rows);
+        // Real weights come, not those pooled before: each cell is one column.
+        QTRY_VERIFY_WITH_TIMEOUT(!map->table().rows.isEmpty() && map->table().rows.first()[1].toInt() == 32, 10000);
+        // Next to an edge as far as there is something.
+        Q_EMIT channels->channelClicked(true, 1);
+        QCOMPARE(map->view().firstRow, quint64(0));
+        QVERIFY(map->view().rows >= 10 && map->view().rows <= 18);
+        QCOMPARE(map->view().columns, whole.columns);
+        Q_EMIT channels->channelClicked(true, 1'000'000);  // there is none
+        QCOMPARE(map->view().columns, whole.columns);
+    }
+
     void smallMultiplesChooseAScheme()
     {
         const auto opened = openedPage();

@@ -262,6 +262,7 @@ private Q_SLOTS:
         QTest::newRow("bytes") << 1 << 4.0 * 1024 * 1024 << QStringList {"0", "1 MiB", "2 MiB", "3 MiB", "4 MiB"};
         QTest::newRow("integers") << 2 << 3.0 << QStringList {"0", "1", "2", "3"};
         QTest::newRow("decades") << 3 << 1e4 << QStringList {"0.01", "0.1", "1", "10", "100", "1k", "10k"};
+        QTest::newRow("two decades") << 3 << 1.5 << QStringList {"0.01", "0.02", "0.05", "0.1", "0.2", "0.5", "1"};
     }
     void tickLabels()
     {
