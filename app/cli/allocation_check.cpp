@@ -85,7 +85,7 @@ Result<AllocationCheck> checkAllocation(
     Progress progress;
     const ProgressPrinter printer(progress, session.options.quiet);
     auto divergence = PlanDivergence::begin(
-        *decoder, *text, effort.evaluations + 1, {session.threads(), options.memory}, session.stop, progress);
+        *decoder, *text, effort.evaluations + 2, {session.threads(), options.memory}, session.stop, progress);
     if (!divergence)
         return tl::unexpected(namedByOption(divergence.error(), options.text));
     const auto measure = [&](const Recipe& recipe) -> Result<MeasuredError> {
@@ -106,7 +106,24 @@ Result<AllocationCheck> checkAllocation(
             return tl::unexpected(rival.error());
         check.uniform = *rival;
     }
+    if (toCheck.apart) {
+        const auto apart = measure(*toCheck.apart);
+        if (!apart)
+            return tl::unexpected(apart.error());
+        check.apart = *apart;
+    }
     return check;
+}
+
+std::optional<std::string> brokenLimit(const AllocationCheck& check, const AllocationLimit& limit)
+{
+    if (limit.kind != AllocationLimit::Kind::TotalError || check.verified.met)
+        return std::nullopt;
+    const auto tried = check.verified.tried.size();
+    const auto& best = check.best();
+    return "no recipe that was measured keeps to " + Cell(limit.value, 4).shown + " nats per token: of "
+        + std::to_string(tried) + ", the closest has KL " + plusMinus(best.measured) + " in "
+        + std::to_string(best.predicted.bytes) + " bytes";
 }
 
 Json checkJson(const AllocationCheck& check)
@@ -146,8 +163,8 @@ std::string checkText(const AllocationCheck& check, const AllocationLimit& limit
             text += "the best has KL " + plusMinus(check.best().measured) + " in "
                 + std::to_string(check.best().predicted.bytes) + " bytes and is the one shown\n";
     }
-    if (limit.kind == AllocationLimit::Kind::TotalError && !check.verified.met)
-        text += "None keeps to " + Cell(limit.value, 4).shown + " as measured\n";
+    if (const auto broken = brokenLimit(check, limit))
+        text += "Warning: " + *broken + "\n";
     return text;
 }
 

@@ -35,11 +35,12 @@ struct AllocationToCheck {
     ErrorMetric metric;
     /// The uniform recipe of at most so many bytes, to be measured too; absent: there is none.
     const std::function<std::optional<Recipe>(std::uint64_t bytes)>& rivalWithin;
+    const std::optional<Recipe>& apart;  ///< the best whose fused tensors may differ, to be measured too
 };
 
 struct AllocationCheck {
     VerifiedAllocation verified;
-    std::optional<MeasuredError> uniform {};
+    std::optional<MeasuredError> uniform {}, apart {};
     std::size_t predictions = 0;
     std::optional<bool> sameText {};  ///< as that of the divergences the sum is of; absent where it is of others
 
@@ -51,6 +52,9 @@ struct AllocationCheck {
 /// study's), of reading the text and of verifyAllocation().
 Result<AllocationCheck> checkAllocation(
     const Session& session, const CheckOptions& options, const AllocationToCheck& toCheck);
+
+/// What came closest, where a limit of divergence does not hold as measured; nothing where it does.
+std::optional<std::string> brokenLimit(const AllocationCheck& check, const AllocationLimit& limit);
 
 Json checkJson(const AllocationCheck& check);
 /// Sentences for people.

@@ -28,6 +28,17 @@ std::vector<TradeOffPoint> uniformPoints(
     return points;
 }
 
+std::optional<FusionCost> fusionCost(const TradeOffPicture& picture, std::uint64_t bytes)
+{
+    const auto below = [bytes](const std::vector<FrontierPoint>& points) -> const FrontierPoint* {
+        const auto above = std::upper_bound(points.begin(), points.end(), bytes,
+            [](std::uint64_t limit, const FrontierPoint& point) { return limit < point.bytes; });
+        return above == points.begin() ? nullptr : &*(above - 1);
+    };
+    const auto *together = below(picture.frontier.points), *apart = below(picture.apart);
+    return together && apart ? std::optional(FusionCost {together->error, apart->error}) : std::nullopt;
+}
+
 TradeOffPicture tradeOffPicture(const StudySnapshot& study, const Recipe* recipe)
 {
     TradeOffPicture picture;
@@ -36,6 +47,10 @@ TradeOffPicture tradeOffPicture(const StudySnapshot& study, const Recipe* recipe
     picture.uniform = uniformPoints(study, keep, picture.metric);
     if (auto found = frontier(study, {}, keep, picture.metric))
         picture.frontier = std::move(*found);
+    const auto& groups = picture.frontier.groups;
+    if (std::any_of(groups.begin(), groups.end(), [](const auto& group) { return group.tensors.size() > 1; }))
+        if (auto apart = frontier(study, {}, keep, picture.metric, Fused::Apart))
+            picture.apart = std::move(apart->points);
     if (recipe)
         picture.current = placeOf(*recipe, study, "recipe", picture.metric);
     return picture;

@@ -15,7 +15,17 @@ struct TradeOffPicture {
     ErrorMetric metric = ErrorMetric::ModelError;  ///< what errors are: the best that is known
     Frontier frontier;                             ///< no points when nothing was measured
     std::optional<TradeOffPoint> current;          ///< the recipe, when there is one
+    /// The frontier of tensors that each choose for themselves, where some are kept together for runtimes that fuse
+    /// them; no points where none are.
+    std::vector<FrontierPoint> apart {};
 };
+
+/// What keeping fused tensors together costs at a size: the least error of recipes that do, and of those that do not.
+struct FusionCost {
+    double together = 0.0, apart = 0.0;
+};
+/// nullopt: nothing is kept together, or nothing is so small.
+std::optional<FusionCost> fusionCost(const TradeOffPicture& picture, std::uint64_t bytes);
 
 /// What uniform recipes and the frontier leave as stored: the recipe's own choice, or that of Recipe::uniform().
 std::vector<std::string> keptGlobs(const StudySnapshot& study, const Recipe* recipe);

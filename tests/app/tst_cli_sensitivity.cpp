@@ -196,6 +196,90 @@ private Q_SLOTS:
         QCOMPARE(runCli({"allocate", m_study, "--budget", "4bpw", "--evaluations", "3"}).status, 2);
     }
 
+    /// Sums say too little at few bits: a limit that one recipe was tried for does not hold as measured.
+    void limitsThatDoNotHoldFail()
+    {
+        QVERIFY(QFile::exists(m_study));
+        const double sum = runCli({"allocate", m_study, "--budget", "3.6bpw", "--json"})
+                               .json()["predicted"]
+                               .toObject()["value"]
+                               .toDouble();
+        const auto recipe = m_folder.filePath(QStringLiteral("broken.recipe.json"));
+        const auto out = m_folder.filePath(QStringLiteral("broken.json"));
+        const QStringList limit {"allocate", m_study, "--max-kl", QString::number(sum, 'g', 17), "--text", m_text,
+            "--tokens", "2048", "--evaluations", "1"};
+        const auto run = runCli(QStringList(limit) << "--json"
+                                                   << "--recipe-out" << recipe << "--out" << out);
+        QCOMPARE(run.status, 1);
+        QVERIFY2(run.errors.contains("--max-kl") && run.errors.contains("closest"), run.errors);
+        QVERIFY(run.errors.contains("broken.recipe.json was not written"));
+        QVERIFY(!QFile::exists(recipe));
+        // What was found is not thrown away.
+        const auto json = run.json();
+        const auto measured = json["measured"].toObject();
+        QVERIFY(!measured["within_limit"].toBool());
+        QVERIFY(measured["value"].toDouble() > sum);
+        QCOMPARE(json["warnings"].toArray().size(), 1);
+        QVERIFY(json["warnings"].toArray().first().toString().contains(
+            QString::number(json["bytes"].toInt()) + QStringLiteral(" bytes")));
+        QVERIFY(QFile::exists(out));
+        const auto text = runCli(limit);
+        QCOMPARE(text.status, 1);
+        QVERIFY2(text.output.contains("Warning: no recipe"), text.output);
+        QVERIFY(runCli({"allocate", m_study, "--budget", "4bpw", "--json"}).json()["warnings"].toArray().isEmpty());
+    }
+
+    /// Tools that join q, k and v, and gate and up, get one scheme for them; what that costs is told.
+    void fusedTensorsStayTogether()
+    {
+        QVERIFY(QFile::exists(m_study));
+        const QStringList budget {"allocate", m_study, "--budget", "3.6bpw", "--text", m_text, "--tokens", "1024",
+            "--evaluations", "1", "--json"};
+        const auto schemesOf = [&](const QStringList& options, const QString& recipe) {
+            QMap<QString, QString> schemes;
+            const auto run = runCli(QStringList(budget) << options << "--recipe-out" << recipe);
+            const auto lint = runCli({"compare", m_study, recipe, recipe, "--all", "--json"});
+            for (const auto& entry : lint.json()["tensors"].toArray())
+                schemes[entry.toObject()["tensor"].toString()] = entry.toObject()["a"].toObject()["scheme"].toString();
+            return std::pair(run, schemes);
+        };
+        const auto [together, fused] = schemesOf({}, m_folder.filePath(QStringLiteral("fused.recipe.json")));
+        QVERIFY2(together.status == 0, together.errors);
+        int groups = 0;
+        for (auto entry = fused.begin(); entry != fused.end(); ++entry) {
+            const auto other = [&](const char* from, const char* to) {
+                return fused.value(QString(entry.key()).replace(QLatin1String(from), QLatin1String(to)));
+            };
+            if (entry.key().contains(QStringLiteral("q_proj"))) {
+                QVERIFY(!entry.value().isEmpty());
+                QCOMPARE(other("q_proj", "k_proj"), entry.value());
+                QCOMPARE(other("q_proj", "v_proj"), entry.value());
+                ++groups;
+            } else if (entry.key().contains(QStringLiteral("gate_proj"))) {
+                QCOMPARE(other("gate_proj", "up_proj"), entry.value());
+                ++groups;
+            }
+        }
+        QCOMPARE(groups, 10);
+
+        const auto [apart, split] =
+            schemesOf({QStringLiteral("--split-fused")}, m_folder.filePath(QStringLiteral("split.recipe.json")));
+        QVERIFY2(apart.status == 0, apart.errors);
+        QVERIFY(split != fused);
+        QVERIFY(apart.json()["split_fused"].isNull());
+        // The price that the first was told is what the second is.
+        const auto price = together.json()["split_fused"].toObject();
+        QCOMPARE(price["value"].toDouble(), apart.json()["predicted"].toObject()["value"].toDouble());
+        QCOMPARE(price["bytes"].toInt(), apart.json()["bytes"].toInt());
+        QCOMPARE(price["measured"].toDouble(), apart.json()["measured"].toObject()["value"].toDouble());
+        QVERIFY(price["value"].toDouble() <= together.json()["predicted"].toObject()["value"].toDouble());
+        qInfo("KL at 3.6 bits: together %.4f predicted, %.4f measured; apart %.4f, %.4f",
+            together.json()["predicted"].toObject()["value"].toDouble(),
+            together.json()["measured"].toObject()["value"].toDouble(), price["value"].toDouble(),
+            price["measured"].toDouble());
+        QVERIFY(runCli({"allocate", m_study, "--budget", "3.6bpw"}).output.contains("with --split-fused the sum is"));
+    }
+
     void budgetsOfDevices()
     {
         QVERIFY(QFile::exists(m_study));

@@ -83,7 +83,11 @@ struct Decision {
     Allocation allocation {};  ///< the best that was measured, where a text was given
     std::optional<TradeOffPoint> uniform {};
     std::optional<AllocationCheck> check {};
+    /// The best within the same budget whose fused tensors may differ; absent where none are kept together.
+    std::optional<FrontierPoint> apart {};
+    std::optional<Recipe> apartRecipe {};
 
+    std::optional<std::string> warning() const { return check ? brokenLimit(*check, budget.limit) : std::nullopt; }
     Recipe recipe(const StudySnapshot& study) const
     {
         return recipeOf(frontier.groups, allocation.choice, study, base);
@@ -98,6 +102,23 @@ Recipe baseOf(const AllocateOptions& options, const StudySnapshot& study)
         base.keep.clear();
     base.keep.insert(base.keep.end(), options.keep.begin(), options.keep.end());
     return base;
+}
+
+/// What tensors that are kept together would become if each chose for itself.
+Result<void> decideApart(const AllocateOptions& options, const StudySnapshot& study, Decision& decision)
+{
+    const auto& groups = decision.frontier.groups;
+    if (std::none_of(groups.begin(), groups.end(), [](const auto& group) { return group.tensors.size() > 1; }))
+        return {};
+    const auto found = frontier(study, options.schemes, decision.base.keep, decision.metric, Fused::Apart);
+    if (!found)
+        return tl::unexpected(found.error());
+    const auto allocation = allocateWithin(*found, study, decision.budget.limit);
+    if (!allocation)
+        return tl::unexpected(allocation.error());
+    decision.apart = allocation->point;
+    decision.apartRecipe = recipeOf(found->groups, allocation->choice, study, decision.base);
+    return {};
 }
 
 Result<Decision> decideOn(const Session& session, const AllocateOptions& options, const StudySnapshot& study)
@@ -123,6 +144,8 @@ Result<Decision> decideOn(const Session& session, const AllocateOptions& options
     }
     decision.allocation = std::move(*allocation);
     decision.uniform = bestUniform(uniformPoints(study, decision.base.keep, *metric), decision.allocation.point.bytes);
+    if (auto apart = decideApart(options, study, decision); !apart)
+        return tl::unexpected(apart.error());
     return decision;
 }
 
@@ -141,7 +164,7 @@ Result<void> check(
     };
     auto checked = checkAllocation(session, options.check,
         {options.study, study, decision.frontier, decision.budget.limit, decision.allocation, decision.base,
-            decision.metric, rivalWithin});
+            decision.metric, rivalWithin, decision.apartRecipe});
     if (!checked)
         return tl::unexpected(checked.error());
     const auto& best = checked->best();
@@ -190,6 +213,28 @@ Json uniformJson(const Decision& decision)
     return json;
 }
 
+Json apartJson(const Decision& decision)
+{
+    if (!decision.apart)
+        return nullptr;
+    auto json = pointJson(*decision.apart);
+    if (decision.check && decision.check->apart)
+        json["measured"] = number(decision.check->apart->value);
+    return json;
+}
+
+/// What keeping fused tensors together costs within the budget.
+std::string apartText(const Decision& decision)
+{
+    if (!decision.apart)
+        return {};
+    std::string text = "q, k and v, gate and up, and experts share a scheme; with --split-fused the sum is "
+        + Cell(decision.apart->error, 4).shown + " in " + std::to_string(decision.apart->bytes) + " bytes";
+    if (decision.check && decision.check->apart)
+        text += ", measured " + Cell(decision.check->apart->value, 4).shown;
+    return text + "\n";
+}
+
 Json decisionJson(const Decision& decision, const StudySnapshot& study)
 {
     const auto& frontier = decision.frontier;
@@ -211,6 +256,8 @@ Json decisionJson(const Decision& decision, const StudySnapshot& study)
         {"optimal", allocation.optimal},
         {"device", deviceJson(decision, study)},
         {"uniform_at_same_size", uniformJson(decision)},
+        {"split_fused", apartJson(decision)},
+        {"warnings", decision.warning() ? Json::array({*decision.warning()}) : Json::array()},
         {"frontier", std::move(points)},
         {"monotonicity_violations", std::move(violations)},
     };
@@ -239,7 +286,7 @@ std::string summaryOf(const Decision& decision, const StudySnapshot& study)
     if (const auto& uniform = decision.uniform)
         text += "; the best uniform scheme of at most this size, " + uniform->label + ", has "
             + Cell(uniform->error, 4).shown;
-    text += "\n";
+    text += "\n" + apartText(decision);
     if (decision.check)
         text += checkText(*decision.check, decision.budget.limit, decision.metric);
     else if (decision.metric == ErrorMetric::ModelError)
@@ -277,12 +324,17 @@ Result<void> allocate(const Session& session, const AllocateOptions& options)
     if (!options.check.text.empty())
         if (auto checked = check(session, options, *study, *decision); !checked)
             return checked;
-    if (!options.recipeOut.empty())
+    const auto warning = decision->warning();
+    if (!options.recipeOut.empty() && !warning)
         if (auto written = writeFileAtomically(options.recipeOut, decision->recipe(**study).toJson()); !written)
             return written;
     Findings findings {.json = decisionJson(*decision, **study), .text = {}, .table = choicesTable(*decision, **study)};
     findings.text = findings.table.text() + summaryOf(*decision, **study);
-    return present(session, findings);
+    if (auto presented = present(session, findings); !presented || !warning)
+        return presented;
+    // What was found is shown, but who asked for a limit has not got it.
+    return failure(ErrorCode::Internal, decision->budget.option,
+        *warning + (options.recipeOut.empty() ? "" : "; " + options.recipeOut + " was not written"));
 }
 
 Action setUpAllocate(CLI::App& command)
@@ -313,7 +365,9 @@ Action setUpAllocate(CLI::App& command)
         "that was measured may be chosen, the reference scheme of 'sensitivity' (int3:g32:asym) among them.\n\n"
         "With --text the recipe is run: what it does to the predictions stands beside the sum. Where they differ by\n"
         "more than a tenth, or --evaluations says so, groups swap sizes within the budget, and the best recipe by\n"
-        "measured divergence is kept. A time as budget is that of a decode step as 'project' has it, layer by layer.");
+        "measured divergence is kept. Where no recipe that was measured keeps to --max-kl, the result says what came\n"
+        "closest, --recipe-out is not written, and the exit status is 1. A time as budget is that of a decode step as\n"
+        "'project' has it, layer by layer.");
     return [options](Session& session) { return allocate(session, *options); };
 }
 
