@@ -124,6 +124,8 @@ void BudgetRow::makeDeviceLine()
 {
     m_device->setObjectName(QStringLiteral("device"));
     m_device->setAccessibleName(tr("Device"));
+    m_device->setSizeAdjustPolicy(QComboBox::AdjustToMinimumContentsLengthWithIcon);
+    m_device->setMinimumContentsLength(24);
     m_device->setToolTip(tr("What the recipe is to run on. Memory and time there are projected, not measured."));
     m_context->setObjectName(QStringLiteral("deviceContext"));
     m_context->setRange(1, 100'000'000);
@@ -145,8 +147,10 @@ void BudgetRow::makeDeviceLine()
     line->addWidget(m_device);
     line->addWidget(tokens);
     line->addWidget(m_context);
-    line->addWidget(m_projected, 1);
-    static_cast<QVBoxLayout*>(layout())->addLayout(line);
+    line->addStretch(1);
+    auto* column = static_cast<QVBoxLayout*>(layout());
+    column->addLayout(line);
+    column->addWidget(m_projected);
 }
 
 void BudgetRow::showDevices()
@@ -323,6 +327,7 @@ void BudgetRow::show()
 void BudgetRow::showDevice()
 {
     m_context->setEnabled(device() != nullptr);
+    m_projected->setVisible(!m_refusal.isEmpty() || (device() && m_reading && m_reading->projection));
     if (!m_refusal.isEmpty()) {
         m_projected->setText(m_refusal);
         return;

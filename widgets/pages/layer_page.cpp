@@ -145,11 +145,6 @@ LayerPage::LayerPage(Workbench* workbench, QWidget* parent)
     connect(m_pin, &QPushButton::clicked, this, &LayerPage::pin);
     connect(m_mapQuantity, &QComboBox::currentIndexChanged, this, &LayerPage::drawMap);
     connect(m_map, &WeightMapPlot::rectangleRequested, this, &LayerPage::drawMap);
-    connect(m_channels, &ChannelPlot::channelClicked, this, [this](bool row, int channel) {
-        m_map->showChannel(row, channel);
-        say(row ? tr("Row %1 in the weight map").arg(QLocale().toString(channel))
-                : tr("Column %1 in the weight map").arg(QLocale().toString(channel)));
-    });
     connect(m_channelSide, &QComboBox::currentIndexChanged, this, &LayerPage::showChannels);
     connect(m_channelQuantity, &QComboBox::currentIndexChanged, this, &LayerPage::showChannels);
     connect(m_inputOrder, &QComboBox::currentIndexChanged, this, &LayerPage::showInputs);

@@ -173,5 +173,9 @@ QWidget* LayerPage::makeBody()
     scroll->setFrameShape(QFrame::NoFrame);
     scroll->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
     scroll->setWidget(content);
+    connect(m_channels, &ChannelPlot::channelClicked, scroll, [this, scroll](bool row, int channel) {
+        m_map->showChannel(row, channel);
+        scroll->ensureWidgetVisible(m_map);
+    });
     return scroll;
 }

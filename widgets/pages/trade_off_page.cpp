@@ -127,12 +127,11 @@ QWidget* TradeOffPage::makeChanges()
     m_changesView->verticalHeader()->setDefaultSectionSize(fontMetrics().height() + 6);
     m_changesView->horizontalHeader()->setSectionResizeMode(PlanChangesModel::Tensor, QHeaderView::Stretch);
     m_changesView->horizontalHeader()->setHighlightSections(false);
-    for (const int column : {PlanChangesModel::Before, PlanChangesModel::After, PlanChangesModel::Change})
-        m_changesView->horizontalHeader()->setSectionResizeMode(column, QHeaderView::Interactive);
-    m_changesView->setColumnWidth(
-        PlanChangesModel::Before, fontMetrics().horizontalAdvance(QStringLiteral("fp8_e4m3 0")));
-    m_changesView->setColumnWidth(
-        PlanChangesModel::After, fontMetrics().horizontalAdvance(QStringLiteral("fp8_e4m3 0")));
+    // Schemes are as wide as they are; a glance at the first rows tells.
+    m_changesView->horizontalHeader()->setResizeContentsPrecision(20);
+    for (const int column : {PlanChangesModel::Before, PlanChangesModel::After})
+        m_changesView->horizontalHeader()->setSectionResizeMode(column, QHeaderView::ResizeToContents);
+    m_changesView->horizontalHeader()->setSectionResizeMode(PlanChangesModel::Change, QHeaderView::Interactive);
     m_changesView->setColumnWidth(
         PlanChangesModel::Change, fontMetrics().horizontalAdvance(QStringLiteral("↓ −123 MiB 0")));
     connect(m_changesView, &QTableView::clicked, this,
@@ -167,6 +166,8 @@ void TradeOffPage::showPicture()
             ? tr("Analyze the model under two schemes or more to see the trade-off")
             : tr("Open a model to begin"));
     m_plot->setData(figures::tradeOff(*m_budget->picture()));
+    if (const auto& current = m_budget->current())
+        m_plot->setCurrent(figures::place(*current));
     showSummary();
 }
 
@@ -209,6 +210,10 @@ void TradeOffPage::showSummary()
                   .arg(QString::fromStdString(rival->label), format::number(rival->error, 3),
                       format::number(rival->error / current->error, 3));
     }
+    if (const auto cost = fusionCost(*m_budget->picture(), current->bytes); cost && cost->apart < cost->together)
+        text += u' '
+            + tr("Keeping q, k, v and gate, up together, recipes of this size are predicted to reach %1; apart %2.")
+                  .arg(format::number(cost->together, 3), format::number(cost->apart, 3));
     const auto violations = violationsText(*m_budget->picture(), m_workbench->catalog());
     m_summary->setToolTip(violations);
     if (!violations.isEmpty())

@@ -2,6 +2,7 @@
 // The pages on which a recipe is decided, driven as a user would, on the bundled sample.
 #include "tests/support/sample_workbench.h"
 #include "tests/support/screenshots.h"
+#include "widgets/dialogs/calibration_dialog.h"
 #include "widgets/models/plan_changes_model.h"
 #include "widgets/pages/savings_page.h"
 #include "widgets/pages/sensitivity_page.h"
@@ -15,6 +16,7 @@
 #include "widgets/support/qcustomplot.h"
 #include "widgets/theme/theme.h"
 
+#include <QCheckBox>
 #include <QComboBox>
 #include <QDoubleSpinBox>
 #include <QLabel>
@@ -154,6 +156,43 @@ private Q_SLOTS:
                 QVERIFY(!finished.contains(rows[i].group));
             }
         }
+    }
+
+    /// What nobody measured yet is listed, off, with what would make it known.
+    void metricsThatAreNotKnownAreOff()
+    {
+        SensitivityPage page(m_workbench);
+        show(page);
+        auto* metric = page.findChild<QComboBox*>(QStringLiteral("metric"));
+        QCOMPARE(metric->count(), int(allErrorMetrics().size()));
+        const auto known = knownMetrics(*m_workbench->study());
+        for (const auto one : allErrorMetrics()) {
+            const int row = metric->findData(int(one));
+            const bool isKnown = std::find(known.begin(), known.end(), one) != known.end();
+            QCOMPARE(bool(metric->model()->flags(metric->model()->index(row, 0)) & Qt::ItemIsEnabled), isKnown);
+            QCOMPARE(metric->itemData(row, Qt::ToolTipRole).toString().startsWith(QStringLiteral("Not known yet")),
+                !isKnown);
+        }
+        const auto reason = metric->itemData(metric->findData(int(ErrorMetric::Kfac)), Qt::ToolTipRole).toString();
+        QVERIFY2(reason.contains(QStringLiteral("gradients")), qPrintable(reason));
+    }
+
+    void calibrationAsksForGradients()
+    {
+        CalibrationDialog dialog(m_workbench->catalog(), QString(), 4096);
+        QVERIFY(!dialog.gradients());
+        const auto* estimate = dialog.findChild<QLabel*>(QStringLiteral("estimate"));
+        const auto bytesOf = [&](bool fisher) { return format::bytes(gradientBytes(m_workbench->catalog(), fisher)); };
+        dialog.findChild<QCheckBox*>(QStringLiteral("gradients"))->setChecked(true);
+        QVERIFY2(estimate->text().contains(bytesOf(true)), qPrintable(estimate->text()));
+        dialog.findChild<QSpinBox*>(QStringLiteral("gradientTokens"))->setValue(1000);
+        dialog.findChild<QCheckBox*>(QStringLiteral("fisher"))->setChecked(false);
+        QVERIFY2(estimate->text().contains(bytesOf(false)), qPrintable(estimate->text()));
+        QVERIFY(bytesOf(false) != bytesOf(true));
+        QCOMPARE(dialog.gradients()->tokens, std::size_t(1000));
+        QVERIFY(!dialog.gradients()->fisher);
+        show(dialog);
+        tests::saveScreenshot(dialog.grab(), QStringLiteral("dialog_calibration"));
     }
 
     void budgetSliderRewritesTheRecipeAsOneStep()
