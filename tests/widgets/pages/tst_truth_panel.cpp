@@ -14,6 +14,8 @@
 #include "widgets/workbench/text_reading.h"
 #include "widgets/workbench/workbench.h"
 
+#include <QComboBox>
+#include <QDoubleSpinBox>
 #include <QLabel>
 #include <QLineEdit>
 #include <QPushButton>
@@ -127,6 +129,33 @@ private Q_SLOTS:
         m_workbench->undoStack()->undo();
         QVERIFY2(!summary().contains(QStringLiteral("has changed")), qPrintable(summary()));
         QCOMPARE(label(), QStringLiteral("Current recipe"));
+    }
+
+    /// With predictions a budget can be what the predictions may move: the fewest bytes, as the core has them.
+    void aBudgetOfDivergence()
+    {
+        rank();
+        auto* unit = m_page->findChild<QComboBox*>(QStringLiteral("budgetUnit"));
+        auto* spin = m_page->findChild<QDoubleSpinBox*>(QStringLiteral("budgetValue"));
+        const int row = unit->findText(QStringLiteral("nats of KL, at most"));
+        QVERIFY(unit->model()->flags(unit->model()->index(row, 0)) & Qt::ItemIsEnabled);
+        unit->setCurrentIndex(row);
+        const auto before = m_workbench->recipe();
+        const auto* budget = FrontierBudget::of(m_workbench.get());
+        const double shown = spin->value();
+        QVERIFY(std::abs(shown - budget->current()->error) <= 0.51 * std::pow(10.0, -spin->decimals()));
+        spin->setValue(0.5 * shown);
+        const double wanted = spin->value();
+        QTRY_VERIFY_WITH_TIMEOUT(m_workbench->recipe() != before, patience);
+        const auto allocation = allocateWithin(budget->picture()->frontier, *m_workbench->study(),
+            {.kind = AllocationLimit::Kind::TotalError, .value = wanted});
+        QVERIFY(allocation);
+        QCOMPARE(m_workbench->plan().bytes, allocation->point.bytes);
+        QVERIFY(placeOf(m_workbench->recipe(), *m_workbench->study(), "recipe", budget->picture()->metric).error
+            <= wanted * (1.0 + 1e-9));
+        m_workbench->undoStack()->undo();
+        QCOMPARE(m_workbench->recipe(), before);
+        unit->setCurrentIndex(0);
     }
 
     /// The study gives it back, to the same recipe alone.
