@@ -303,6 +303,7 @@ private Q_SLOTS:
         QVERIFY2(spent <= wanted + rounding, qPrintable(QStringLiteral("%1 of %2").arg(spent).arg(wanted)));
         QVERIFY2(spent >= 0.7 * wanted, qPrintable(QStringLiteral("%1 of %2").arg(spent).arg(wanted)));
         QTRY_VERIFY(page.findChild<QLabel*>(QStringLiteral("projected"))->text().contains(QStringLiteral("Projected")));
+        QVERIFY(slider->isEnabled() && spin->isEnabled());
         tests::saveScreenshot(page.grab(), QStringLiteral("page_trade_off_device_") + unit.left(2));
         m_workbench->undoStack()->undo();
         QCOMPARE(m_workbench->recipe(), before);
