@@ -13,10 +13,10 @@
 
 /// What a job is to the list.
 struct JobRequest {
-    QString title;            ///< shown in the Jobs dock
-    QString view {};          ///< jobs of one view replace each other; empty: stands alone
-    bool listed = true;       ///< false for live work of a few milliseconds: not shown in the dock
-    bool background = false;  ///< gives way to jobs that are not
+    QString title;             ///< shown in the Jobs dock
+    QString view {};           ///< jobs of one view replace each other; empty: stands alone
+    bool listed = true;        ///< false for live work of a few milliseconds: not shown in the dock
+    bool background = false;   ///< gives way to jobs that are not
     bool countsSteps = false;  ///< its progress is steps: not tensors, nor bytes
 };
 

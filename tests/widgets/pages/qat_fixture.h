@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The QAT page of a workbench, the means to drive it as a person does, and the same training without it.
+#pragma once
+
+#include "core/calibration/model_text.h"
+#include "core/training/training_texts.h"
+#include "tests/support/screenshots.h"
+#include "widgets/dialogs/text_dialog.h"
+#include "widgets/docks/scheme_editor.h"
+#include "widgets/pages/qat_page.h"
+#include "widgets/theme/theme.h"
+#include "widgets/workbench/quantized_training.h"
+#include "widgets/workbench/workbench.h"
+
+#include <QComboBox>
+#include <QLabel>
+#include <QLineEdit>
+#include <QMessageBox>
+#include <QPushButton>
+#include <QSignalSpy>
+#include <QSpinBox>
+#include <QStackedWidget>
+#include <QTemporaryDir>
+#include <QTest>
+
+#include <memory>
+
+namespace quantloupe::tests {
+
+struct QatFixture {
+    static constexpr int patience = 120'000;  // milliseconds; the machine may be busy
+    static constexpr int tokens = 2560;
+    static constexpr unsigned steps = 8;
+
+    /// What the page does, without it.
+    struct ByHand {
+        ByHand(const Model& model, const QString& file, const QString& scheme, StepRule rule)
+            : decoder(describeDecoder(model).value())
+        {
+            auto recipe = Recipe::uniform(Scheme::parse(scheme.toStdString()).value(), catalogOf(model));
+            for (const auto* other : {"model.embed_tokens.weight", "lm_head.weight"})
+                recipe.keep.emplace_back(other);
+            plan = resolve(recipe, catalogOf(model));
+            auto text = readModelText(model, file.toStdString(), {.context = 256, .tokens = tokens}).value();
+            for (auto& window : text.windows)
+                window.firstScored = 0;
+            texts.text = texts.heldOut = text;
+            texts.text.windows.resize(9);
+            texts.heldOut.windows.erase(texts.heldOut.windows.begin(), texts.heldOut.windows.begin() + 9);
+            options = {.steps = steps, .batch = 2, .rule = rule, .evaluateEvery = 1, .threads = 1};
+        }
+        std::unique_ptr<Training> begin() const
+        {
+            return Training::begin(decoder, plan, texts.text, texts.heldOut, options, {}).value();
+        }
+
+        Decoder decoder;
+        Plan plan;
+        TrainingTexts texts;
+        TrainingOptions options;
+    };
+
+    bool open(const QString& path)
+    {
+        QSignalSpy opened(m_workbench.get(), &Workbench::modelChanged);
+        m_workbench->openModel(path);
+        return (opened.size() > 0 || opened.wait(patience)) && settled();
+    }
+    bool settled() const
+    {
+        return QTest::qWaitFor([&] { return !m_workbench->isAnalyzing() && !m_workbench->jobs()->isBusy(); }, patience);
+    }
+    bool ends(QuantizedTraining::State state) const
+    {
+        return QTest::qWaitFor([&] { return training()->state() == state; }, patience) && settled();
+    }
+    /// Choices for a short training, with nothing trained yet.
+    void begin(const QString& scheme, StepRule rule)
+    {
+        if (training()->state() != QuantizedTraining::State::None)
+            discard();
+        if (!button("start-training")->isEnabled())
+            chooseText();
+        chooseScheme(scheme);
+        chooseRule(rule);
+        child<QSpinBox>("train-steps")->setValue(steps);
+        child<QSpinBox>("train-batch")->setValue(2);
+        QVERIFY(button("start-training")->isEnabled());
+    }
+    /// Something is, whatever ran before.
+    bool isTrained()
+    {
+        if (training()->state() == QuantizedTraining::State::Done
+            && training()->request()->recipe.defaultPlan.weights.toString() == "int3:g32:asym")
+            return true;
+        begin(QStringLiteral("int3:g32:asym"), StepRule::Estimated);
+        click("start-training");
+        return ends(QuantizedTraining::State::Done);
+    }
+    void chooseText()
+    {
+        click("choose-text");
+        auto* dialog = m_page->findChild<TextDialog*>();
+        QVERIFY(dialog);
+        dialog->findChild<QLineEdit*>(QStringLiteral("file"))->setText(m_text);
+        dialog->findChild<QSpinBox*>(QStringLiteral("tokens"))->setValue(tokens);
+        dialog->accept();
+        delete dialog;
+    }
+    void chooseScheme(const QString& scheme)
+    {
+        auto* editor = m_page->findChild<SchemeEditor*>();
+        const auto parsed = Scheme::parse(scheme.toStdString()).value();
+        editor->setScheme(parsed);
+        Q_EMIT editor->edited(parsed);
+    }
+    void chooseRule(StepRule rule)
+    {
+        auto* rules = child<QComboBox>("train-rule");
+        rules->setCurrentIndex(rules->findData(int(rule)));
+    }
+    void discard()
+    {
+        if (training()->state() == QuantizedTraining::State::None)
+            return;
+        click("discard-training");
+        auto* box = m_page->findChild<QMessageBox*>();
+        QVERIFY(box);
+        QTest::mouseClick(box->button(QMessageBox::Discard), Qt::LeftButton);
+        delete box;
+        QCOMPARE(training()->state(), QuantizedTraining::State::None);
+    }
+    void picture(const QString& name)
+    {
+        for (const bool dark : {false, true}) {
+            Theme::instance().setMode(dark ? ThemeMode::Dark : ThemeMode::Light);
+            QTest::qWait(50);
+            saveScreenshot(m_page->grab(), name + (dark ? QStringLiteral("_dark") : QStringLiteral("_light")));
+        }
+        Theme::instance().setMode(ThemeMode::Light);
+    }
+    static std::size_t placeOf(Training& training, const QString& tensor)
+    {
+        const auto& matrices = training.student().matrices();
+        std::size_t place = 0;
+        while (training.student().model().tensors[matrices[place].tensor].name != tensor.toStdString())
+            ++place;
+        return place;
+    }
+
+    QuantizedTraining* training() const { return m_page->training(); }
+    template<class T>
+    T* child(const char* name) const
+    {
+        return m_page->findChild<T*>(QLatin1String(name));
+    }
+    QPushButton* button(const char* name) const { return child<QPushButton>(name); }
+    void click(const char* name) const { QTest::mouseClick(button(name), Qt::LeftButton); }
+    QString status() const { return child<QLabel>("training-status")->text(); }
+    QString reason() const { return child<QLabel>("qat-reason")->text(); }
+    bool isOpen() const { return m_page->findChild<QStackedWidget*>()->currentIndex() == 1; }
+
+    QTemporaryDir m_folder;
+    QString m_text;
+    std::unique_ptr<Workbench> m_workbench;
+    std::unique_ptr<QatPage> m_page;
+};
+
+}  // namespace quantloupe::tests
