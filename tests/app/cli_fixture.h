@@ -3,6 +3,7 @@
 #pragma once
 
 #include <QByteArray>
+#include <QDir>
 #include <QFile>
 #include <QJsonArray>
 #include <QJsonDocument>
@@ -54,6 +55,16 @@ inline QByteArray readFile(const QString& path)
 {
     QFile file(path);
     return file.open(QIODevice::ReadOnly) ? file.readAll() : QByteArray();
+}
+
+/// The weights of the bundled sample and what they are, in a new folder, without a tokenizer.
+inline bool copySampleWithoutTokenizer(const QString& folder)
+{
+    const auto sample = QStringLiteral(QUANTLOUPE_SOURCE_DIR "/resources/samples/quantloupe-sample/");
+    bool done = QDir().mkpath(folder);
+    for (const auto* name : {"model.safetensors", "config.json"})
+        done = done && QFile::copy(sample + QLatin1String(name), folder + QLatin1Char('/') + QLatin1String(name));
+    return done;
 }
 
 /// A safetensors file of FP32 matrices [rows, columns] drawn from the seed, two per block, with a norm each.

@@ -56,7 +56,7 @@ private Q_SLOTS:
         QVERIFY(writeFile(at("more.txt"), all.mid(60'000, 12'000)));
         QVERIFY(writeFile(at("empty.txt"), {}));
         QVERIFY(writeFile(at("short.txt"), "a"));
-        QVERIFY(writeModel(at("bare.safetensors"), 2, 16, 16));
+        QVERIFY(copySampleWithoutTokenizer(at("bare")));
     }
 
     void agreesWithLlamaCpp()
@@ -255,7 +255,7 @@ private Q_SLOTS:
         row("short text", QStringList {m_model, "--text", at("short.txt")} + study, 2, "short.txt");
         row("few tokens", QStringList {m_model, "--text", m_text, "--tokens", "100"} + study, 2, "--text");
         row("memory", QStringList {m_model, "--text", m_text, "--memory", "10KB"} + study, 2, "--memory");
-        row("no tokenizer", QStringList {at("bare.safetensors"), "--text", m_text} + study, 3, "tokenizer");
+        row("no tokenizer", QStringList {at("bare"), "--text", m_text} + study, 3, "tokenizer");
         row("not a decoder", QStringList {corpusFile("llm/rwkv/tiny-rwkv-4v0-660K-Q5_1.bin"), "--text", m_text} + study,
             3, "rwkv");
         row("imatrix exists", {m_model, "--text", m_text, "--imatrix", m_text}, 2, "--force");
