@@ -40,6 +40,12 @@ std::string written(const char* format, Figures... figures)
     return text.data();
 }
 
+/// Of the windows that half of the training text is read in.
+std::size_t shortWindow(const LlamaFigures& figures)
+{
+    return figures.context / 4;
+}
+
 std::string readMe(
     const SampleOptions& options, const SampleTexts& texts, const PretrainingHistory& history, std::uint64_t parameters)
 {
@@ -53,10 +59,10 @@ std::string readMe(
     text += written("    quantloupe-cli train-sample --out FOLDER --seed %llu --steps %llu\n\n",
         static_cast<unsigned long long>(options.seed), static_cast<unsigned long long>(options.steps));
     text += written(
-        "which takes %zu stories (%zu tokens in windows of 64 and %zu), %zu windows a step, AdamW (rate %g, weight "
+        "which takes %zu stories (%zu tokens in windows of %zu and %zu), %zu windows a step, AdamW (rate %g, weight "
         "decay %g,\nsecond decay %g, clipping at %g), %llu steps of warm-up and a cosine.\n\n",
-        kTrainingStories, texts.training.tokens.size(), texts.figures.context, settings.batch, settings.learningRate,
-        settings.weightDecay, settings.adam.secondDecay, settings.clipNorm,
+        kTrainingStories, texts.training.tokens.size(), shortWindow(texts.figures), texts.figures.context,
+        settings.batch, settings.learningRate, settings.weightDecay, settings.adam.secondDecay, settings.clipNorm,
         static_cast<unsigned long long>(settings.warmUp));
     text += "| step | training loss | held-out perplexity |\n| ---: | ---: | ---: |\n";
     for (const auto& found : history.evaluations) {
@@ -80,13 +86,14 @@ std::string readMe(
 
 /// The first half of the tokens in short windows, the other in long ones: what is near is learned sooner, and what is
 /// far as well. Every prediction teaches.
-Result<WindowedText> trainingWindows(std::vector<std::uint32_t> tokens, std::uint32_t firstToken, std::size_t context)
+Result<WindowedText> trainingWindows(std::vector<std::uint32_t> tokens, const LlamaFigures& figures)
 {
     const auto half = tokens.size() / 2;
-    auto text = cutWindows(
-        {tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(half)}, firstToken, context / 4, std::nullopt);
+    const auto firstToken = static_cast<std::uint32_t>(figures.firstToken);
+    auto text = cutWindows({tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(half)}, firstToken,
+        shortWindow(figures), std::nullopt);
     const auto others = cutWindows(
-        {tokens.begin() + static_cast<std::ptrdiff_t>(half), tokens.end()}, firstToken, context, std::nullopt);
+        {tokens.begin() + static_cast<std::ptrdiff_t>(half), tokens.end()}, firstToken, figures.context, std::nullopt);
     if (!text || !others)
         return tl::unexpected(text ? others.error() : text.error());
     text->tokens = std::move(tokens);
@@ -120,7 +127,7 @@ Result<SampleTexts> sampleTexts(std::uint64_t seed)
         return tl::unexpected(parts.error());
     const Tokenizer tokenizer(std::move(*parts));
     const auto first = static_cast<std::uint32_t>(texts.figures.firstToken);
-    auto windows = trainingWindows(tokenizer.encode(joinStories(training), false), first, texts.figures.context);
+    auto windows = trainingWindows(tokenizer.encode(joinStories(training), false), texts.figures);
     auto judged = cutWindows(tokenizer.encode(heldOutText, false), first, texts.figures.context, std::nullopt);
     if (!windows || !judged)
         return tl::unexpected(windows ? judged.error() : windows.error());

@@ -48,7 +48,7 @@ Result<UntrainedModel> untrainedSample(const SampleTexts& texts, std::uint64_t s
 /// How the sample is trained.
 PretrainingOptions sampleTraining(const SampleOptions& options);
 
-/// Trains the sample: about five minutes of one processor core. `afterEvaluation` is called on the calling thread.
+/// Trains the sample: about four minutes of one processor core. `afterEvaluation` is called on the calling thread.
 /// Errors: those of Pretraining.
 Result<TrainedSample> trainSample(const SampleOptions& options, std::stop_token stop, Progress& progress,
     const std::function<void(const PretrainingHistory&)>& afterEvaluation = {});

@@ -106,7 +106,7 @@ Action setUpTrainSample(CLI::App& command)
         "Tells itself stories, learns a vocabulary from them and trains a small Llama on them, from random weights: "
         "the\n"
         "bundled sample is what this gave for seed 0. --out is a folder with model.safetensors, config.json,\n"
-        "tokenizer.json, text.txt (stories that were not trained on) and README.md (how it came about). About ten\n"
+        "tokenizer.json, text.txt (stories that were not trained on) and README.md (how it came about). About four\n"
         "minutes of one processor core.");
     return [options](Session& session) { return makeSample(session, *options); };
 }
