@@ -27,9 +27,12 @@ struct Smoothing {
     Plan plan {};                                          ///< the rest to do: without `smooth`
 };
 
+/// The strength of the paper.
+inline constexpr double usualSmoothing = 0.5;
+
 /// How much of the outliers is moved: α in 0 … 1, by the norm's tensor.
 struct SmoothingStrengths {
-    double usual = 0.5;  ///< of norms that are not named
+    double usual = usualSmoothing;  ///< of norms that are not named
     std::map<std::size_t, double> byNorm {};
 
     double of(std::size_t norm) const

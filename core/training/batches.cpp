@@ -16,4 +16,13 @@ WindowedText someWindows(const WindowedText& text, std::span<const std::size_t> 
     return some;
 }
 
+Result<void> requirePredictions(const WindowedText& text, const WindowedText& heldOut)
+{
+    if (text.scored() == 0)
+        return failure(ErrorCode::InvalidArgument, "text", "has no predictions to train on");
+    if (heldOut.scored() == 0)
+        return failure(ErrorCode::InvalidArgument, "held-out text", "has no predictions to judge by");
+    return {};
+}
+
 }  // namespace quantloupe

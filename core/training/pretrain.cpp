@@ -16,17 +16,13 @@ namespace {
 
 Result<void> requireUsable(const WindowedText& text, const WindowedText& heldOut, const PretrainingOptions& options)
 {
-    const auto refuse = [](const char* what, const char* why) {
-        return failure(ErrorCode::InvalidArgument, what, why);
-    };
-    if (text.scored() == 0)
-        return refuse("text", "has no predictions to train on");
-    if (heldOut.scored() == 0)
-        return refuse("held-out text", "has no predictions to judge by");
+    if (auto usable = requirePredictions(text, heldOut); !usable)
+        return usable;
+    const auto refuse = [](const char* why) { return failure(ErrorCode::InvalidArgument, "training", why); };
     if (options.steps == 0 || options.batch == 0)
-        return refuse("training", "steps and batch must be above 0");
+        return refuse("steps and batch must be above 0");
     if (!(options.learningRate > 0.0) || !(options.weightDecay >= 0.0) || !(options.clipNorm >= 0.0))
-        return refuse("training", "the learning rate must be above 0, weight decay and clipping not below");
+        return refuse("the learning rate must be above 0, weight decay and clipping not below");
     return {};
 }
 

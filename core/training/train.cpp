@@ -53,18 +53,14 @@ LossFunction distillationLoss(const Decoder& teacher, const LoadedLayers& head, 
 
 Result<void> requireSensible(const WindowedText& text, const WindowedText& heldOut, const TrainingOptions& options)
 {
-    const auto refuse = [](const char* what, const char* why) {
-        return failure(ErrorCode::InvalidArgument, what, why);
-    };
-    if (text.scored() == 0)
-        return refuse("text", "has no predictions to train on");
-    if (heldOut.scored() == 0)
-        return refuse("held-out text", "has no predictions to judge by");
+    if (auto usable = requirePredictions(text, heldOut); !usable)
+        return usable;
+    const auto refuse = [](const char* why) { return failure(ErrorCode::InvalidArgument, "training", why); };
     if (options.steps == 0 || options.batch == 0 || options.accumulate == 0 || options.accumulate > options.batch)
-        return refuse("training", "steps and batch must be above 0, and a batch has windows for each of its passes");
+        return refuse("steps and batch must be above 0, and a batch has windows for each of its passes");
     if (!(options.learningRate > 0.0) || !(options.stepRate >= 0.0) || !(options.weightDecay >= 0.0)
         || !(options.clipNorm >= 0.0))
-        return refuse("training", "learning rates must be above 0, weight decay and clipping not below");
+        return refuse("learning rates must be above 0, weight decay and clipping not below");
     return {};
 }
 

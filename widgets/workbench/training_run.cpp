@@ -98,11 +98,11 @@ Result<void> TrainingRun::compare(const quantloupe::Recipe& recipe, const quantl
     const auto decoder = quantloupe::describeDecoder(*model);
     if (!decoder)
         return tl::unexpected(decoder.error());
-    const auto hooks = quantloupe::runtimeModel(*model, quantloupe::resolve(recipe, quantloupe::catalogOf(*model)),
-        recipe.keyValueCache, study->calibration, stop);
-    if (!hooks)
-        return tl::unexpected(hooks.error());
-    auto found = measure(*decoder, *hooks, stop, progress);
+    const auto runtime = quantloupe::runtimeModel(*model, quantloupe::resolve(recipe, quantloupe::catalogOf(*model)),
+        recipe.keyValueCache, study->calibration, quantloupe::usualSmoothing, stop);
+    if (!runtime)
+        return tl::unexpected(runtime.error());
+    auto found = measure(*decoder, runtime->hooks, stop, progress);
     if (!found)
         return tl::unexpected(found.error());
     m_compared = *found;

@@ -181,8 +181,8 @@ void Workbench::evaluateRecipe(const QString& textFile, std::size_t tokens)
             const auto reading = TextReading::of(*model, file, tokens);
             if (!reading)
                 return tl::unexpected(reading.error());
-            const auto runtime =
-                quantloupe::runtimeModel(*model, plan, recipe.keyValueCache, study->calibration, 0.5, stop);
+            const auto runtime = quantloupe::runtimeModel(
+                *model, plan, recipe.keyValueCache, study->calibration, quantloupe::usualSmoothing, stop);
             if (!runtime)
                 return tl::unexpected(runtime.error());
             return quantloupe::evaluate(
