@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "widgets/dialogs/evaluation_dialog.h"
 
+#include "widgets/plots/depth_error_plot.h"
 #include "widgets/support/format_text.h"
 
 #include <QApplication>
@@ -14,6 +15,8 @@
 #include <QVBoxLayout>
 
 #include <cmath>
+#include <utility>
+#include <vector>
 
 namespace {
 
@@ -58,6 +61,7 @@ EvaluationDialog::EvaluationDialog(
     : QDialog(parent)
     , m_figures(tableOf({tr("Figure"), tr("Value")}, tr("Figures of the evaluation")))
     , m_depth(tableOf({tr("Residual stream behind"), tr("SQNR")}, tr("Error by depth")))
+    , m_depthPlot(new DepthErrorPlot)
 {
     setWindowTitle(tr("Evaluation on %1").arg(text));
     setAttribute(Qt::WA_DeleteOnClose);
@@ -92,11 +96,19 @@ EvaluationDialog::EvaluationDialog(
             tr("Signal of the residual stream over the error in it. Where it rises the model repairs, where it falls "
                "error is added or grows."));
     }
-    m_depth->setVisible(!evaluation.depth.empty());
+    std::vector<double> decibels;
+    for (const auto& depth : evaluation.depth)
+        decibels.push_back(depth.sqnr());
+    m_depthPlot->setData(std::move(decibels));
+    for (auto* part : {static_cast<QWidget*>(m_depth), static_cast<QWidget*>(m_depthPlot)})
+        part->setVisible(!evaluation.depth.empty());
 
+    auto* byDepth = new QVBoxLayout;
+    byDepth->addWidget(m_depthPlot, 3);
+    byDepth->addWidget(m_depth, 2);
     auto* tables = new QHBoxLayout;
-    tables->addWidget(m_figures, 3);
-    tables->addWidget(m_depth, 2);
+    tables->addWidget(m_figures, 1);
+    tables->addLayout(byDepth, 1);
     auto* buttons = new QDialogButtonBox(QDialogButtonBox::Close);
     auto* copyButton = buttons->addButton(tr("&Copy"), QDialogButtonBox::ActionRole);
     copyButton->setToolTip(tr("Copy both tables, tab separated"));
@@ -104,7 +116,7 @@ EvaluationDialog::EvaluationDialog(
     layout->addWidget(summary);
     layout->addLayout(tables, 1);
     layout->addWidget(buttons);
-    resize(760, 380);
+    resize(880, 520);
     connect(copyButton, &QPushButton::clicked, this, &EvaluationDialog::copy);
     connect(buttons, &QDialogButtonBox::rejected, this, &QDialog::close);
 }

@@ -5,6 +5,7 @@
 
 #include <QDialog>
 
+class DepthErrorPlot;
 class QTableWidget;
 
 /// What a recipe does to the predictions of a text: perplexities and divergence, and the error behind each block.
@@ -21,4 +22,5 @@ private:
 
     QTableWidget* m_figures;
     QTableWidget* m_depth;
+    DepthErrorPlot* m_depthPlot;
 };
