@@ -91,7 +91,7 @@ Result<void> runTraining(const Session& session, const TrainOptions& options, Tr
 {
     const auto& state = options.state;
     std::size_t told = training.history().evaluations.size();
-    const auto done = [&] {
+    auto done = [&] {
         Progress progress;
         const ProgressPrinter printer(progress, session.options.quiet);
         return training.run(session.stop, progress, [&]() -> Result<void> {
