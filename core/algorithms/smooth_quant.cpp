@@ -9,6 +9,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 namespace quantloupe {
 namespace {
@@ -48,12 +49,24 @@ LargestSizes largestSizes(std::span<const SmoothedLayer> layers)
     return sizes;
 }
 
-/// What rounding weights and inputs does to the outputs of a layer under these scales.
-Result<OutputSums> outputSums(const SmoothedLayer& layer, std::span<const float> scales, const std::stop_token& stop)
+/// What a layer gives as it is, block by block of rows, each rows × tokens. Empty: stopped.
+std::vector<std::vector<float>> outputsAsTheyAre(const SmoothedLayer& layer, const std::stop_token& stop)
+{
+    const std::size_t columns = layer.inputs->columns;
+    std::vector<std::vector<float>> outputs((layer.rowCount + rowsPerBlock - 1) / rowsPerBlock);
+    const bool done = forEachRowBlock(layer.rowCount, stop, [&](std::size_t first, std::size_t count) {
+        outputs[first / rowsPerBlock] =
+            outputsOf(layer.weights.subspan(first * columns, count * columns), layer.inputs->sample, columns);
+    });
+    return done ? std::move(outputs) : std::vector<std::vector<float>>();
+}
+
+/// What rounding weights and inputs does to outputs that were `wanted`, under these scales.
+Result<OutputSums> outputSums(const SmoothedLayer& layer, std::span<const std::vector<float>> wanted,
+    std::span<const float> scales, const std::stop_token& stop)
 {
     const std::size_t columns = scales.size();
-    const auto& sample = layer.inputs->sample;
-    std::vector<float> weights(layer.weights.begin(), layer.weights.end()), inputs(sample);
+    std::vector<float> weights(layer.weights.begin(), layer.weights.end()), inputs(layer.inputs->sample);
     for (std::size_t i = 0; i < weights.size(); ++i)
         weights[i] *= scales[i % columns];
     for (std::size_t i = 0; i < inputs.size(); ++i)
@@ -65,17 +78,17 @@ Result<OutputSums> outputSums(const SmoothedLayer& layer, std::span<const float>
     const std::vector<UnitGrid> grids = chooseGrids(*layer.quantizer, weights, layer.rowCount, stop);
     if (grids.empty())
         return calibrationStopped();
-    std::vector<OutputSums> parts((layer.rowCount + rowsPerBlock - 1) / rowsPerBlock);
+    std::vector<OutputSums> parts(wanted.size());
     const bool done = forEachRowBlock(layer.rowCount, stop, [&](std::size_t first, std::size_t count) {
         std::vector<float> quantized(count * columns);
         fakeQuantizeRows(*layer.quantizer, weights, grids, first, count, quantized);
-        const auto wanted = outputsOf(layer.weights.subspan(first * columns, count * columns), sample, columns);
         const auto made = outputsOf(quantized, inputs, columns);
+        const auto& own = wanted[first / rowsPerBlock];
         OutputSums& sums = parts[first / rowsPerBlock];
-        for (std::size_t i = 0; i < wanted.size(); ++i) {
-            const double error = static_cast<double>(made[i]) - static_cast<double>(wanted[i]);
+        for (std::size_t i = 0; i < own.size(); ++i) {
+            const double error = static_cast<double>(made[i]) - static_cast<double>(own[i]);
             sums.error += error * error;
-            sums.output += static_cast<double>(wanted[i]) * static_cast<double>(wanted[i]);
+            sums.output += static_cast<double>(own[i]) * static_cast<double>(own[i]);
         }
     });
     if (!done)
@@ -108,14 +121,18 @@ Result<SmoothingSearch> searchSmoothing(std::span<const SmoothedLayer> layers, s
             return failure(
                 ErrorCode::InvalidArgument, "smooth", "needs a sample of the layer's inputs and their largest sizes");
     const auto sizes = largestSizes(layers);
+    std::vector<std::vector<std::vector<float>>> wanted;  // of each layer: the same for every α
+    for (const auto& layer : layers)
+        if (wanted.push_back(outputsAsTheyAre(layer, stop)); wanted.back().empty())
+            return calibrationStopped();
     SmoothingSearch search;
     double least = std::numeric_limits<double>::infinity();
     for (std::size_t step = 0; step <= smoothingSteps; ++step) {
         const double alpha = static_cast<double>(step) / static_cast<double>(smoothingSteps);
         const std::vector<float> scales = smoothingScales(sizes.weights, sizes.inputs, alpha);
         OutputSums total;
-        for (const auto& layer : layers) {
-            const auto sums = outputSums(layer, scales, stop);
+        for (std::size_t i = 0; i < layers.size(); ++i) {
+            const auto sums = outputSums(layers[i], wanted[i], scales, stop);
             if (!sums)
                 return tl::unexpected(sums.error());
             total.error += sums->error;
