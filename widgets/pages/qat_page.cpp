@@ -198,9 +198,9 @@ void QatPage::findOut()
     m_workbench->jobs()->compute<QString>(
         this, {.title = tr("Whether the model can be trained"), .view = trainableView, .listed = false},
         [model](std::stop_token, quantloupe::Progress&) { return findOutWhyNot(*model); },
-        [this, say, model](const quantloupe::Result<QString>& whyNot) {
-            if (model != m_workbench->model() && m_workbench->model() == nullptr)
-                return;
+        [this, say](const quantloupe::Result<QString>& whyNot) {
+            if (m_workbench->model() == nullptr)
+                return;  // closed since
             const auto reason = whyNot ? *whyNot : QString::fromStdString(quantloupe::describe(whyNot.error()));
             say(reason.isEmpty() ? QString() : tr("This model cannot be trained on text: %1").arg(reason));
         });
