@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include "tests/widgets/pages/plain_sqnr.h"
 #include "tests/widgets/pages/small_model.h"
 #include "widgets/docks/scheme_editor.h"
 #include "widgets/pages/layer_inspector.h"
@@ -53,33 +54,6 @@ QString figure(const LayerPage& page, const char* name, int column)
         if (table->item(row, 0)->text() == QLatin1String(name))
             return QString(table->item(row, column)->text()).replace(QChar(0x00a0), u' ');
     return {};
-}
-
-/// SQNR by the plainest loop over the file's own weights, symmetric groups along rows.
-double expectedSqnr(const Workbench& workbench, const QString& name, int bits, std::size_t group)
-{
-    const auto& tensor = workbench.model()->tensors[*workbench.model()->find(name.toStdString())];
-    const auto shape = matrixShape(tensor.view);
-    std::vector<float> weights(shape.elements());
-    decodeRows(tensor.view, 0, shape.rows, weights);
-    const float top = static_cast<float>((1 << (bits - 1)) - 1);
-    double signal = 0.0;
-    double noise = 0.0;
-    for (std::size_t row = 0; row < shape.rows; ++row)
-        for (std::size_t first = 0; first < shape.columns; first += group) {
-            const auto end = std::min<std::size_t>(first + group, shape.columns);
-            float largest = 0.0F;
-            for (std::size_t i = first; i < end; ++i)
-                largest = std::max(largest, std::abs(weights[row * shape.columns + i]));
-            const float scale = largest / top;
-            for (std::size_t i = first; i < end; ++i) {
-                const float weight = weights[row * shape.columns + i];
-                const float rounded = scale > 0.0F ? std::nearbyint(weight / scale) * scale : 0.0F;
-                signal += static_cast<double>(weight) * static_cast<double>(weight);
-                noise += std::pow(static_cast<double>(weight) - static_cast<double>(rounded), 2.0);
-            }
-        }
-    return 10.0 * std::log10(signal / noise);
 }
 
 struct Opened {
