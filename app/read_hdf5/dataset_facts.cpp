@@ -121,6 +121,8 @@ std::optional<DatasetFacts> factsOf(hid_t dataset, const std::string& path)
     } else if (layout == H5D_CHUNKED) {
         facts.stored = someChunks(dataset, facts);
     }
+    facts.neverWritten =
+        layout != H5D_COMPACT && H5Sget_simple_extent_npoints(space.id()) > 0 && H5Dget_storage_size(dataset) == 0;
     return facts;
 }
 

@@ -25,6 +25,7 @@ struct DatasetFacts {
     std::uint64_t offset = kHdf5Nowhere;  ///< as the records have it
     std::vector<StoredPiece> stored;      ///< likewise
     std::vector<hsize_t> chunks;          ///< extents of a chunk; empty when there are none
+    bool neverWritten = false;            ///< nothing of it is in the file
 };
 
 /// nullopt when it holds no plain numbers. Throws Refusal, naming `path`, for what is not read: data in other files or

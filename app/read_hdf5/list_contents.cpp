@@ -4,6 +4,7 @@
 #include "app/read_hdf5/attributes.h"
 #include "app/read_hdf5/dataset_facts.h"
 #include "app/read_hdf5/refusal.h"
+#include "app/read_hdf5/soundness.h"
 
 #include "core/study/hdf5_handles.h"
 
@@ -65,7 +66,7 @@ public:
             m_pending.pop_back();
             visit(place);
         }
-        m_answer.send(Hdf5Record::Others, RecordBytes().u64(m_others).bytes());
+        m_answer.send(Hdf5Record::Others, RecordBytes().u64(m_others).u64(m_unwritten).bytes());
     }
 
 private:
@@ -76,10 +77,12 @@ private:
         if (!object)
             throw libraryRefusal(place.path.empty() ? "the root group cannot be opened"
                                                     : "object '" + place.path + "' cannot be opened");
+        checkAttributes(object.id(), place.path);
         switch (H5Iget_type(object.id())) {
         case H5I_GROUP: visitGroup(object.id(), place); break;
         case H5I_DATASET: visitDataset(object.id(), place.path); break;
-        default: break;  // a type by name
+        case H5I_DATATYPE: checkNamedType(object.id(), place.path); break;
+        default: break;
         }
     }
 
@@ -116,8 +119,13 @@ private:
     void visitDataset(hid_t dataset, const std::string& path)
     {
         const auto facts = factsOf(dataset, path);
+        checkDataset(dataset, path);
         if (!facts) {
             ++m_others;
+            return;
+        }
+        if (facts->neverWritten) {
+            ++m_unwritten;
             return;
         }
         RecordBytes record;
@@ -139,7 +147,7 @@ private:
     std::vector<Place> m_pending;
     std::set<haddr_t> m_groups;
     std::size_t m_seen = 0;
-    std::uint64_t m_others = 0;
+    std::uint64_t m_others = 0, m_unwritten = 0;
 };
 
 }  // namespace

@@ -31,7 +31,10 @@ Result<bool> Hdf5ContentsReader::take(const HelperRecord& record)
     switch (static_cast<Hdf5Record>(record.kind)) {
     case Hdf5Record::Dataset: return takeDataset(cursor);
     case Hdf5Record::Attribute: return takeAttribute(cursor);
-    case Hdf5Record::Others: m_contents.others = cursor.read<std::uint64_t>().value_or(0); return true;
+    case Hdf5Record::Others:
+        m_contents.others = cursor.read<std::uint64_t>().value_or(0);
+        m_contents.neverWritten = cursor.read<std::uint64_t>().value_or(0);
+        return true;
     case Hdf5Record::End: return false;
     default: return nonsense();
     }

@@ -30,7 +30,8 @@ struct Hdf5Contents {
     /// By path of the group ("" is the root) and name: those attributes that Keras writes. Without texts where one
     /// holds something else.
     std::map<std::pair<std::string, std::string>, std::vector<std::string>> attributes;
-    std::uint64_t others = 0;  ///< datasets that hold no plain numbers
+    std::uint64_t others = 0;        ///< datasets that hold no plain numbers
+    std::uint64_t neverWritten = 0;  ///< datasets without a place in the file
 };
 
 /// An HDF5 file, or a part of a file that is one. The HDF5 library, which breaks down on some damaged files, looks at

@@ -113,6 +113,10 @@ void addPlainDatasets(Model& model, const Hdf5FilePointer& file, const Hdf5Conte
         model.warnings.push_back(std::to_string(contents.others)
             + (contents.others == 1 ? " dataset holds no plain numbers and is left out."
                                     : " datasets hold no plain numbers and are left out."));
+    if (contents.neverWritten > 0)
+        model.warnings.push_back(std::to_string(contents.neverWritten)
+            + (contents.neverWritten == 1 ? " dataset was never written and is left out."
+                                          : " datasets were never written and are left out."));
 }
 
 }  // namespace
@@ -158,7 +162,9 @@ Result<Model> hdf5ModelOf(
         addPlainDatasets(model, file, contents);
     }
     if (model.tensors.empty())
-        return failure(ErrorCode::NotThisFormat, file->where(), "the HDF5 file holds no arrays of numbers");
+        return failure(ErrorCode::NotThisFormat, file->where(),
+            contents.neverWritten > 0 ? "the numbers of the HDF5 file were never written"
+                                      : "the HDF5 file holds no arrays of numbers");
     return model;
 }
 

@@ -14,7 +14,7 @@ enum class Hdf5Record : std::uint32_t {
     Dataset = 1,  ///< text path, u8 DType, u8 storage, u64 offset, u64 rank, u64 extents…,
                   ///< u64 count, of as many pieces of stored bytes: u64 offset, u64 bytes
     Attribute,    ///< text path of the object, text name, u64 count, texts; no texts when it holds none
-    Others,       ///< u64: datasets that hold no plain numbers
+    Others,       ///< datasets that are left out: u64 that hold no plain numbers, u64 that were never written
     Elements,     ///< bytes of a dataset, the next ones
     End,          ///< all is said
     Failed,       ///< u8 ErrorCode, text reason
@@ -26,7 +26,7 @@ constexpr std::uint64_t kHdf5Nowhere = UINT64_MAX;
 /// Where the elements of a dataset are. `offset` counts from the start of the HDF5 file.
 enum class Hdf5Storage : std::uint8_t {
     InPlace,  ///< one after the other from `offset` on, and little-endian
-    Packed,   ///< to be asked for: in chunks, compressed, big-endian, inside a header, or never written; the pieces are
+    Packed,   ///< to be asked for: in chunks, compressed, big-endian, or inside a header; the pieces are
               ///< what they are unpacked from, or some of many chunks at even distances
 };
 

@@ -177,10 +177,39 @@ private Q_SLOTS:
         }
         const auto model = openModel(path);
         QVERIFY2(model, model ? "" : describe(model.error()).c_str());
-        QCOMPARE((*model)->tensors.size(), std::size_t(3));
-        for (const auto& tensor : (*model)->tensors)
-            for (const auto value : elementsOf(tensor.view))
-                QCOMPARE(value, 0.0F);
+        // What was never written is no weight of zero.
+        QCOMPARE((*model)->tensors.size(), std::size_t(1));
+        QCOMPARE((*model)->tensors[0].name, std::string("empty"));
+        QVERIFY((*model)->warnings.back() == "2 datasets were never written and are left out.");
+    }
+
+    void referencesMustLeadSomewhere_data()
+    {
+        QTest::addColumn<bool>("damaged");
+        QTest::newRow("sound") << false;
+        QTest::newRow("to nowhere") << true;
+    }
+
+    /// Nothing of ours needs them; a file that has a broken one is damaged all the same.
+    void referencesMustLeadSomewhere()
+    {
+        QFETCH(const bool, damaged);
+        const auto path = m_folder->path() / "r.h5";
+        {
+            const Hdf5Builder file(path);
+            file.floats("w", {4}, {1, 2, 3, 4});
+            std::vector<hobj_ref_t> references(2, 0);
+            QVERIFY(H5Rcreate(references.data(), file.file(), "w", H5R_OBJECT, H5I_INVALID_HID) >= 0);
+            if (damaged)
+                references[1] = references[0] + 3;
+            file.dataset("all", {2}, H5T_STD_REF_OBJ, references, {.stored = H5T_STD_REF_OBJ});
+        }
+        const auto model = openModel(path);
+        QCOMPARE(model.has_value(), !damaged);
+        if (damaged) {
+            QVERIFY(model.error().code == ErrorCode::Malformed);
+            QVERIFY2(model.error().reason == "dataset 'all' refers to what is not there", model.error().reason.c_str());
+        }
     }
 
     void largeArraysComeInOrder()
@@ -345,8 +374,19 @@ private Q_SLOTS:
 
         Hdf5Builder(path).bare("w", {100'000'000}, H5T_IEEE_F32LE, listOf({100'000'000}).id());
         refuseWith(path, ErrorCode::Unsupported, "chunks larger");
-        Hdf5Builder(path).bare("w", {1'000'000'000}, H5T_IEEE_F32LE, listOf({1'000}).id());
+        {
+            const Hdf5Builder bomb(path);
+            bomb.bare("w", {1'000'000'000}, H5T_IEEE_F32LE, listOf({1'000}).id());
+            const hdf5::Dataset huge(H5Dopen2(bomb.file(), "w", H5P_DEFAULT));
+            const hdf5::Space all(H5Dget_space(huge.id())), single(H5Screate(H5S_SCALAR));
+            const hsize_t first = 0;
+            const float value = 1;
+            H5Sselect_elements(all.id(), H5S_SELECT_SET, 1, &first);
+            QVERIFY(H5Dwrite(huge.id(), H5T_NATIVE_FLOAT, single.id(), all.id(), H5P_DEFAULT, &value) >= 0);
+        }
         refuseWith(path, ErrorCode::Malformed, "unpacks to more");
+        Hdf5Builder(path).bare("w", {1'000'000'000}, H5T_IEEE_F32LE, listOf({1'000}).id());
+        refuseWith(path, ErrorCode::NotThisFormat, "never written");
         const hdf5::PropertyList plain(H5Pcreate(H5P_DATASET_CREATE));
         Hdf5Builder(path).bare("w", std::vector<hsize_t>(9, 1), H5T_IEEE_F32LE, plain.id());
         refuseWith(path, ErrorCode::Unsupported, "more than 8 dimensions");
