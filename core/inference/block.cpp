@@ -14,7 +14,7 @@
 namespace quantloupe {
 namespace {
 
-constexpr std::size_t kPieceProducts = std::size_t {1} << 27U;
+constexpr std::size_t kPieceProducts = std::size_t {1} << 28U;
 constexpr std::size_t kLeastOutputs = 64;
 /// Queries, keys and values of sequences that are worked on together, in floats: a quarter of a gigabyte.
 constexpr std::size_t kBufferFloats = std::size_t {1} << 26U;

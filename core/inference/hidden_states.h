@@ -57,7 +57,7 @@ struct TokenTile {
     std::size_t firstRow = 0;
     std::size_t call = 0;  ///< the sequence's
 };
-constexpr std::size_t tokensPerTile = 128;
+constexpr std::size_t tokensPerTile = 256;
 
 /// Of sequences [first, last).
 std::vector<TokenTile> tilesOf(const HiddenStates& states, std::size_t first, std::size_t last);
