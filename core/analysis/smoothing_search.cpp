@@ -12,7 +12,8 @@
 namespace quantloupe {
 namespace {
 
-/// Everything that the search of one layer looks at.
+/// Everything that the search of one layer looks at. `inputs` have no tokens where none was routed to an expert: the
+/// rest is empty then.
 struct ReadLayer {
     std::vector<float> weights {};
     std::shared_ptr<const LayerInputs> inputs {};
@@ -31,7 +32,7 @@ Result<std::shared_ptr<const LayerInputs>> sampledInputs(
         return refuseSearch(tensor, "searching for α takes a sample of the layer's inputs: calibrate first");
     const auto rowsOfSlice = matrixShape(tensor.view).rows / tensor.inputs->slices;
     auto inputs = tensor.inputs->load(layer.firstRow / rowsOfSlice, stop);
-    if (inputs && (*inputs)->sample.empty())
+    if (inputs && (*inputs)->tokens > 0 && (*inputs)->sample.empty())
         return refuseSearch(tensor, "searching for α takes a sample of the layer's inputs, and calibration kept none");
     return inputs;
 }
@@ -49,6 +50,8 @@ Result<ReadLayer> readLayer(
     auto inputs = sampledInputs(tensor, layer, stop);
     if (!inputs)
         return tl::unexpected(inputs.error());
+    if ((*inputs)->tokens == 0)
+        return ReadLayer {.inputs = std::move(*inputs), .quantizer = std::move(*quantizer)};
     const auto held = holdBytes(tensor.view, stop);
     if (!held)
         return tl::unexpected(held.error());
@@ -93,6 +96,8 @@ Result<double> searchStrength(const Model& model, const Plan& plan, const NormRe
         if (!own)
             return tl::unexpected(own.error());
         const auto& kept = read.emplace_back(std::move(*own));
+        if (kept.inputs->tokens == 0)
+            continue;
         layers.push_back({.weights = kept.weights,
             .rowCount = layer.outputs,
             .quantizer = &kept.quantizer,
@@ -101,6 +106,9 @@ Result<double> searchStrength(const Model& model, const Plan& plan, const NormRe
                 return roundingOf(tensor, planned.activations, ranges, scales);
             }});
     }
+    if (layers.empty())
+        return refuseSearch(model.tensors[readers.norm],
+            "searching for α takes a sample of what this norm gives, and calibration saw no token behind it");
     return searchSmoothing(layers, stop).map([](const SmoothingSearch& search) { return search.alpha; });
 }
 

@@ -27,37 +27,60 @@ std::vector<std::uint32_t> loudChannels(const InputProfile& profile)
     return channels;
 }
 
+/// Of several experts, as if all their tokens had gone into one layer.
+class InputsTogether
+{
+public:
+    void add(const InputFigures& figures)
+    {
+        if (figures.inputs.tokens == 0)
+            return;
+        m_profile.absMax.resize(std::max(m_profile.absMax.size(), figures.columns()));
+        m_squares.resize(m_profile.absMax.size());
+        for (std::size_t i = 0; i < figures.columns(); ++i) {
+            m_profile.absMax[i] = std::max(m_profile.absMax[i], figures.inputs.absMax(i));
+            m_squares[i] += figures.inputs.squares[i];
+        }
+        m_profile.tokens += figures.inputs.tokens;
+        m_ranges += figures.tokenRanges;
+    }
+
+    std::optional<InputProfile> profile() &&
+    {
+        if (m_profile.tokens == 0)
+            return std::nullopt;
+        for (const double sum : m_squares)
+            m_profile.rms.push_back(static_cast<float>(std::sqrt(sum / static_cast<double>(m_profile.tokens))));
+        m_profile.medianAbsMax = medianOf(m_profile.absMax);
+        m_profile.medianRms = medianOf(m_profile.rms);
+        m_profile.usualToken = m_ranges.quantile(0.5);
+        m_profile.loudToken = m_ranges.quantile(0.99);
+        m_profile.outliers = loudChannels(m_profile);
+        return std::move(m_profile);
+    }
+
+private:
+    InputProfile m_profile;
+    std::vector<double> m_squares;
+    TokenRanges m_ranges;
+};
+
 }  // namespace
 
 std::optional<InputProfile> inputProfileOf(const ModelCalibration& calibration, const std::string& tensor)
 {
-    InputProfile profile;
-    std::vector<double> squares;
-    TokenRanges ranges;
+    InputsTogether together;
     for (auto layer = calibration.layers.lower_bound(LayerName {tensor});
-         layer != calibration.layers.end() && layer->first.tensor == tensor; ++layer) {
-        const auto& figures = *layer->second;
-        if (figures.inputs.tokens == 0)
-            continue;
-        profile.absMax.resize(std::max(profile.absMax.size(), figures.columns()));
-        squares.resize(profile.absMax.size());
-        for (std::size_t i = 0; i < figures.columns(); ++i) {
-            profile.absMax[i] = std::max(profile.absMax[i], figures.inputs.absMax(i));
-            squares[i] += figures.inputs.squares[i];
-        }
-        profile.tokens += figures.inputs.tokens;
-        ranges += figures.tokenRanges;
-    }
-    if (profile.tokens == 0)
-        return std::nullopt;
-    for (const double sum : squares)
-        profile.rms.push_back(static_cast<float>(std::sqrt(sum / static_cast<double>(profile.tokens))));
-    profile.medianAbsMax = medianOf(profile.absMax);
-    profile.medianRms = medianOf(profile.rms);
-    profile.usualToken = ranges.quantile(0.5);
-    profile.loudToken = ranges.quantile(0.99);
-    profile.outliers = loudChannels(profile);
-    return profile;
+         layer != calibration.layers.end() && layer->first.tensor == tensor; ++layer)
+        together.add(*layer->second);
+    return std::move(together).profile();
+}
+
+std::optional<InputProfile> inputProfileOf(const InputFigures& figures)
+{
+    InputsTogether together;
+    together.add(figures);
+    return std::move(together).profile();
 }
 
 }  // namespace quantloupe

@@ -40,5 +40,7 @@ struct InputProfile {
 /// Of all layers whose weights lie in a tensor: one, or the experts of a stack, whose tokens are taken together.
 /// Nothing where calibration saw no token of them.
 std::optional<InputProfile> inputProfileOf(const ModelCalibration& calibration, const std::string& tensor);
+/// Of these inputs alone.
+std::optional<InputProfile> inputProfileOf(const InputFigures& figures);
 
 }  // namespace quantloupe

@@ -39,16 +39,18 @@ class Evaluator
 {
 public:
     Evaluator(const Decoder& decoder, const WindowedText& text, const ForwardHooks& hooks, CacheReplacer cache,
-        std::stop_token stop, Progress& progress)
+        std::stop_token stop, Progress& progress, const EvaluationWatcher& watch)
         : m_decoder(decoder)
         , m_text(text)
         , m_hooks(hooks)
         , m_cache(std::move(cache))
         , m_stop(std::move(stop))
         , m_progress(progress)
+        , m_watch(watch)
         , m_exact(decoder)
         , m_changes(hooks.changes() || decoder.integerFunctions)
         , m_depth(m_changes ? decoder.blocks.size() + 1 : 0)
+        , m_soFar {.tokens = text.tokens.size()}
     {
         setIntegerFunctions(m_exact, false);
     }
@@ -68,7 +70,7 @@ public:
         m_progress.totalItems = static_cast<std::uint32_t>(items * batches);
     }
 
-    Result<void> runBatch(std::size_t first, std::size_t last, std::vector<TokenScore>& scores)
+    Result<void> runBatch(std::size_t first, std::size_t last)
     {
         const auto tables = askFor(m_hooks, std::vector {m_decoder.embedding, m_decoder.head.tensor});
         if (!tables)
@@ -84,14 +86,30 @@ public:
             other = std::move(*replaced);
         }
         addDepth(0, *base, other);
+        tell();
         const RotaryTables rotaryTables(m_decoder, base->sequences);
         for (std::size_t block = 0; block < m_decoder.blocks.size(); ++block)
             if (auto done = runBoth(block, rotaryTables, *base, other); !done)
                 return done;
-        return score(predictionsOf(m_text, first, last), *tables, *base, other, scores);
+        if (auto done = score(predictionsOf(m_text, first, last), *tables, *base, other); !done)
+            return done;
+        m_soFar.windows = last;
+        if (m_watch && last < m_text.windows.size()) {
+            describeScores();
+            tell();
+        }
+        return {};
     }
 
-    std::vector<DepthError> takeDepth() { return std::move(m_depth); }
+    /// Of all batches.
+    Result<Evaluation> take()
+    {
+        if (auto finite = requireFinite(m_decoder, m_scores); !finite)
+            return tl::unexpected(finite.error());
+        describeScores();
+        m_soFar.depth = std::move(m_depth);
+        return std::move(m_soFar);
+    }
 
 private:
     std::uint64_t streams() const { return m_changes ? 2 : 1; }
@@ -124,6 +142,7 @@ private:
         }
         addDepth(block + 1, base, other);
         m_progress.doneItems += static_cast<std::uint32_t>(held->tensors().size());
+        tell();
         return {};
     }
 
@@ -143,11 +162,30 @@ private:
             m_depth[depth].signal += tile.signal;
             m_depth[depth].noise += tile.noise;
         }
+        m_passed = std::max(m_passed, depth + 1);
+    }
+
+    void tell()
+    {
+        if (!m_watch)
+            return;
+        m_soFar.depth.assign(m_depth.begin(), m_depth.begin() + static_cast<std::ptrdiff_t>(m_passed));
+        m_watch(m_soFar);
+    }
+
+    void describeScores()
+    {
+        m_soFar.scored = m_scores.size();
+        m_soFar.base = perplexityOf(m_scores, &TokenScore::negativeLogBase);
+        if (m_changes) {
+            m_soFar.quantized = perplexityOf(m_scores, &TokenScore::negativeLog);
+            m_soFar.divergence = divergenceOf(m_scores);
+        }
     }
 
     /// All predictions of a batch against the output head.
-    Result<void> score(const Predictions& predictions, const Replaced& tables, HiddenStates& base,
-        std::optional<HiddenStates>& other, std::vector<TokenScore>& scores)
+    Result<void> score(
+        const Predictions& predictions, const Replaced& tables, HiddenStates& base, std::optional<HiddenStates>& other)
     {
         const auto baseRows = normOutputs(m_exact, base, predictions.rows, m_stop);
         if (!baseRows)
@@ -167,7 +205,7 @@ private:
         if (!scored)
             return tl::unexpected(scored.error());
         ++m_progress.doneItems;
-        scores.insert(scores.end(), scored->begin(), scored->end());
+        m_scores.insert(m_scores.end(), scored->begin(), scored->end());
         return {};
     }
 
@@ -177,9 +215,13 @@ private:
     CacheReplacer m_cache;
     std::stop_token m_stop;
     Progress& m_progress;
+    const EvaluationWatcher& m_watch;
     Decoder m_exact;  ///< without functions in integers
     bool m_changes;
     std::vector<DepthError> m_depth;
+    std::size_t m_passed = 0;  ///< places that m_depth knows of
+    std::vector<TokenScore> m_scores;
+    Evaluation m_soFar;
 };
 
 /// Ends of the batches, which hold whole calls: index of the window behind each.
@@ -217,7 +259,7 @@ double DepthError::sqnr() const
 }
 
 Result<Evaluation> evaluate(const Decoder& decoder, const WindowedText& text, const ForwardHooks& changed,
-    const EvaluationLimits& limits, std::stop_token stop, Progress& progress)
+    const EvaluationLimits& limits, std::stop_token stop, Progress& progress, const EvaluationWatcher& watch)
 {
     if (auto readable = requireReadable(decoder, text); !readable)
         return tl::unexpected(readable.error());
@@ -230,26 +272,16 @@ Result<Evaluation> evaluate(const Decoder& decoder, const WindowedText& text, co
     auto cache = askFor(changed.cache, decoder);
     if (!cache)
         return tl::unexpected(cache.error());
-    Evaluator evaluator(decoder, text, changed, std::move(*cache), stop, progress);
+    Evaluator evaluator(decoder, text, changed, std::move(*cache), stop, progress, watch);
     evaluator.announce(batches->size());
-    std::vector<TokenScore> scores;
     std::size_t first = 0;
     ComputeArena arena(limits.threads);
     for (const auto end : *batches) {
-        if (auto done = arena.execute([&] { return evaluator.runBatch(first, end, scores); }); !done)
+        if (auto done = arena.execute([&] { return evaluator.runBatch(first, end); }); !done)
             return tl::unexpected(done.error());
         first = end;
     }
-    if (auto finite = requireFinite(decoder, scores); !finite)
-        return tl::unexpected(finite.error());
-    Evaluation evaluation {.tokens = text.tokens.size(), .windows = text.windows.size(), .scored = scores.size()};
-    evaluation.base = perplexityOf(scores, &TokenScore::negativeLogBase);
-    if (changes) {
-        evaluation.depth = evaluator.takeDepth();
-        evaluation.quantized = perplexityOf(scores, &TokenScore::negativeLog);
-        evaluation.divergence = divergenceOf(scores);
-    }
-    return evaluation;
+    return evaluator.take();
 }
 
 }  // namespace quantloupe

@@ -6,6 +6,7 @@
 #include "core/inference/forward.h"
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <stop_token>
 #include <vector>
@@ -40,14 +41,19 @@ struct Evaluation {
     bool operator==(const Evaluation&) const = default;
 };
 
+/// What is known while an evaluation runs, between blocks and between batches: `windows` and `scored` count what went
+/// through the whole model, whose figures are there once something did; `depth` ends with the last place passed.
+using EvaluationWatcher = std::function<void(const Evaluation& soFar)>;
+
 /// Reads the text once, block by block: the original model and, where hooks change something, the changed one go side
 /// by side through each block, from the first replaced tensor on, or from the first block where the cache is replaced.
 /// As many windows go together as the memory allows; each further batch reads the weights again. Logits are never kept.
 /// The bits depend neither on the number of threads nor on the memory. A call is `windowsPerCall` windows.
 /// `changed.beforeLayer` watches the changed model alone. Where the decoder computes functions in integers, the
-/// original model does not, and is compared with. Errors: InvalidArgument (no windows, the memory is too little for one
-/// call, those of requireReadable()), Cancelled, Malformed, those of the hooks and of reading weights.
+/// original model does not, and is compared with. `watch` is called on one thread at a time. Errors: InvalidArgument
+/// (no windows, the memory is too little for one call, those of requireReadable()), Cancelled, Malformed, those of the
+/// hooks and of reading weights.
 Result<Evaluation> evaluate(const Decoder& decoder, const WindowedText& text, const ForwardHooks& changed,
-    const EvaluationLimits& limits, std::stop_token stop, Progress& progress);
+    const EvaluationLimits& limits, std::stop_token stop, Progress& progress, const EvaluationWatcher& watch = {});
 
 }  // namespace quantloupe

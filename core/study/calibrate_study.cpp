@@ -27,8 +27,13 @@ Result<CalibrationRun::Kind> calibrateStudy(Study& study, const Decoder& decoder
     const GatheringOptions gathering {.moments = how.moments, .firstNumber = run->firstNumber(), .halfway = tokens / 2};
     auto stream = ResidualStream::inFile(
         run->streamFile(), run->streamIdentity(), static_cast<std::size_t>(tokens), decoder.hidden, stop);
-    const InputSink sink = [&](GatheredInput gathered) {
-        return run->keep(std::move(gathered), gathering.sampleTokens, stop);
+    const InputSink sink = [&](GatheredInput gathered) -> Result<void> {
+        const auto kept = run->keep(std::move(gathered), gathering.sampleTokens, stop);
+        if (!kept)
+            return tl::unexpected(kept.error());
+        if (how.watch)
+            how.watch(*kept);
+        return {};
     };
     if (auto done = calibrate(decoder, windows, gathering, how.limits, run->known(), stream, sink, stop, progress);
         !done)

@@ -4,6 +4,7 @@
 #include "core/calibration/calibrate.h"
 #include "core/study/calibration_run.h"
 
+#include <functional>
 #include <stop_token>
 #include <string>
 
@@ -14,6 +15,8 @@ struct StudyCalibration {
     CalibrationLimits limits {};
     bool moments = true;  ///< second moments and samples: what algorithms need
     bool fresh = false;   ///< forget what the study knows from texts
+    /// Shown what is known of each input as soon as the study has it, on one thread at a time.
+    std::function<void(const InputFigures&)> watch {};
 };
 
 /// Runs the model on the text into the study, or goes on with a run that was interrupted; what is finished stays there

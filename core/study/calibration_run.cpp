@@ -108,7 +108,7 @@ std::string CalibrationRun::streamIdentity() const
     return hasher.hex();
 }
 
-Result<void> CalibrationRun::keep(GatheredInput gathered, std::size_t sampleTokens, const std::stop_token& stop)
+Result<InputFigures> CalibrationRun::keep(GatheredInput gathered, std::size_t sampleTokens, const std::stop_token& stop)
 {
     auto& [figures, moments, sample] = gathered;
     const auto snapshot = m_study->snapshot();
@@ -147,11 +147,11 @@ Result<void> CalibrationRun::keep(GatheredInput gathered, std::size_t sampleToke
         figures.file = std::move(*written);
     }
     if (auto kept = m_study->append(figures); !kept)
-        return kept;
+        return tl::unexpected(kept.error());
     std::error_code ignored;
     if (!replaced.empty() && replaced != figures.file.name)
         std::filesystem::remove(m_folder / replaced, ignored);
-    return {};
+    return std::move(figures);
 }
 
 Result<void> CalibrationRun::finish()

@@ -42,9 +42,9 @@ public:
     /// Whose stream it is.
     std::string streamIdentity() const;
 
-    /// Adds an input to what was known of it. Durable when it returns.
+    /// Adds an input to what was known of it: what is known now. Durable when it returns.
     /// Errors: CannotWrite, Cancelled, Conflict (of other widths than before), those of InputFile::open().
-    Result<void> keep(GatheredInput gathered, std::size_t sampleTokens, const std::stop_token& stop);
+    Result<InputFigures> keep(GatheredInput gathered, std::size_t sampleTokens, const std::stop_token& stop);
     /// All inputs are in.
     Result<void> finish();
 

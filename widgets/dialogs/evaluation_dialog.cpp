@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "widgets/dialogs/evaluation_dialog.h"
 
+#include "widgets/dialogs/job_row.h"
 #include "widgets/plots/depth_error_plot.h"
 #include "widgets/support/format_text.h"
 
@@ -56,20 +57,86 @@ QString interval(const quantloupe::Perplexity& perplexity)
 
 }  // namespace
 
-EvaluationDialog::EvaluationDialog(
-    const QString& text, const QString& recipe, const quantloupe::Evaluation& evaluation, QWidget* parent)
+EvaluationDialog::EvaluationDialog(const EvaluationRun& run, const QString& recipe, QWidget* parent)
     : QDialog(parent)
+    , m_recipe(recipe)
+    , m_soFar(run.soFar)
+    , m_summary(new QLabel(tr("%1, against the model as stored: reading the text…").arg(recipe)))
     , m_figures(tableOf({tr("Figure"), tr("Value")}, tr("Figures of the evaluation")))
     , m_depth(tableOf({tr("Residual stream behind"), tr("SQNR")}, tr("Error by depth")))
     , m_depthPlot(new DepthErrorPlot)
 {
-    setWindowTitle(tr("Evaluation on %1").arg(text));
+    setWindowTitle(tr("Evaluation on %1").arg(run.text));
     setAttribute(Qt::WA_DeleteOnClose);
-    auto* summary = new QLabel(tr("%1, against the model as stored: %2 predictions in %3 windows.")
-                                   .arg(recipe, QLocale().toString(qulonglong(evaluation.scored)),
-                                       QLocale().toString(qulonglong(evaluation.windows))));
-    summary->setWordWrap(true);
+    m_summary->setObjectName(QStringLiteral("summary"));
+    m_summary->setWordWrap(true);
+    auto* byDepth = new QVBoxLayout;
+    byDepth->addWidget(m_depthPlot, 3);
+    byDepth->addWidget(m_depth, 2);
+    auto* tables = new QHBoxLayout;
+    tables->addWidget(m_figures, 1);
+    tables->addLayout(byDepth, 1);
+    auto* buttons = new QDialogButtonBox(QDialogButtonBox::Close);
+    auto* copyButton = buttons->addButton(tr("&Copy"), QDialogButtonBox::ActionRole);
+    copyButton->setToolTip(tr("Copy both tables, tab separated"));
+    auto* layout = new QVBoxLayout(this);
+    layout->addWidget(m_summary);
+    if (run.job) {
+        auto* row = new JobRow(run.job);
+        layout->addWidget(row);
+        connect(row, &JobRow::advanced, this, &EvaluationDialog::takeNew);
+        connect(row, &JobRow::ended, this, &EvaluationDialog::conclude);
+    }
+    layout->addLayout(tables, 1);
+    layout->addWidget(buttons);
+    resize(880, 540);
+    connect(copyButton, &QPushButton::clicked, this, &EvaluationDialog::copy);
+    connect(buttons, &QDialogButtonBox::rejected, this, &QDialog::close);
+    showDepth({});
+    takeNew();
+}
 
+void EvaluationDialog::takeNew()
+{
+    const auto more = m_soFar->since(m_taken);
+    if (more.empty())
+        return;
+    m_taken += more.size();
+    showState(more.back());
+}
+
+void EvaluationDialog::conclude(Job::State state)
+{
+    takeNew();
+    if (state == Job::State::Failed)
+        close();  // the window says why
+    else if (state == Job::State::Cancelled)
+        m_summary->setText(tr("Stopped. %1").arg(m_summary->text()));
+}
+
+void EvaluationDialog::showState(const EvaluationState& state)
+{
+    const auto& evaluation = state.evaluation;
+    const auto count = [](std::size_t value) { return QLocale().toString(qulonglong(value)); };
+    auto summary = evaluation.scored > 0
+        ? tr("%1, against the model as stored: %2 predictions in %3 windows.")
+              .arg(m_recipe, count(evaluation.scored), count(evaluation.windows))
+        : tr("%1, against the model as stored. Predictions come behind the last block.").arg(m_recipe);
+    if (!state.alphas.empty()) {
+        const auto least = format::number(state.alphas.front(), 2), most = format::number(state.alphas.back(), 2);
+        summary += u' '
+            + (least == most ? tr("Norms smooth with α = %1.").arg(least)
+                             : tr("Norms smooth with α from %1 to %2.").arg(least, most));
+    }
+    m_summary->setText(summary);
+    m_figures->setRowCount(0);
+    if (evaluation.scored > 0)
+        showFigures(evaluation);
+    showDepth(evaluation);
+}
+
+void EvaluationDialog::showFigures(const quantloupe::Evaluation& evaluation)
+{
     addRow(m_figures, tr("Perplexity, as stored"), interval(evaluation.base),
         tr("Exponential of the mean surprise at the right token, with its 95 % interval. Lower is better."));
     if (evaluation.quantized)
@@ -89,6 +156,11 @@ EvaluationDialog::EvaluationDialog(
         addRow(
             m_figures, tr("Right token's probability, RMS change"), format::percent(divergence->probabilityChangeRms));
     }
+}
+
+void EvaluationDialog::showDepth(const quantloupe::Evaluation& evaluation)
+{
+    m_depth->setRowCount(0);
     for (std::size_t i = 0; i < evaluation.depth.size(); ++i) {
         const double sqnr = evaluation.depth[i].sqnr();
         addRow(m_depth, i == 0 ? tr("embedding") : tr("block %1").arg(i - 1),
@@ -102,23 +174,6 @@ EvaluationDialog::EvaluationDialog(
     m_depthPlot->setData(std::move(decibels));
     for (auto* part : {static_cast<QWidget*>(m_depth), static_cast<QWidget*>(m_depthPlot)})
         part->setVisible(!evaluation.depth.empty());
-
-    auto* byDepth = new QVBoxLayout;
-    byDepth->addWidget(m_depthPlot, 3);
-    byDepth->addWidget(m_depth, 2);
-    auto* tables = new QHBoxLayout;
-    tables->addWidget(m_figures, 1);
-    tables->addLayout(byDepth, 1);
-    auto* buttons = new QDialogButtonBox(QDialogButtonBox::Close);
-    auto* copyButton = buttons->addButton(tr("&Copy"), QDialogButtonBox::ActionRole);
-    copyButton->setToolTip(tr("Copy both tables, tab separated"));
-    auto* layout = new QVBoxLayout(this);
-    layout->addWidget(summary);
-    layout->addLayout(tables, 1);
-    layout->addWidget(buttons);
-    resize(880, 520);
-    connect(copyButton, &QPushButton::clicked, this, &EvaluationDialog::copy);
-    connect(buttons, &QDialogButtonBox::rejected, this, &QDialog::close);
 }
 
 void EvaluationDialog::copy() const

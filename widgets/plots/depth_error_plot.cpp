@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "widgets/plots/depth_error_plot.h"
 
+#include "widgets/plots/plot_style.h"
 #include "widgets/plots/tickers.h"
 #include "widgets/support/format_text.h"
 #include "widgets/support/qcustomplot.h"
@@ -74,7 +75,6 @@ void DepthErrorPlot::applyTheme()
     Plot::applyTheme();
     const auto color = theme().accent;
     m_graph->setPen(QPen(color, 1.6));
-    constexpr std::size_t mostDots = 60;  // with more their dots would hide the line
     m_graph->setScatterStyle(m_decibels.size() <= mostDots ? QCPScatterStyle(QCPScatterStyle::ssDisc, color, color, 5.0)
                                                            : QCPScatterStyle(QCPScatterStyle::ssNone));
 }

@@ -14,6 +14,9 @@ class QCPLayoutElement;
 class QCPLegend;
 class QCustomPlot;
 
+/// With more points than that the dots of a line would hide it.
+constexpr std::size_t mostDots = 60;
+
 /// Colours and fonts of an axis and its grid.
 void styleAxis(QCPAxis* axis, const PlotTheme& theme, const QFont& font);
 /// The same for everything in a layout: axis rectangles, legends, texts, colour scales.

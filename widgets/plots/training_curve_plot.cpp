@@ -13,9 +13,6 @@
 
 namespace {
 
-/// With more points than that their dots would hide the line.
-constexpr std::size_t mostDots = 60;
-
 bool fitsLogarithm(double value)
 {
     return std::isfinite(value) && value > 0.0;

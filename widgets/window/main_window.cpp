@@ -91,7 +91,6 @@ MainWindow::MainWindow(QWidget* parent)
     });
     connect(m_workbench, &Workbench::analysisChanged, this, &MainWindow::updateEnabled);
     connect(m_workbench, &Workbench::layerRequested, this, [this] { showPage(QStringLiteral("layer")); });
-    connect(m_workbench, &Workbench::evaluated, this, &MainWindow::showEvaluation);
     connect(
         m_workbench, &Workbench::studyChanged, this, [this] { m_scheme->setCalibration(m_workbench->calibration()); });
     connect(m_workbench, &Workbench::failed, this, [this](const QString& title, const QString& details) {

@@ -23,10 +23,6 @@ class SessionMark;
 class StartPage;
 class Workbench;
 
-namespace quantloupe {
-struct Evaluation;
-}
-
 /// The window: menus, tool bar, docks, pages, status. Puts together what others do; decides nothing about numbers.
 class MainWindow final : public QMainWindow
 {
@@ -97,7 +93,6 @@ private:
     void calibrateOnText();
     void rankLayersByText();
     void evaluateOnText();
-    void showEvaluation(const QString& text, const quantloupe::Evaluation& evaluation);
     void askForText(const QString& title, const QString& what, int tokens,
         const std::function<void(const QString&, std::size_t)>& run);
     void showPalette();

@@ -2,9 +2,11 @@
 // What the window's actions do.
 #include "core/file_formats/file_format.h"
 #include "core/recipes/edit.h"
-#include "widgets/dialogs/calibration_dialog.h"
-#include "widgets/dialogs/evaluation_dialog.h"
 #include "widgets/dialogs/about_dialog.h"
+#include "widgets/dialogs/calibrating_dialog.h"
+#include "widgets/dialogs/calibration_dialog.h"
+#include "widgets/dialogs/evaluate_dialog.h"
+#include "widgets/dialogs/evaluation_dialog.h"
 #include "widgets/dialogs/export_dialog.h"
 #include "widgets/dialogs/report_dialog.h"
 #include "widgets/dialogs/scheme_help_dialog.h"
@@ -21,6 +23,8 @@
 #include <QMessageBox>
 #include <QPushButton>
 #include <QRegularExpression>
+
+#include <algorithm>
 
 namespace {
 
@@ -178,7 +182,8 @@ void MainWindow::calibrateOnText()
     dialog->setAttribute(Qt::WA_DeleteOnClose);
     connect(dialog, &QDialog::accepted, this, [this, dialog] {
         m_textFile = dialog->file();
-        m_workbench->calibrate(dialog->file(), dialog->tokens(), dialog->gradients());
+        if (const auto run = m_workbench->calibrate(dialog->file(), dialog->tokens(), dialog->gradients()))
+            (new CalibratingDialog(*run, this))->show();
     });
     dialog->open();
 }
@@ -193,18 +198,21 @@ void MainWindow::rankLayersByText()
 
 void MainWindow::evaluateOnText()
 {
-    askForText(tr("Evaluate the recipe on text"),
-        tr("Runs the model as stored and as the recipe makes it side by side: perplexity, divergence, and how the "
-           "error "
-           "grows from block to block."),
-        8'192, [this](const QString& file, std::size_t tokens) { m_workbench->evaluateRecipe(file, tokens); });
-}
-
-void MainWindow::showEvaluation(const QString& text, const quantloupe::Evaluation& evaluation)
-{
-    const auto recipe =
-        tr("The recipe (default %1)").arg(QString::fromStdString(m_workbench->recipe().defaultPlan.weights.toString()));
-    (new EvaluationDialog(text, recipe, evaluation, this))->show();
+    const auto& tensors = m_workbench->plan().tensors;
+    const bool smooths = std::any_of(tensors.begin(), tensors.end(), [](const quantloupe::PlannedTensor& tensor) {
+        return tensor.scheme && tensor.activations
+            && std::ranges::count(tensor.scheme->algorithms, quantloupe::Algorithm::Smooth) > 0;
+    });
+    auto* dialog = new EvaluateDialog(smooths, m_textFile, 8'192, this);
+    dialog->setAttribute(Qt::WA_DeleteOnClose);
+    connect(dialog, &QDialog::accepted, this, [this, dialog] {
+        m_textFile = dialog->file();
+        const auto recipe = tr("The recipe (default %1)")
+                                .arg(QString::fromStdString(m_workbench->recipe().defaultPlan.weights.toString()));
+        if (const auto run = m_workbench->evaluateRecipe(dialog->file(), dialog->tokens(), dialog->alpha()))
+            (new EvaluationDialog(*run, recipe, this))->show();
+    });
+    dialog->open();
 }
 
 void MainWindow::showPalette()

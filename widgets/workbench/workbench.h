@@ -2,12 +2,13 @@
 #pragma once
 
 #include "core/analysis/analyze.h"
-#include "core/inference/evaluate.h"
+#include "core/analysis/smoothing.h"
 #include "core/projection/device.h"
 #include "core/recipes/plan.h"
 #include "core/study/calibrate_gradients.h"
 #include "core/study/study.h"
 #include "widgets/workbench/job_list.h"
+#include "widgets/workbench/text_runs.h"
 
 #include <QMetaType>
 #include <QObject>
@@ -75,14 +76,16 @@ public:
 
     /// Runs the model on no more than the first `tokens` of a text, in jobs of one view; failed() tells what went
     /// wrong. calibrate() keeps what goes into each layer, for algorithms and output errors; studyChanged() follows.
-    /// With gradients it also takes those, and the KL of every scheme can be predicted.
-    void calibrate(const QString& textFile, std::size_t tokens,
+    /// With gradients it also takes those, and the KL of every scheme can be predicted. Nothing without a model.
+    std::optional<CalibratingRun> calibrate(const QString& textFile, std::size_t tokens,
         const std::optional<quantloupe::GradientCalibration>& gradients = std::nullopt);
     /// Measures what quantizing each layer alone does to the predictions, under one scheme; calibrates first where that
     /// was not done.
     void rankLayers(const QString& textFile, std::size_t tokens);
-    /// The recipe against the model as stored; evaluated() follows.
-    void evaluateRecipe(const QString& textFile, std::size_t tokens);
+    /// The recipe against the model as stored. `alpha`: of SmoothQuant where the recipe smooths; nullopt: searched
+    /// behind each norm. Nothing without a model.
+    std::optional<EvaluationRun> evaluateRecipe(
+        const QString& textFile, std::size_t tokens, const std::optional<double>& alpha = quantloupe::usualSmoothing);
 
     /// For jobs, on any thread: keep() makes what was measured of a whole recipe durable in the study, publish() shows
     /// it; studyChanged() follows.
@@ -124,7 +127,6 @@ Q_SIGNALS:
     void sweepChanged();
     void analysisChanged();  ///< isAnalyzing() changed
     void layerRequested();   ///< show the Layer page
-    void evaluated(const QString& text, const quantloupe::Evaluation& evaluation);
     void failed(const QString& title, const QString& details);
 
 private:

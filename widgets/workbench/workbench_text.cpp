@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What running the model on text teaches: calibration, sensitive layers, and what the recipe does to the predictions.
 #include "core/analysis/layer_divergence.h"
-#include "core/analysis/smoothing.h"
+#include "core/calibration/input_profile.h"
+#include "core/calibration/input_quality.h"
 #include "core/study/calibrate_study.h"
 #include "core/study/known_inputs.h"
 #include "widgets/workbench/text_reading.h"
@@ -9,17 +10,41 @@
 
 #include <QFileInfo>
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
 using quantloupe::Progress;
 using quantloupe::Result;
 
 namespace {
 
-Result<void> calibrateOn(StudyWriter& writer, const TextReading& reading, const std::string& name, unsigned threads,
-    std::stop_token stop, Progress& progress)
+CalibratedInput calibratedInput(const quantloupe::InputFigures& figures)
 {
+    const auto quality = quantloupe::qualityOf(figures);
+    const auto profile = quantloupe::inputProfileOf(figures);
+    double loudest = std::numeric_limits<double>::quiet_NaN();
+    for (std::size_t i = 0; profile && i < profile->absMax.size(); ++i)
+        loudest = std::fmax(loudest, profile->ratio(i));
+    return {.layer = figures.key(),
+        .tokens = figures.inputs.tokens,
+        .loudest = loudest,
+        .moved = quality.squaresMoved,
+        .outliers = profile ? profile->outliers.size() : 0,
+        .silentChannels = quality.silentChannels.size(),
+        .rareChannels = quality.rareChannels.size(),
+        .fewTokens = quality.fewTokens};
+}
+
+Result<void> calibrateOn(StudyWriter& writer, const TextReading& reading, const std::string& name, unsigned threads,
+    std::stop_token stop, Progress& progress, LiveList<CalibratedInput>* soFar = nullptr)
+{
+    quantloupe::StudyCalibration how {.limits = {.threads = threads}};
+    if (soFar)
+        how.watch = [soFar](const quantloupe::InputFigures& figures) { soFar->append(calibratedInput(figures)); };
     return writer.use([&](quantloupe::Study& study) -> Result<void> {
-        const auto done = quantloupe::calibrateStudy(
-            study, reading.decoder, reading.windows, name, {.limits = {.threads = threads}}, stop, progress);
+        const auto done =
+            quantloupe::calibrateStudy(study, reading.decoder, reading.windows, name, how, stop, progress);
         if (!done)
             return tl::unexpected(done.error());
         return {};
@@ -109,20 +134,22 @@ Workbench::RecipeKeeper Workbench::recipeKeeper()
         }};
 }
 
-void Workbench::calibrate(
+std::optional<CalibratingRun> Workbench::calibrate(
     const QString& textFile, std::size_t tokens, const std::optional<quantloupe::GradientCalibration>& gradients)
 {
     auto& state = *m_state;
     if (!state.model || !state.writer)
-        return;
+        return std::nullopt;
     const auto name = QFileInfo(textFile).fileName();
+    const auto soFar = std::make_shared<LiveList<CalibratedInput>>();
     auto* job = state.jobs->start({tr("Calibrate on %1").arg(name), jobviews::text},
         [model = state.model, writer = state.writer, file = toPath(textFile), tokens, name = name.toStdString(),
-            gradients, threads = state.jobs->threads()](std::stop_token stop, Progress& progress) -> Result<void> {
+            gradients, threads = state.jobs->threads(),
+            soFar](std::stop_token stop, Progress& progress) -> Result<void> {
             const auto reading = TextReading::of(*model, file, tokens);
             if (!reading)
                 return tl::unexpected(reading.error());
-            auto done = calibrateOn(*writer, *reading, name, threads, stop, progress);
+            auto done = calibrateOn(*writer, *reading, name, threads, stop, progress, soFar.get());
             if (done && gradients)
                 done = takeGradientsOf(*writer, *reading, name, *gradients, threads, stop, progress);
             writer->publish();  // also what was finished before it stopped
@@ -131,6 +158,7 @@ void Workbench::calibrate(
     connect(job, &Job::ended, this, &Workbench::takeInputs);
     connect(job, &Job::failed, this,
         [this](const quantloupe::Error& error) { reportFailure(tr("The model was not calibrated"), toText(error)); });
+    return CalibratingRun {name, job, soFar};
 }
 
 void Workbench::rankLayers(const QString& textFile, std::size_t tokens)
@@ -167,31 +195,39 @@ void Workbench::rankLayers(const QString& textFile, std::size_t tokens)
     connect(job, &Job::ended, this, &Workbench::takeInputs);
 }
 
-void Workbench::evaluateRecipe(const QString& textFile, std::size_t tokens)
+std::optional<EvaluationRun> Workbench::evaluateRecipe(
+    const QString& textFile, std::size_t tokens, const std::optional<double>& alpha)
 {
     auto& state = *m_state;
     if (!state.model)
-        return;
+        return std::nullopt;
     const auto name = QFileInfo(textFile).fileName();
-    state.jobs->compute<quantloupe::Evaluation>(
-        this, {tr("Evaluate on %1").arg(name), jobviews::text},
+    const auto soFar = std::make_shared<LiveList<EvaluationState>>();
+    auto* job = state.jobs->start({tr("Evaluate on %1").arg(name), jobviews::text},
         [model = state.model, recipe = state.recipe, plan = state.plan, study = state.study, file = toPath(textFile),
-            tokens, threads = state.jobs->threads()](
-            std::stop_token stop, Progress& progress) -> Result<quantloupe::Evaluation> {
+            tokens, alpha, threads = state.jobs->threads(),
+            soFar](std::stop_token stop, Progress& progress) -> Result<void> {
             const auto reading = TextReading::of(*model, file, tokens);
             if (!reading)
                 return tl::unexpected(reading.error());
-            const auto runtime = quantloupe::runtimeModel(
-                *model, plan, recipe.keyValueCache, study->calibration, quantloupe::usualSmoothing, stop);
+            const auto runtime =
+                quantloupe::runtimeModel(*model, plan, recipe.keyValueCache, study->calibration, alpha, stop);
             if (!runtime)
                 return tl::unexpected(runtime.error());
-            return quantloupe::evaluate(
-                reading->decoder, reading->windows, runtime->hooks, {.threads = threads}, stop, progress);
-        },
-        [this, name](const Result<quantloupe::Evaluation>& evaluation) {
-            if (evaluation)
-                Q_EMIT evaluated(name, *evaluation);
-            else
-                reportFailure(tr("The recipe was not evaluated"), toText(evaluation.error()));
+            std::vector<double> alphas;
+            for (const auto& [norm, found] : runtime->alphas)
+                alphas.push_back(found);
+            std::sort(alphas.begin(), alphas.end());
+            auto evaluation = quantloupe::evaluate(reading->decoder, reading->windows, runtime->hooks,
+                {.threads = threads}, stop, progress, [&](const quantloupe::Evaluation& found) {
+                    soFar->append({found, alphas, false});
+                });
+            if (!evaluation)
+                return tl::unexpected(evaluation.error());
+            soFar->append({std::move(*evaluation), alphas, true});
+            return {};
         });
+    connect(job, &Job::failed, this,
+        [this](const quantloupe::Error& error) { reportFailure(tr("The recipe was not evaluated"), toText(error)); });
+    return EvaluationRun {name, job, soFar};
 }

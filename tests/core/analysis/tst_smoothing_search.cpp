@@ -5,6 +5,7 @@
 #include "core/file_formats/file_format.h"
 #include "core/inference/evaluate.h"
 #include "core/study/known_inputs.h"
+#include "tests/core/inference/tiny_families.h"
 #include "tests/support/calibrated_study.h"
 #include "tests/support/golden_tokens.h"
 #include "tests/support/uniform_plan.h"
@@ -114,6 +115,32 @@ private Q_SLOTS:
         stopped.request_stop();
         const auto cancelled = searchStrengths(*m_decoder, plan, {}, stopped.get_token());
         QVERIFY(!cancelled && cancelled.error().code == ErrorCode::Cancelled);
+    }
+
+    /// So short a text that some experts see nothing of it: the others decide.
+    void expertsWithoutTokensHaveNoSay()
+    {
+        const QTemporaryDir folder;
+        const auto plain = openTiny(tinyFamilies().at("mixtral"), folder.path().toStdString());
+        const auto path = std::filesystem::path(folder.path().toStdString()) / "short.h5";
+        {
+            auto study = Study::open(path, **plain).value();
+            Progress progress;
+            const auto decoder = describeDecoder(**plain).value();
+            QVERIFY(calibrateStudy(*study, decoder, windowsOf({{3, 17}}), "short", {}, {}, progress));
+            QVERIFY(study->close().has_value());
+        }
+        const auto model = std::make_shared<const Model>(withKnownInputs(**plain, Study::read(path).value(), path));
+        const auto decoder = describeDecoder(*model).value();
+        std::size_t seen = 0, unseen = 0;
+        for (const auto tensor : model->quantizableTensors())
+            if (model->tensors[tensor].name.find(".w1.") != std::string::npos)
+                ++(model->tensors[tensor].inputs->load(0, {}).value()->tokens > 0 ? seen : unseen);
+        QVERIFY2(seen > 0 && unseen > 0, qPrintable(QString("%1 seen, %2 not").arg(seen).arg(unseen)));
+        const auto plan = uniformPlan(*model, "int8:channel+smooth/int8:token");
+        const auto found = searchStrengths(decoder, plan, {}, {});
+        QVERIFY2(found, found ? "" : describe(found.error()).c_str());
+        QCOMPARE(found->byNorm.size(), std::size_t(4));
     }
 
 private:

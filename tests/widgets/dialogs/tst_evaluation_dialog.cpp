@@ -9,12 +9,17 @@
 
 #include <QClipboard>
 #include <QGuiApplication>
+#include <QLabel>
+#include <QPointer>
+#include <QProgressBar>
 #include <QPushButton>
 #include <QTableWidget>
 #include <QTest>
 #include <QToolTip>
 
+#include <chrono>
 #include <cmath>
+#include <thread>
 
 using namespace quantloupe;
 
@@ -29,6 +34,20 @@ Evaluation evaluation()
     return found;
 }
 
+/// As of a run that has ended: what it came to, one after the other.
+EvaluationDialog* dialogOf(const std::vector<EvaluationState>& states, const char* recipe = "int4:g32")
+{
+    const auto soFar = std::make_shared<LiveList<EvaluationState>>();
+    for (const auto& state : states)
+        soFar->append(state);
+    return new EvaluationDialog({.text = QStringLiteral("stories.txt"), .soFar = soFar}, QString::fromLatin1(recipe));
+}
+
+EvaluationDialog* dialogOf(const Evaluation& found, const char* recipe = "int4:g32")
+{
+    return dialogOf(std::vector {EvaluationState {found, {}, true}}, recipe);
+}
+
 }  // namespace
 
 class TestEvaluationDialog : public QObject
@@ -40,7 +59,7 @@ private Q_SLOTS:
     void tableAndPlotSayTheSame()
     {
         const auto found = evaluation();
-        auto* dialog = new EvaluationDialog(QStringLiteral("stories.txt"), QStringLiteral("int4:g32"), found);
+        auto* dialog = dialogOf(found);
         dialog->show();
         QVERIFY(QTest::qWaitForWindowExposed(dialog));
         const auto* plot = dialog->findChild<DepthErrorPlot*>();
@@ -100,11 +119,53 @@ private Q_SLOTS:
         found.depth.clear();
         found.quantized.reset();
         found.divergence.reset();
-        auto* dialog = new EvaluationDialog(QStringLiteral("stories.txt"), QStringLiteral("as stored"), found);
+        auto* dialog = dialogOf(found, "as stored");
         dialog->show();
         QVERIFY(QTest::qWaitForWindowExposed(dialog));
         QVERIFY(!dialog->findChild<DepthErrorPlot*>()->isVisible());
         dialog->close();
+    }
+
+    /// The error of the blocks passed is there before any prediction is; a stop keeps it and says so.
+    void growsWhileTheJobRuns()
+    {
+        const auto soFar = std::make_shared<LiveList<EvaluationState>>();
+        Job job(QStringLiteral("Evaluate"), [](const std::stop_token& stop, Progress& progress) -> Result<void> {
+            progress.totalItems = 10;
+            progress.doneItems = 4;
+            while (!stop.stop_requested())
+                std::this_thread::sleep_for(std::chrono::milliseconds(2));
+            return failure(ErrorCode::Cancelled, "", "stopped on request");
+        });
+        auto* dialog = new EvaluationDialog(
+            {.text = QStringLiteral("stories.txt"), .job = &job, .soFar = soFar}, QStringLiteral("int4:g32"));
+        const QPointer<EvaluationDialog> alive(dialog);
+        dialog->show();
+        QVERIFY(QTest::qWaitForWindowExposed(dialog));
+        job.start(1, false);
+        const auto* plot = dialog->findChild<DepthErrorPlot*>();
+        const auto* summary = dialog->findChild<QLabel*>(QStringLiteral("summary"));
+        QVERIFY(!plot->isVisible());
+        Evaluation partial {.tokens = 2048};
+        partial.depth = {{1.0, 0.0}, {1.0, 0.01}};
+        soFar->append({partial, {0.35, 0.6}, false});
+        QTRY_VERIFY(plot->isVisible());
+        QCOMPARE(plot->table().rows.size(), 2);
+        QCOMPARE(dialog->findChildren<QTableWidget*>().first()->rowCount(), 0);
+        QVERIFY2(summary->text().contains(QStringLiteral("α from 0.35 to 0.6")), qPrintable(summary->text()));
+        auto* bar = dialog->findChild<QProgressBar*>();
+        QVERIFY(bar->isVisible());
+        QTRY_COMPARE(bar->value(), 400);
+        partial.depth.push_back({2.0, 0.01});
+        soFar->append({partial, {0.35, 0.6}, false});
+        QTRY_COMPARE(plot->table().rows.size(), 3);
+        tests::saveScreenshot(dialog->grab(), QStringLiteral("dialog_evaluation_running"));
+        QTest::mouseClick(dialog->findChild<QPushButton*>(QStringLiteral("stopJob")), Qt::LeftButton);
+        QTRY_VERIFY(summary->text().startsWith(QStringLiteral("Stopped.")));
+        QVERIFY(!bar->isVisible());
+        QVERIFY(alive);
+        dialog->close();
+        QTRY_VERIFY(!alive);
     }
 
     void pictures()
@@ -112,8 +173,7 @@ private Q_SLOTS:
         for (const bool dark : {false, true}) {
             Theme::instance().setMode(dark ? ThemeMode::Dark : ThemeMode::Light);
             QCoreApplication::processEvents();
-            auto* dialog =
-                new EvaluationDialog(QStringLiteral("stories.txt"), QStringLiteral("int4:g32"), evaluation());
+            auto* dialog = dialogOf(evaluation());
             dialog->show();
             QVERIFY(QTest::qWaitForWindowExposed(dialog));
             tests::saveScreenshot(dialog->grab(),

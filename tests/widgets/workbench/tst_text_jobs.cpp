@@ -14,6 +14,7 @@
 
 using quantloupe::Calibration;
 using quantloupe::ErrorMetric;
+using quantloupe::LayerPlan;
 using quantloupe::Scheme;
 namespace tests = quantloupe::tests;
 
@@ -69,16 +70,43 @@ private Q_SLOTS:
             const auto* four = workbench.study()->find("model.layers.2.mlp.down_proj.weight", "int4:g32");
             QVERIFY(four && four->outputError.known());
 
-            QSignalSpy evaluated(&workbench, &Workbench::evaluated);
             workbench.setDefaultScheme(Scheme::parse("int4:g32:asym+gptq").value());
             QVERIFY(settled(workbench));
             QVERIFY2(failed.isEmpty(), qPrintable(failed.value(0).value(1).toString()));
-            workbench.evaluateRecipe(text, 1024);
+            const auto run = workbench.evaluateRecipe(text, 1024);
+            QVERIFY(run && run->text == QStringLiteral("tinystories_val_A.txt"));
             QVERIFY(settled(workbench));
-            QCOMPARE(evaluated.size(), 1);
-            const auto evaluation = evaluated.front().at(1).value<quantloupe::Evaluation>();
+            // One state behind the embedding and behind each of five blocks, and the whole.
+            const auto states = run->soFar->since(0);
+            QCOMPARE(states.size(), std::size_t(7));
+            for (std::size_t i = 0; i < 6; ++i) {
+                QVERIFY(!states[i].isWhole && states[i].evaluation.scored == 0);
+                QCOMPARE(states[i].evaluation.depth.size(), i + 1);
+                QVERIFY(std::equal(states[i].evaluation.depth.begin(), states[i].evaluation.depth.end(),
+                    states.back().evaluation.depth.begin()));
+            }
+            QVERIFY(states.back().isWhole);
+            const auto& evaluation = states.back().evaluation;
             QVERIFY(evaluation.divergence && evaluation.divergence->mean > 0.0 && evaluation.divergence->mean < 0.3);
             QCOMPARE(evaluation.depth.size(), std::size_t(6));
+
+            // SmoothQuant's strength: as given, or searched behind each of the ten norms.
+            QVERIFY(states.back().alphas.empty());
+            auto smoothed = workbench.recipe();
+            smoothed.defaultPlan = LayerPlan::parse("int8:channel+smooth/int8:token").value();
+            workbench.setRecipe(smoothed, QStringLiteral("smooth"));
+            QVERIFY(settled(workbench));
+            const auto usual = workbench.evaluateRecipe(text, 1024, 0.25);
+            QVERIFY(settled(workbench));
+            QCOMPARE(usual->soFar->since(6).front().alphas, std::vector<double>(10, 0.25));
+            const auto searched = workbench.evaluateRecipe(text, 1024, std::nullopt);
+            QVERIFY(settled(workbench));
+            QVERIFY2(failed.isEmpty(), qPrintable(failed.value(0).value(1).toString()));
+            const auto alphas = searched->soFar->since(6).front().alphas;
+            QCOMPARE(alphas.size(), std::size_t(10));
+            QVERIFY(alphas.front() < alphas.back());
+            workbench.setDefaultScheme(Scheme::parse("int4:g32:asym+gptq").value());
+            QVERIFY(settled(workbench));
         }
         // The study knows it the next time.
         Workbench again;
@@ -98,8 +126,21 @@ private Q_SLOTS:
         workbench.setSweep({Scheme::parse("int3:g32:asym").value(), Scheme::parse("int4:g32").value()});
         QVERIFY(open(workbench, llm));
         QSignalSpy failed(&workbench, &Workbench::failed);
-        workbench.calibrate(text, 1024, quantloupe::GradientCalibration {.tokens = 512, .fisher = false});
+        const auto run =
+            workbench.calibrate(text, 1024, quantloupe::GradientCalibration {.tokens = 512, .fisher = false});
         QVERIFY(settled(workbench));
+        // What was told of each input is what the study knows: four per block, and the output head's.
+        const auto told = run->soFar->since(0);
+        QCOMPARE(told.size(), std::size_t(5 * 4 + 1));
+        for (const auto& input : told) {
+            const auto* figures = workbench.study()->calibration.find(input.layer);
+            QVERIFY2(figures, input.layer.c_str());
+            QCOMPARE(input.tokens, figures->inputs.tokens);
+            auto absMax = figures->inputs.absMax();
+            std::sort(absMax.begin(), absMax.end());
+            QCOMPARE(input.loudest, double(absMax.back()) / double(absMax[absMax.size() / 2]));
+            QVERIFY(input.moved > 0.0 && input.moved < 1.0);
+        }
         QVERIFY2(failed.isEmpty(), qPrintable(failed.value(0).value(1).toString()));
         const auto known = quantloupe::knownMetrics(*workbench.study());
         QVERIFY(std::count(known.begin(), known.end(), ErrorMetric::Kfac) == 1);
