@@ -216,14 +216,29 @@ private Q_SLOTS:
         auto sequences = goldenTokens("tok_eval");
         sequences.resize(5);
         const auto text = windowsOf(sequences);
+        std::vector<Evaluation> soFar;
         const auto run = [&](unsigned threads, std::uint64_t memory) {
             Progress progress;
-            return evaluate(*m_decoder, text, {.weights = rounding(*m_model, "proj")}, {threads, memory}, {}, progress);
+            soFar.clear();
+            return evaluate(*m_decoder, text, {.weights = rounding(*m_model, "proj")}, {threads, memory}, {}, progress,
+                [&](const Evaluation& found) { soFar.push_back(found); });
         };
         const auto one = run(1, std::uint64_t {4} << 30U);
         QVERIFY(one);
         QCOMPARE(*run(2, std::uint64_t {4} << 30U), *one);
+        QCOMPARE(soFar.size(), std::size_t(6));  // the embedding and five blocks
+        QCOMPARE(soFar.back().depth, one->depth);
+        QCOMPARE(soFar.back().scored, std::size_t(0));
         QCOMPARE(*run(2, 2'000'000), *one);  // one or two windows at a time
+        // Watched, each batch adds its predictions; what is known behind all but the last is of the windows so far.
+        QVERIFY(soFar.size() > 14 && soFar.back().scored > 0 && soFar.back().windows < text.windows.size());
+        for (std::size_t i = 1; i < soFar.size(); ++i)
+            QVERIFY(soFar[i].scored >= soFar[i - 1].scored && soFar[i].depth.size() >= soFar[i - 1].depth.size());
+        auto fewer = text;
+        fewer.windows.resize(soFar.back().windows);
+        Progress progress;
+        const auto part = evaluate(*m_decoder, fewer, {.weights = rounding(*m_model, "proj")}, {}, {}, progress);
+        QVERIFY(part && soFar.back().divergence == part->divergence && soFar.back().base == part->base);
         const auto none = run(1, 100'000);
         QVERIFY(!none);
         QCOMPARE(none.error().code, ErrorCode::InvalidArgument);
