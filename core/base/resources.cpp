@@ -34,6 +34,11 @@ std::filesystem::path sampleModel(const std::filesystem::path& resources)
     return resources / "samples" / "quantloupe-sample" / "model.safetensors";
 }
 
+std::filesystem::path sampleText(const std::filesystem::path& resources)
+{
+    return sampleModel(resources).replace_filename("text.txt");
+}
+
 std::filesystem::path deviceFolder(const std::filesystem::path& resources)
 {
     return resources / "devices";

@@ -16,6 +16,9 @@ Result<std::filesystem::path> resourceFolder(std::string_view executablePath);
 /// The model that `sample` stands for, inside the resource folder.
 std::filesystem::path sampleModel(const std::filesystem::path& resources);
 
+/// Stories that the sample has not seen, to calibrate and to evaluate it with.
+std::filesystem::path sampleText(const std::filesystem::path& resources);
+
 /// The device profiles, inside the resource folder.
 std::filesystem::path deviceFolder(const std::filesystem::path& resources);
 

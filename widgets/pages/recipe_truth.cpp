@@ -318,7 +318,7 @@ void RecipeTruth::measure(const QString& textFile, std::size_t tokens, std::size
 {
     if (!m_workbench->model())
         return;
-    m_textFile = textFile;
+    m_workbench->noteText(textFile);
     const Question question {m_workbench->model(), m_workbench->study(), m_budget->picture(), m_workbench->recipe(),
         m_budget->keep(), std::filesystem::path(textFile.toStdString()), QFileInfo(textFile).fileName(), tokens,
         evaluations, m_workbench->jobs()->threads(), m_workbench->recipeKeeper()};

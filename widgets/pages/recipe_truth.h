@@ -50,7 +50,6 @@ public:
     /// many recipes of at most its size that local search finds. A failure is reported; what was measured of the
     /// recipe by then is kept.
     void measure(const QString& textFile, std::size_t tokens, std::size_t evaluations);
-    QString textFile() const { return m_textFile; }  ///< the last one
 
 Q_SIGNALS:
     void changed();
@@ -61,5 +60,4 @@ private:
     Workbench* m_workbench;
     FrontierBudget* m_budget;
     TruthPointer m_truth;
-    QString m_textFile;
 };

@@ -140,7 +140,7 @@ void TruthPanel::ask(bool search)
                      .arg(recipesToTry)
                : tr("Measures how far the recipe moves the model's predictions, to be held against what was predicted. "
                     "Weights alone are quantized."),
-        m_truth->textFile(), tokensOffered, this);
+        m_workbench->offeredText(), tokensOffered, this);
     dialog->setAttribute(Qt::WA_DeleteOnClose);
     connect(dialog, &QDialog::accepted, this,
         [this, dialog, search] { m_truth->measure(dialog->file(), dialog->tokens(), search ? recipesToTry : 0); });

@@ -103,7 +103,6 @@ private:
 
     std::unique_ptr<AppSettings> m_settings;
     Workbench* m_workbench;
-    QString m_textFile;  ///< the text that was read last
     std::unique_ptr<SessionMark> m_session;
     QStackedWidget* m_stack = nullptr;
     StartPage* m_start = nullptr;

@@ -167,21 +167,17 @@ void MainWindow::editSweep()
 void MainWindow::askForText(
     const QString& title, const QString& what, int tokens, const std::function<void(const QString&, std::size_t)>& run)
 {
-    auto* dialog = new TextDialog(title, what, m_textFile, tokens, this);
+    auto* dialog = new TextDialog(title, what, m_workbench->offeredText(), tokens, this);
     dialog->setAttribute(Qt::WA_DeleteOnClose);
-    connect(dialog, &QDialog::accepted, this, [this, dialog, run] {
-        m_textFile = dialog->file();
-        run(dialog->file(), dialog->tokens());
-    });
+    connect(dialog, &QDialog::accepted, this, [this, dialog, run] { run(dialog->file(), dialog->tokens()); });
     dialog->open();
 }
 
 void MainWindow::calibrateOnText()
 {
-    auto* dialog = new CalibrationDialog(m_workbench->catalog(), m_textFile, 16'384, this);
+    auto* dialog = new CalibrationDialog(m_workbench->catalog(), m_workbench->offeredText(), 16'384, this);
     dialog->setAttribute(Qt::WA_DeleteOnClose);
     connect(dialog, &QDialog::accepted, this, [this, dialog] {
-        m_textFile = dialog->file();
         if (const auto run = m_workbench->calibrate(dialog->file(), dialog->tokens(), dialog->gradients()))
             (new CalibratingDialog(*run, this))->show();
     });
@@ -203,10 +199,9 @@ void MainWindow::evaluateOnText()
         return tensor.scheme && tensor.activations
             && std::ranges::count(tensor.scheme->algorithms, quantloupe::Algorithm::Smooth) > 0;
     });
-    auto* dialog = new EvaluateDialog(smooths, m_textFile, 8'192, this);
+    auto* dialog = new EvaluateDialog(smooths, m_workbench->offeredText(), 8'192, this);
     dialog->setAttribute(Qt::WA_DeleteOnClose);
     connect(dialog, &QDialog::accepted, this, [this, dialog] {
-        m_textFile = dialog->file();
         const auto recipe = tr("The recipe (default %1)")
                                 .arg(QString::fromStdString(m_workbench->recipe().defaultPlan.weights.toString()));
         if (const auto run = m_workbench->evaluateRecipe(dialog->file(), dialog->tokens(), dialog->alpha()))

@@ -82,6 +82,11 @@ public:
     /// Measures what quantizing each layer alone does to the predictions, under one scheme; calibrates first where that
     /// was not done.
     void rankLayers(const QString& textFile, std::size_t tokens);
+    /// What to offer where a text is asked for: the one that was run last or, before any was, the sample's own where
+    /// the sample is open. May be empty.
+    QString offeredText() const;
+    /// For runs that are not started here.
+    void noteText(const QString& textFile);
     /// The recipe against the model as stored. `alpha`: of SmoothQuant where the recipe smooths; nullopt: searched
     /// behind each norm. Nothing without a model.
     std::optional<EvaluationRun> evaluateRecipe(

@@ -80,6 +80,19 @@ QString Workbench::samplePath()
     return QFileInfo::exists(path) ? path : QString();
 }
 
+QString Workbench::offeredText() const
+{
+    if (!m_state->textFile.isEmpty() || !isSample())
+        return m_state->textFile;
+    const auto resources = resourceFolder();
+    return resources ? QString::fromStdString(quantloupe::sampleText(*resources).string()) : QString();
+}
+
+void Workbench::noteText(const QString& textFile)
+{
+    m_state->textFile = textFile;
+}
+
 void Workbench::openSample()
 {
     if (const auto path = samplePath(); !path.isEmpty())

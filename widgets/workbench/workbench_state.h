@@ -75,6 +75,7 @@ struct Workbench::State {
     std::vector<quantloupe::DeviceProfile> devices;
 
     QString path;
+    QString textFile;  // the text that was run last
     quantloupe::ModelPointer model;
     std::shared_ptr<StudyWriter> writer;
     quantloupe::ModelCatalog catalog;

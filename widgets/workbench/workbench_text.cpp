@@ -140,6 +140,7 @@ std::optional<CalibratingRun> Workbench::calibrate(
     auto& state = *m_state;
     if (!state.model || !state.writer)
         return std::nullopt;
+    noteText(textFile);
     const auto name = QFileInfo(textFile).fileName();
     const auto soFar = std::make_shared<LiveList<CalibratedInput>>();
     auto* job = state.jobs->start({tr("Calibrate on %1").arg(name), jobviews::text},
@@ -166,6 +167,7 @@ void Workbench::rankLayers(const QString& textFile, std::size_t tokens)
     auto& state = *m_state;
     if (!state.model || !state.writer)
         return;
+    noteText(textFile);
     const auto name = QFileInfo(textFile).fileName();
     auto* job = state.jobs->start({tr("Rank layers by %1").arg(name), jobviews::text},
         [this, model = state.model, writer = state.writer, file = toPath(textFile), tokens, name = name.toStdString(),
@@ -201,6 +203,7 @@ std::optional<EvaluationRun> Workbench::evaluateRecipe(
     auto& state = *m_state;
     if (!state.model)
         return std::nullopt;
+    noteText(textFile);
     const auto name = QFileInfo(textFile).fileName();
     const auto soFar = std::make_shared<LiveList<EvaluationState>>();
     auto* job = state.jobs->start({tr("Evaluate on %1").arg(name), jobviews::text},

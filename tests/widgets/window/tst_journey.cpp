@@ -3,6 +3,8 @@
 #include "tests/support/screenshots.h"
 #include "tests/support/shared_data.h"
 #include "tests/widgets/window/window_fixture.h"
+#include "widgets/dialogs/evaluate_dialog.h"
+#include "widgets/dialogs/evaluation_dialog.h"
 #include "widgets/dialogs/export_dialog.h"
 #include "widgets/dialogs/report_dialog.h"
 #include "widgets/dialogs/text_dialog.h"
@@ -24,6 +26,7 @@
 #include <QSlider>
 #include <QSpinBox>
 #include <QTabWidget>
+#include <QTableWidget>
 #include <QTimer>
 
 using quantloupe::tests::corpus;
@@ -176,6 +179,32 @@ private Q_SLOTS:
         const auto text = html.readAll();
         QVERIFY(text.count("<svg") >= 10);
         QVERIFY(text.contains(tensor.toUtf8()));
+    }
+
+    /// The bundled sample brings a text to evaluate on; the dialog of the run shows what comes of it.
+    void evaluatesTheSampleAtOnce()
+    {
+        WindowFixture fixture;
+        QVERIFY(fixture.start());
+        QVERIFY(fixture.open(Workbench::samplePath()));
+        auto& window = *fixture.window;
+        QTest::keyClick(&window, Qt::Key_T, Qt::ControlModifier);
+        auto* ask = window.findChild<EvaluateDialog*>();
+        QVERIFY(ask);
+        QVERIFY(ask->file().endsWith(QStringLiteral("quantloupe-sample/text.txt")));
+        ask->findChild<QSpinBox*>(QStringLiteral("tokens"))->setValue(2048);
+        QTest::keyClick(ask, Qt::Key_Return);
+        auto* dialog = window.findChild<EvaluationDialog*>();
+        QVERIFY(dialog);
+        QVERIFY(dialog->findChild<QPushButton*>(QStringLiteral("stopJob"))->isVisible());
+        QVERIFY(fixture.rest());
+        QVERIFY(!dialog->findChild<QPushButton*>(QStringLiteral("stopJob"))->isVisible());
+        const auto* figures = dialog->findChildren<QTableWidget*>().first();
+        QCOMPARE(figures->rowCount(), 8);
+        const double base = figures->item(0, 1)->text().section(u' ', 0, 0).toDouble();
+        QVERIFY2(base > 1.4 && base < 2.0, qPrintable(figures->item(0, 1)->text()));
+        quantloupe::tests::saveScreenshot(dialog->grab(), QStringLiteral("journey_evaluation"));
+        dialog->close();
     }
 };
 
