@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <memory>
 #include <utility>
 
@@ -88,6 +89,30 @@ void roundRows(const Quantizer& quantizer, bool storesScales, std::span<float> r
     });
 }
 
+/// Gradients of what lies beyond the outermost levels of its unit. @pre the grids are of `count` rows, or one
+void dropClipped(const Quantizer& quantizer, std::span<const UnitGrid> grids, std::span<const float> rows,
+    std::size_t count, std::span<float> gradient)
+{
+    constexpr float infinity = std::numeric_limits<float>::infinity();
+    std::vector<float> beyond(rows.size()), lowest(rows.size()), highest(rows.size());
+    std::fill(beyond.begin(), beyond.end(), -infinity);
+    quantizer.fakeQuantize(beyond, count, grids, lowest);
+    std::fill(beyond.begin(), beyond.end(), infinity);
+    quantizer.fakeQuantize(beyond, count, grids, highest);
+    for (std::size_t i = 0; i < rows.size(); ++i)
+        if (rows[i] < lowest[i] || rows[i] > highest[i])
+            gradient[i] = 0.0F;
+}
+
+/// The same of rows that find their grids by themselves.
+void dropClippedRows(const Quantizer& quantizer, std::span<const float> rows, std::span<float> gradient)
+{
+    const auto count = rows.size() / quantizer.columns();
+    std::vector<UnitGrid> grids(quantizer.gridCount(count));
+    quantizer.fit(rows, count, grids);
+    dropClipped(quantizer, grids, rows, count, gradient);
+}
+
 /// The one grid of a quantizer of tensors. @pre its range is minmax
 UnitGrid gridOf(const Quantizer& quantizer, const kernels::FiniteRange& range)
 {
@@ -102,21 +127,29 @@ kernels::FiniteRange wholeRange(const ChannelRanges& ranges)
 
 InputReplacer ofRows(Quantizer quantizer, const ChannelRanges* ranges)
 {
-    if (!quantizer.needsTensorAbsMax())
-        return {.replace = [quantizer = std::move(quantizer)](std::span<float> rows, const kernels::FiniteRange&) {
+    if (!quantizer.needsTensorAbsMax()) {
+        InputReplacer replacer {.replace = [quantizer](std::span<float> rows, const kernels::FiniteRange&) {
             roundRows(quantizer, false, rows);
         }};
+        if (quantizer.scheme().range.kind == RangeEstimator::Kind::Percentile)
+            replacer.clip = [quantizer = std::move(quantizer)](std::span<const float> rows, const kernels::FiniteRange&,
+                                std::span<float> gradient) { dropClippedRows(quantizer, rows, gradient); };
+        return replacer;
+    }
     const bool isStatic = ranges != nullptr;
     if (isStatic)
         quantizer.setTensorAbsMax(wholeRange(*ranges).absMax());
-    return {.needsRange = !isStatic,
-        .replace = [quantizer = std::move(quantizer), isStatic](
-                       std::span<float> rows, const kernels::FiniteRange& range) {
+    InputReplacer replacer {.needsRange = !isStatic,
+        .replace = [quantizer, isStatic](std::span<float> rows, const kernels::FiniteRange& range) {
             auto own = quantizer;
             if (!isStatic)
                 own.setTensorAbsMax(range.absMax());
             roundRows(own, false, rows);
         }};
+    if (isStatic)
+        replacer.clip = [quantizer = std::move(quantizer)](std::span<const float> rows, const kernels::FiniteRange&,
+                            std::span<float> gradient) { dropClippedRows(quantizer, rows, gradient); };
+    return replacer;
 }
 
 void roundByOneGrid(const Quantizer& quantizer, const UnitGrid& grid, std::span<float> rows)
@@ -128,9 +161,15 @@ void roundByOneGrid(const Quantizer& quantizer, const UnitGrid& grid, std::span<
 
 InputReplacer ofTensor(Quantizer quantizer, const ChannelRanges* ranges)
 {
-    if (ranges)
-        return {.replace = [grid = gridOf(quantizer, wholeRange(*ranges)), quantizer](std::span<float> rows,
-                               const kernels::FiniteRange&) { roundByOneGrid(quantizer, grid, rows); }};
+    if (ranges) {
+        const auto grid = gridOf(quantizer, wholeRange(*ranges));
+        return {.replace = [grid, quantizer](std::span<float> rows,
+                               const kernels::FiniteRange&) { roundByOneGrid(quantizer, grid, rows); },
+            .clip =
+                [grid, quantizer](std::span<const float> rows, const kernels::FiniteRange&, std::span<float> gradient) {
+                    dropClipped(quantizer, {&grid, 1}, rows, rows.size() / quantizer.columns(), gradient);
+                }};
+    }
     return {.needsRange = true,
         .replace = [quantizer = std::move(quantizer)](std::span<float> rows, const kernels::FiniteRange& range) {
             roundByOneGrid(quantizer, gridOf(quantizer, range), rows);
@@ -148,14 +187,22 @@ Result<InputReplacer> ofChannels(Scheme scheme, const Quantizer& ofTensors, cons
     std::vector<UnitGrid> grids;
     for (std::size_t i = 0; i < columns; ++i)
         grids.push_back(gridOf(ofTensors, {ranges.low[i], ranges.high[i]}));
-    return InputReplacer {.replace = [quantizer = std::move(*quantizer), grids = std::move(grids)](
-                                         std::span<float> rows, const kernels::FiniteRange&) {
-        std::vector<float> out(quantizer.columns());
-        for (std::size_t first = 0; first < rows.size(); first += out.size()) {
-            quantizer.fakeQuantize(rows.subspan(first, out.size()), 1, grids, out);
-            std::copy(out.begin(), out.end(), rows.begin() + static_cast<std::ptrdiff_t>(first));
-        }
-    }};
+    return InputReplacer {.replace =
+                              [quantizer = *quantizer, grids](std::span<float> rows, const kernels::FiniteRange&) {
+                                  std::vector<float> out(quantizer.columns());
+                                  for (std::size_t first = 0; first < rows.size(); first += out.size()) {
+                                      quantizer.fakeQuantize(rows.subspan(first, out.size()), 1, grids, out);
+                                      std::copy(
+                                          out.begin(), out.end(), rows.begin() + static_cast<std::ptrdiff_t>(first));
+                                  }
+                              },
+        .clip =
+            [quantizer = *quantizer, grids](
+                std::span<const float> rows, const kernels::FiniteRange&, std::span<float> gradient) {
+                const auto width = quantizer.columns();
+                for (std::size_t first = 0; first < rows.size(); first += width)
+                    dropClipped(quantizer, grids, rows.subspan(first, width), 1, gradient.subspan(first, width));
+            }};
 }
 
 /// Of schemes whose scales reach over many tokens.

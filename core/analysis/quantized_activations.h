@@ -41,7 +41,9 @@ ActivationRanges activationRangesOf(const ModelCalibration& calibration);
 /// - `channel`: one scale per input channel, from its range (static).
 ///
 /// Scales live in registers and are float32, s16 included; sbf16 and se8m0 are what the scheme then asks for. nvfp4's
-/// second scale is that of `tensor`. `ranges` may be null. Errors: Unsupported, with what to write instead.
+/// second scale is that of `tensor`. `ranges` may be null. InputReplacer::clip: static ranges and percentiles clip what
+/// lies beyond their outermost levels; min-max ranges of the inputs themselves do not. Errors: Unsupported, with what
+/// to write instead.
 Result<InputReplacer> quantizedInputs(const Scheme& scheme, std::size_t columns, const ChannelRanges* ranges);
 
 /// What a runtime with a quantized cache makes of keys and values: `token` and `channel`, one scale per token and head;

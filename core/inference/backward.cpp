@@ -2,7 +2,7 @@
 #include "core/inference/backward.h"
 
 #include "core/inference/block_backward.h"
-#include "core/inference/gated_backward.h"
+#include "core/inference/operations.h"
 #include "core/inference/operations_backward.h"
 #include "core/inference/pieces.h"
 
@@ -32,12 +32,13 @@ class BackwardPass
 {
 public:
     BackwardPass(const Decoder& decoder, const WindowedText& text, std::size_t first, std::size_t last,
-        const WeightHook& weights, std::stop_token stop)
+        const WeightHook& weights, const InputHook& inputs, std::stop_token stop)
         : m_decoder(decoder)
         , m_text(text)
         , m_first(first)
         , m_last(last)
         , m_weights(weights)
+        , m_inputHook(inputs)
         , m_stop(std::move(stop))
     {
     }
@@ -47,12 +48,16 @@ public:
     {
         if (auto readable = requireReadable(m_decoder, m_text); !readable)
             return readable;
-        auto ends = askFor(m_weights, std::vector {m_decoder.embedding, m_decoder.head.tensor});
+        auto ends = askFor(
+            {.weights = m_weights, .inputs = m_inputHook}, std::vector {m_decoder.embedding, m_decoder.head.tensor});
         if (!ends)
             return tl::unexpected(ends.error());
-        m_ends.weights = std::move(*ends);
+        m_ends = std::move(*ends);
         if (auto fine = refuseIntegers(m_decoder, m_ends.weights); !fine)
             return fine;
+        if (m_ends.inputsOf(m_decoder.head.tensor))
+            return failure(ErrorCode::Unsupported, m_decoder.model->tensors[m_decoder.head.tensor].name,
+                "gradients go through replaced inputs of blocks alone: those of the output head stay");
         auto states = embed(m_decoder, m_text, m_first, m_last, m_ends.weightsOf(m_decoder.embedding), m_stop);
         if (!states)
             return tl::unexpected(states.error());
@@ -64,8 +69,10 @@ public:
             rest = left;
             if (keepsInputs)
                 m_inputs.push_back(copyOf(m_states, m_stop));
-            const auto done =
-                inBlock(block, [&](const BlockRun& run) { return runBlock(run, block, m_states, share); });
+            const auto done = inBlock(block, [&](const BlockRun& run) {
+                auto fine = keepsInputs ? requireOwnCalls(run) : Result<void>();
+                return fine ? runBlock(run, block, m_states, share) : fine;
+            });
             if (!done)
                 return done;
         }
@@ -136,13 +143,26 @@ private:
         const auto held = HeldBlock::hold(m_decoder, block, m_stop);
         if (!held)
             return tl::unexpected(held.error());
-        const auto replacers = askFor(m_weights, held->tensors());
-        if (!replacers)
-            return tl::unexpected(replacers.error());
-        if (auto fine = refuseIntegers(m_decoder, *replacers); !fine)
+        const auto replaced = askFor({.weights = m_weights, .inputs = m_inputHook}, held->tensors());
+        if (!replaced)
+            return tl::unexpected(replaced.error());
+        if (auto fine = refuseIntegers(m_decoder, replaced->weights); !fine)
             return fine;
         const LayerObserver nobody;
-        return work(BlockRun {m_decoder, *m_tables, *replacers, nobody, m_stop});
+        return work(BlockRun {m_decoder, *m_tables, replaced->weights, nobody, m_stop, replaced->inputs});
+    }
+
+    /// On the way back every sequence goes by itself.
+    Result<void> requireOwnCalls(const BlockRun& run) const
+    {
+        const bool shared = m_text.windowsPerCall > 1
+            && std::any_of(
+                run.inputs.begin(), run.inputs.end(), [](const auto& entry) { return entry.second->needsRange; });
+        if (shared)
+            return failure(ErrorCode::Unsupported, "text",
+                "a range that several windows have in common is not known on the way back: give each a call of its "
+                "own");
+        return {};
     }
 
     double headOf(std::size_t sequence, const LoadedNorm& norm, const LoadedLayers& loaded, const BackwardHooks& hooks,
@@ -165,7 +185,8 @@ private:
             const auto logits = hooks.head ? all.rowRange(tile, rows)
                                            : kernels::MutableMatrix {buffer.data(), rows, vocabulary, vocabulary};
             const std::span values(logits.data, rows * vocabulary);
-            multiplyLayers(normed.rowRange(tile, rows), loaded, logits);
+            kernels::multiplyByTransposed(normed.rowRange(tile, rows), loaded.matrix(), logits);
+            addBias(loaded.bias, logits);
             if (m_decoder.outputCap > 0.0F) {
                 softCap(values, m_decoder.outputCap);
                 capped.assign(values.begin(), values.end());
@@ -220,6 +241,7 @@ private:
     const WindowedText& m_text;
     std::size_t m_first, m_last;
     const WeightHook& m_weights;
+    const InputHook& m_inputHook;
     std::stop_token m_stop;
     Replaced m_ends {};  ///< embedding and head
     HiddenStates m_states {}, m_gradient {};
@@ -248,7 +270,7 @@ Result<BackwardResult> runBackward(const Decoder& decoder, const WindowedText& t
     std::size_t last, const BackwardHooks& hooks, std::stop_token stop, const ProgressShare& progress)
 {
     const auto [forwardShare, backwardShare] = progress.split(1.0 / 4.0);  // which computes all a second time
-    BackwardPass pass(decoder, text, first, last, hooks.weights, std::move(stop));
+    BackwardPass pass(decoder, text, first, last, hooks.weights, hooks.inputs, std::move(stop));
     if (auto done = pass.forward(true, forwardShare); !done)
         return tl::unexpected(done.error());
     auto result = pass.head(hooks);
@@ -261,24 +283,29 @@ Result<BackwardResult> runBackward(const Decoder& decoder, const WindowedText& t
 }
 
 Result<ZeroedArray<float>> runForward(const Decoder& decoder, const WindowedText& text, std::size_t first,
-    std::size_t last, const WeightHook& weights, std::stop_token stop)
+    std::size_t last, const WeightHook& weights, const InputHook& inputs, std::stop_token stop)
 {
     Progress ignored;
-    BackwardPass pass(decoder, text, first, last, weights, std::move(stop));
+    BackwardPass pass(decoder, text, first, last, weights, inputs, std::move(stop));
     if (auto done = pass.forward(false, ProgressShare(ignored, 0)); !done)
         return tl::unexpected(done.error());
     return pass.normedOutputs();
 }
 
-std::uint64_t backwardBytes(const Decoder& decoder, std::uint64_t tokens, std::uint64_t longest, bool head)
+std::uint64_t backwardBytes(
+    const Decoder& decoder, std::uint64_t tokens, std::uint64_t longest, bool head, bool replacesInputs)
 {
     std::uint64_t widest = 0, weights = 0;
     for (const auto& block : decoder.blocks) {
         std::uint64_t floats =
             8 * std::uint64_t {decoder.hidden} + 4 * decoder.queryColumns() + 4 * decoder.keyColumns();
+        if (replacesInputs)
+            floats += block.attention.queryKeyValue.size() * std::uint64_t {decoder.hidden} + decoder.queryColumns();
         std::uint64_t sizes = 0;
         const auto gated = [&](const GatedLayers& layers, std::uint64_t times) {
             floats += times * (6 * layers.down.inputs + 4 * layers.down.outputs);
+            if (replacesInputs)  // at worst of each layer by itself
+                floats += times * (layers.down.inputs + layers.gateUp.size() * decoder.hidden);
             sizes += std::uint64_t {3} * layers.down.inputs * layers.down.outputs;
         };
         if (block.feedForward.dense)

@@ -44,6 +44,10 @@ using GradientSink = std::function<Result<void>(const PartGradients& part)>;
 
 struct BackwardHooks {
     WeightHook weights {};  ///< as in ForwardHooks, none of them in integers: gradients are by the replaced weights
+    /// As in ForwardHooks, not of the output head. The straight-through estimator (Bengio, Léonard & Courville 2013):
+    /// layers multiply the replaced inputs, back and forth the same, and what comes back by them goes on as if by the
+    /// inputs themselves, but for what InputReplacer::clip says.
+    InputHook inputs {};
     LossFunction loss {};
     GradientSink sink {};
     bool head =
@@ -57,20 +61,22 @@ struct BackwardResult {
 };
 
 /// Windows [first, last) once forward and once back. In memory at a time are what goes into each block, and of one
-/// block the float32 weights and what flows through its layers; the rest is computed a second time. Sequences go side
-/// by side, each on one thread: the bits do not depend on the number of threads. Runs in the caller's task arena.
-/// Errors: Cancelled, Unsupported (functions or layers in integers), Malformed (activations, logits or gradients that
-/// overflow), those of the hooks, of requireReadable() and of reading weights.
+/// block the float32 weights and what flows through its layers; the rest is computed a second time, with the same bits.
+/// Sequences go side by side: the bits do not depend on the number of threads. Runs in the caller's task arena.
+/// Errors: Cancelled, Unsupported (functions or layers in integers, replaced inputs of the head, ranges of calls that
+/// several windows share), Malformed (activations, logits or gradients that overflow), those of the hooks, of
+/// requireReadable() and of reading weights.
 Result<BackwardResult> runBackward(const Decoder& decoder, const WindowedText& text, std::size_t first,
     std::size_t last, const BackwardHooks& hooks, std::stop_token stop, const ProgressShare& progress);
 
 /// What the output head is multiplied with at every scored position of windows [first, last), [predictions × hidden].
 /// Errors: as runBackward().
 Result<ZeroedArray<float>> runForward(const Decoder& decoder, const WindowedText& text, std::size_t first,
-    std::size_t last, const WeightHook& weights, std::stop_token stop);
+    std::size_t last, const WeightHook& weights, const InputHook& inputs, std::stop_token stop);
 
 /// Bytes that a pass over windows of so many tokens in all takes, at most `longest` of them in one window.
-std::uint64_t backwardBytes(const Decoder& decoder, std::uint64_t tokens, std::uint64_t longest, bool head);
+std::uint64_t backwardBytes(
+    const Decoder& decoder, std::uint64_t tokens, std::uint64_t longest, bool head, bool replacesInputs = false);
 
 /// Adds ∂loss by a layer's weights, rows [firstRow, firstRow + sum.rows) of `layer`, over all its tokens: Σ g·xᵀ.
 void addWeightGradient(const LayerGradient& gradient, std::size_t firstRow, kernels::MutableMatrix sum);

@@ -25,15 +25,14 @@ const InputReplacer* replacerOf(const BlockRun& run, const LinearLayer& layer)
     return found == run.inputs.end() ? nullptr : found->second.get();
 }
 
-/// What a replacer makes of some rows. Those that are not finite stay, so that they are noticed.
+/// What a replacer makes of some rows.
 std::vector<float> replacedInputs(const InputReplacer& replacer, const TileInputs& inputs)
 {
     const auto columns = inputs.values.columns;
     std::vector<float> replaced(inputs.values.rows * columns);
     for (std::size_t row = 0; row < inputs.values.rows; ++row)
         std::copy_n(inputs.values.row(row), columns, replaced.data() + row * columns);
-    if (allFinite(replaced))
-        replacer.replace(replaced, inputs.range);
+    replaceTile(replacer, inputs.range, replaced);
     return replaced;
 }
 
@@ -49,26 +48,6 @@ void projectFloats(kernels::ConstMatrix inputs, const LoadedLayers& layers, std:
         kernels::multiplyByTransposed(
             inputs, layers.matrix().rowRange(first + begin, count), result.columnRange(begin, count));
     });
-}
-
-/// The same of layers that may compute in integers. @pre none of these lies across the ends
-void projectOutputs(kernels::ConstMatrix inputs, const LoadedLayers& layers, std::size_t first,
-    kernels::MutableMatrix result, const std::stop_token& stop)
-{
-    auto output = first;
-    const auto floatsUpTo = [&](std::size_t end) {
-        projectFloats(inputs, layers, output, result.columnRange(output - first, end - output), stop);
-    };
-    for (const auto& part : layers.integers) {
-        if (part.firstOutput < first || part.firstOutput >= first + result.columns)
-            continue;
-        floatsUpTo(part.firstOutput);
-        part.layer->run(inputs, part.firstRow, result.columnRange(part.firstOutput - first, part.outputs), stop);
-        output = part.firstOutput + part.outputs;
-    }
-    floatsUpTo(first + result.columns);
-    addBias(
-        layers.bias.empty() ? std::span<const float>() : std::span(layers.bias).subspan(first, result.columns), result);
 }
 
 void observeOutputs(
@@ -295,33 +274,67 @@ std::vector<TokenTile> tilesOf(const HiddenStates& states, std::size_t first, st
     return tiles;
 }
 
+void projectOutputs(kernels::ConstMatrix inputs, const LoadedLayers& layers, std::size_t first,
+    kernels::MutableMatrix result, const std::stop_token& stop)
+{
+    auto output = first;
+    const auto floatsUpTo = [&](std::size_t end) {
+        projectFloats(inputs, layers, output, result.columnRange(output - first, end - output), stop);
+    };
+    for (const auto& part : layers.integers) {
+        if (part.firstOutput < first || part.firstOutput >= first + result.columns)
+            continue;
+        floatsUpTo(part.firstOutput);
+        part.layer->run(inputs, part.firstRow, result.columnRange(part.firstOutput - first, part.outputs), stop);
+        output = part.firstOutput + part.outputs;
+    }
+    floatsUpTo(first + result.columns);
+    addBias(
+        layers.bias.empty() ? std::span<const float>() : std::span(layers.bias).subspan(first, result.columns), result);
+}
+
 void project(
     kernels::ConstMatrix inputs, const LoadedLayers& layers, kernels::MutableMatrix result, const std::stop_token& stop)
 {
     projectOutputs(inputs, layers, 0, result, stop);
 }
 
+std::vector<LayersAlike> layersAlike(const BlockRun& run, std::span<const LinearLayer> layers)
+{
+    std::vector<LayersAlike> all;
+    std::size_t output = 0;
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+        const auto* replacer = replacerOf(run, layers[i]);
+        if (all.empty() || all.back().replacer != replacer)
+            all.push_back({.first = i, .firstOutput = output, .replacer = replacer});
+        all.back().last = i + 1;
+        all.back().outputs += layers[i].outputs;
+        output += layers[i].outputs;
+    }
+    return all;
+}
+
+void replaceTile(const InputReplacer& replacer, const kernels::FiniteRange& range, std::span<float> rows)
+{
+    if (allFinite(rows))
+        replacer.replace(rows, range);
+}
+
 void multiplyInputs(const BlockRun& run, std::span<const LinearLayer> layers, const LoadedLayers& loaded,
     const TileInputs& inputs, kernels::MutableMatrix result)
 {
-    std::size_t output = 0;
-    for (std::size_t first = 0; first < layers.size();) {
-        const auto* replacer = replacerOf(run, layers[first]);
-        std::size_t outputs = 0;
-        auto last = first;
-        while (last < layers.size() && replacerOf(run, layers[last]) == replacer)
-            outputs += layers[last++].outputs;
+    for (const auto& alike : layersAlike(run, layers)) {
         std::vector<float> replaced;
         auto values = inputs.values;
-        if (replacer) {
-            replaced = replacedInputs(*replacer, inputs);
+        if (alike.replacer) {
+            replaced = replacedInputs(*alike.replacer, inputs);
             values = {replaced.data(), values.rows, values.columns, values.columns};
         }
-        for (; first < last; ++first)
-            if (run.observer)
-                run.observer({.layer = layers[first], .firstToken = inputs.firstToken, .values = values});
-        projectOutputs(values, loaded, output, result.columnRange(output, outputs), run.stop);
-        output += outputs;
+        if (run.observer)
+            for (const auto& layer : layers.subspan(alike.first, alike.last - alike.first))
+                run.observer({.layer = layer, .firstToken = inputs.firstToken, .values = values});
+        projectOutputs(
+            values, loaded, alike.firstOutput, result.columnRange(alike.firstOutput, alike.outputs), run.stop);
     }
     observeOutputs(run, layers, inputs.firstToken, result);
 }

@@ -9,6 +9,7 @@
 #include <map>
 #include <span>
 #include <stop_token>
+#include <vector>
 
 namespace quantloupe {
 
@@ -57,6 +58,20 @@ Result<void> requireFinite(const BlockRun& run, std::size_t block, const HiddenS
 /// result = inputs · weightsᵀ + bias, in pieces of outputs that take a few milliseconds each.
 void project(kernels::ConstMatrix inputs, const LoadedLayers& layers, kernels::MutableMatrix result,
     const std::stop_token& stop);
+/// Outputs [first, first + result.columns) alone. @pre no layer in integers lies across the ends
+void projectOutputs(kernels::ConstMatrix inputs, const LoadedLayers& layers, std::size_t first,
+    kernels::MutableMatrix result, const std::stop_token& stop);
+
+/// Layers side by side that share their inputs: those from `first` on with the same replacer, or none.
+struct LayersAlike {
+    std::size_t first = 0, last = 0;
+    std::size_t firstOutput = 0, outputs = 0;
+    const InputReplacer* replacer = nullptr;
+};
+std::vector<LayersAlike> layersAlike(const BlockRun& run, std::span<const LinearLayer> layers);
+
+/// Replaces a tile of inputs, one token behind the other. One that is not finite stays, so that it is noticed.
+void replaceTile(const InputReplacer& replacer, const kernels::FiniteRange& range, std::span<float> rows);
 
 /// The inputs that layers side by side have in common, for a tile of tokens.
 struct TileInputs {

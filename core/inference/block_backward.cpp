@@ -90,6 +90,8 @@ public:
         : ResidualStep(run, part.norm, loaded.norm, x, gradients)
         , m_part(part)
         , m_loaded(loaded)
+        , m_projections(run, part.queryKeyValue, loaded.queryKeyValue, gradients)
+        , m_outputLayer(run, std::span(&part.output, 1), loaded.output, gradients)
         , m_joined(x.rows * loaded.queryKeyValue.outputs)
         , m_attended(gradients.keep(x.rows, m_decoder.queryColumns()))
         , m_outputs(x.rows * x.columns)
@@ -98,7 +100,8 @@ public:
 
     void run(kernels::MutableMatrix x)
     {
-        multiplyLayers(m_normed, m_loaded.queryKeyValue, joined());
+        const auto tiles = tileRowsOf(m_x.rows);
+        m_projections.run(m_normed, tiles, joined());
         if (m_part.queryNorm || m_part.keyNorm)
             m_projected = m_joined;
         const auto normIfThere = [&](kernels::MutableMatrix heads, const LoadedNorm& norm) {
@@ -112,7 +115,7 @@ public:
                 rotateHeads(heads, m_decoder.headDimension, table(), 0, m_decoder.architecture.positions);
         for (std::size_t head = 0; head < m_decoder.heads; ++head)
             forEachQueryTile([&](std::size_t first, std::size_t count) { attend(headOf(head), first, count); });
-        multiplyLayers(m_attended, m_loaded.output, outputs());
+        m_outputLayer.run(m_attended, tiles, outputs());
         addNormed(m_part.outputNorm, m_loaded.outputNorm, outputs(), x);
     }
 
@@ -123,8 +126,7 @@ public:
         std::vector<float> between(m_x.rows * m_decoder.queryColumns());
         const kernels::MutableMatrix attendedGradient {
             between.data(), m_x.rows, m_decoder.queryColumns(), m_decoder.queryColumns()};
-        multiplyLayersBackward(
-            std::span(&m_part.output, 1), m_loaded.output, m_attended, outputGradient, attendedGradient, m_gradients);
+        m_outputLayer.runBackward(outputGradient, attendedGradient);
         const auto joinedGradient = m_gradients.keep(m_x.rows, m_loaded.queryKeyValue.outputs);
         for (std::size_t head = 0; head < m_decoder.heads; ++head)
             forEachQueryTile([&](std::size_t first, std::size_t count) {
@@ -142,8 +144,7 @@ public:
         }
         std::vector<float> normedGradient(m_x.rows * m_x.columns);
         const kernels::MutableMatrix back {normedGradient.data(), m_x.rows, m_x.columns, m_x.columns};
-        multiplyLayersBackward(
-            m_part.queryKeyValue, m_loaded.queryKeyValue, m_normed, joinedGradient, back, m_gradients);
+        m_projections.runBackward(joinedGradient, back);
         addInputGradient(back, gradient);
     }
 
@@ -203,6 +204,7 @@ private:
 
     const AttentionPart& m_part;
     const LoadedAttention& m_loaded;
+    LayersPass m_projections, m_outputLayer;
     std::vector<float> m_joined;        ///< as attention reads them
     std::vector<float> m_projected {};  ///< as they were projected, where the heads have norms
     kernels::MutableMatrix m_attended;
@@ -221,9 +223,9 @@ public:
     {
         const kernels::MutableMatrix result {m_outputs.data(), x.rows, x.columns, x.columns};
         if (part.router)
-            m_mixture.emplace(m_decoder, part, loaded, gradients).run(m_normed, result);
+            m_mixture.emplace(run, part, loaded, gradients).run(m_normed, result);
         else
-            m_dense.emplace(m_decoder, *part.dense, loaded.dense, gradients).run(m_normed, result);
+            m_dense.emplace(run, *part.dense, loaded.dense, gradients).run(m_normed, tileRowsOf(x.rows), result);
     }
 
     void runBackward(kernels::MutableMatrix gradient)

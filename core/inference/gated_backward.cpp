@@ -7,57 +7,37 @@
 
 namespace quantloupe {
 
-void multiplyLayers(kernels::ConstMatrix inputs, const LoadedLayers& loaded, kernels::MutableMatrix result)
-{
-    kernels::multiplyByTransposed(inputs, loaded.matrix(), result);
-    addBias(loaded.bias, result);
-}
-
-void multiplyLayersBackward(std::span<const LinearLayer> layers, const LoadedLayers& loaded,
-    kernels::ConstMatrix inputs, kernels::ConstMatrix outputGradient, kernels::MutableMatrix inputGradient,
-    SequenceGradients& gradients)
-{
-    using kernels::Side;
-    std::size_t column = 0;
-    for (const auto& layer : layers) {
-        gradients.layers.push_back(
-            {.layer = layer, .inputs = inputs, .outputs = outputGradient.columnRange(column, layer.outputs)});
-        column += layer.outputs;
-    }
-    kernels::addProduct(1.0F, outputGradient, Side::Plain, loaded.matrix(), Side::Plain, 1.0F, inputGradient);
-}
-
 GatedPass::GatedPass(
-    const Decoder& decoder, const GatedLayers& layers, const LoadedGated& loaded, SequenceGradients& gradients)
-    : m_decoder(decoder)
-    , m_layers(layers)
-    , m_loaded(loaded)
+    const BlockRun& run, const GatedLayers& layers, const LoadedGated& loaded, SequenceGradients& gradients)
+    : m_decoder(run.decoder)
     , m_gradients(gradients)
+    , m_gateUpLayers(run, layers.gateUp, loaded.gateUp, gradients)
+    , m_downLayers(run, std::span(&layers.down, 1), loaded.down, gradients)
+    , m_wide(loaded.gateUp.outputs)
+    , m_inner(loaded.down.inputs)
 {
 }
 
-void GatedPass::run(kernels::ConstMatrix inputs, kernels::MutableMatrix result)
+void GatedPass::run(kernels::ConstMatrix inputs, const TileRows& tiles, kernels::MutableMatrix result)
 {
-    const auto wide = m_loaded.gateUp.outputs;
-    m_inputs = inputs;
-    m_gateUp.resize(inputs.rows * wide);
-    const kernels::MutableMatrix gateUp {m_gateUp.data(), inputs.rows, wide, wide};
-    multiplyLayers(inputs, m_loaded.gateUp, gateUp);
-    m_activated = m_gradients.keep(inputs.rows, m_loaded.down.inputs);
-    activateRows(gateUp, m_decoder.gated, m_decoder.activation, m_activated);
-    multiplyLayers(m_activated, m_loaded.down, result);
+    m_gateUp.resize(inputs.rows * m_wide);
+    const kernels::MutableMatrix gateUp {m_gateUp.data(), inputs.rows, m_wide, m_wide};
+    m_gateUpLayers.run(inputs, tiles, gateUp);
+    const auto activated = m_gradients.keep(inputs.rows, m_inner);
+    activateRows(gateUp, m_decoder.gated, m_decoder.activation, activated);
+    m_downLayers.run(activated, tiles, result);
 }
 
 void GatedPass::runBackward(kernels::ConstMatrix resultGradient, kernels::MutableMatrix inputGradient)
 {
-    const auto rows = m_inputs.rows, wide = m_loaded.gateUp.outputs, inner = m_loaded.down.inputs;
-    std::vector<float> between(rows * inner);
-    const kernels::MutableMatrix activated {between.data(), rows, inner, inner};
-    multiplyLayersBackward(
-        std::span(&m_layers.down, 1), m_loaded.down, m_activated, resultGradient, activated, m_gradients);
-    const auto gateUp = m_gradients.keep(rows, wide);
-    activateRowsBackward({m_gateUp.data(), rows, wide, wide}, m_decoder.gated, m_decoder.activation, activated, gateUp);
-    multiplyLayersBackward(m_layers.gateUp, m_loaded.gateUp, m_inputs, gateUp, inputGradient, m_gradients);
+    const auto rows = resultGradient.rows;
+    std::vector<float> between(rows * m_inner);
+    const kernels::MutableMatrix activated {between.data(), rows, m_inner, m_inner};
+    m_downLayers.runBackward(resultGradient, activated);
+    const auto gateUp = m_gradients.keep(rows, m_wide);
+    activateRowsBackward(
+        {m_gateUp.data(), rows, m_wide, m_wide}, m_decoder.gated, m_decoder.activation, activated, gateUp);
+    m_gateUpLayers.runBackward(gateUp, inputGradient);
 }
 
 }  // namespace quantloupe

@@ -25,6 +25,10 @@ struct InputReplacer {
     /// Whole rows of a layer's inputs, one token behind the other. Called by several threads at once, with any number
     /// of rows; what becomes of a row must not depend on which come with it, but for `range`.
     std::function<void(std::span<float> rows, const kernels::FiniteRange& range)> replace {};
+    /// Which gradients do not go straight through: those by inputs beyond the ends of a range that clips become 0, in
+    /// place. `rows` are as `replace` is given them. Empty: all go through.
+    std::function<void(std::span<const float> rows, const kernels::FiniteRange& range, std::span<float> gradient)>
+        clip {};
 };
 
 /// Asked for once each time a layer's tensor (an index into Model::tensors) is about to be read; null leaves the inputs

@@ -7,14 +7,34 @@
 #include <utility>
 
 namespace quantloupe {
+namespace {
+
+/// Of tokens of a sequence, in their order, that go to an expert: a forward pass takes those of each tile by
+/// themselves.
+TileRows tileRowsOf(std::span<const std::size_t> tokens)
+{
+    TileRows tiles;
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+        if (i == 0 || tokens[i] / tokensPerTile != tokens[i - 1] / tokensPerTile)
+            tiles.push_back(0);
+        ++tiles.back();
+    }
+    return tiles;
+}
+
+}  // namespace
 
 MixtureStep::MixtureStep(
-    const Decoder& decoder, const FeedForwardPart& part, const LoadedFeedForward& loaded, SequenceGradients& gradients)
-    : m_decoder(decoder)
+    const BlockRun& run, const FeedForwardPart& part, const LoadedFeedForward& loaded, SequenceGradients& gradients)
+    : m_run(run)
+    , m_decoder(run.decoder)
     , m_part(part)
     , m_loaded(loaded)
     , m_gradients(gradients)
+    , m_router(run, std::span(&*part.router, 1), loaded.router, gradients)
 {
+    if (part.sharedGate)
+        m_sharedGate.emplace(run, std::span(&*part.sharedGate, 1), loaded.sharedGate, gradients);
 }
 
 void MixtureStep::visit(const GatedLayers& layers, const LoadedGated& loaded, std::vector<std::size_t> rows,
@@ -24,12 +44,12 @@ void MixtureStep::visit(const GatedLayers& layers, const LoadedGated& loaded, st
     auto& visit = m_visits.emplace_back(Visit {.rows = std::move(rows),
         .routes = std::move(routes),
         .weights = std::move(weights),
-        .pass = GatedPass(m_decoder, layers, loaded, m_gradients)});
+        .pass = GatedPass(m_run, layers, loaded, m_gradients)});
     visit.inputs = m_gradients.keep(visit.rows.size(), hidden);
     for (std::size_t i = 0; i < visit.rows.size(); ++i)
         std::copy_n(m_inputs.row(visit.rows[i]), hidden, visit.inputs.row(i));
     visit.outputs.resize(visit.rows.size() * hidden);
-    visit.pass.run(visit.inputs, {visit.outputs.data(), visit.rows.size(), hidden, hidden});
+    visit.pass.run(visit.inputs, tileRowsOf(visit.rows), {visit.outputs.data(), visit.rows.size(), hidden, hidden});
     for (std::size_t i = 0; i < visit.rows.size(); ++i)
         for (std::size_t channel = 0; channel < hidden; ++channel)
             result.row(visit.rows[i])[channel] += visit.weights[i] * visit.outputs[(i * hidden) + channel];
@@ -41,7 +61,8 @@ void MixtureStep::run(kernels::ConstMatrix inputs, kernels::MutableMatrix result
     const auto tokens = inputs.rows, experts = m_loaded.router.outputs, chosen = m_decoder.expertsPerToken;
     m_probabilities.resize(tokens * experts);
     m_routes.resize(tokens * chosen);
-    multiplyLayers(inputs, m_loaded.router, {m_probabilities.data(), tokens, experts, experts});
+    const auto tiles = tileRowsOf(tokens);
+    m_router.run(inputs, tiles, {m_probabilities.data(), tokens, experts, experts});
     for (std::size_t token = 0; token < tokens; ++token)
         chooseExperts(std::span(m_probabilities).subspan(token * experts, experts), m_decoder.normalizesExperts,
             std::span(m_routes).subspan(token * chosen, chosen));
@@ -61,8 +82,8 @@ void MixtureStep::run(kernels::ConstMatrix inputs, kernels::MutableMatrix result
     if (!m_part.dense)
         return;
     m_shares.assign(tokens, 1.0F);
-    if (m_part.sharedGate) {
-        multiplyLayers(inputs, m_loaded.sharedGate, {m_shares.data(), tokens, 1, 1});
+    if (m_sharedGate) {
+        m_sharedGate->run(inputs, tiles, {m_shares.data(), tokens, 1, 1});
         for (auto& share : m_shares)
             share = 1.0F / (1.0F + std::exp(-share));
     }
@@ -121,8 +142,7 @@ void MixtureStep::routeBackward(std::span<const float> weightGradients, kernels:
             scores.row(token)[expert] =
                 static_cast<float>(static_cast<double>(probabilities[expert]) * (byProbability[expert] - mean));
     }
-    multiplyLayersBackward(
-        std::span(&*m_part.router, 1), m_loaded.router, m_inputs, scores, inputGradient, m_gradients);
+    m_router.runBackward(scores, inputGradient);
 }
 
 void MixtureStep::shareBackward(std::span<const float> weightGradients, kernels::MutableMatrix inputGradient)
@@ -130,8 +150,7 @@ void MixtureStep::shareBackward(std::span<const float> weightGradients, kernels:
     const auto scores = m_gradients.keep(m_inputs.rows, 1);
     for (std::size_t token = 0; token < m_inputs.rows; ++token)
         scores.row(token)[0] = weightGradients[token] * m_shares[token] * (1.0F - m_shares[token]);
-    multiplyLayersBackward(
-        std::span(&*m_part.sharedGate, 1), m_loaded.sharedGate, m_inputs, scores, inputGradient, m_gradients);
+    m_sharedGate->runBackward(scores, inputGradient);
 }
 
 void MixtureStep::runBackward(kernels::ConstMatrix resultGradient, kernels::MutableMatrix inputGradient)
@@ -141,7 +160,7 @@ void MixtureStep::runBackward(kernels::ConstMatrix resultGradient, kernels::Muta
         const auto byWeights = leave(*visit, resultGradient, inputGradient);
         for (std::size_t i = 0; i < visit->routes.size(); ++i)
             byRoutes[visit->routes[i]] = byWeights[i];
-        if (visit->routes.empty() && m_part.sharedGate)
+        if (visit->routes.empty() && m_sharedGate)
             shareBackward(byWeights, inputGradient);
     }
     routeBackward(byRoutes, inputGradient);

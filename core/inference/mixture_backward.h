@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <list>
+#include <optional>
 #include <vector>
 
 namespace quantloupe {
@@ -15,7 +16,7 @@ namespace quantloupe {
 class MixtureStep
 {
 public:
-    MixtureStep(const Decoder& decoder, const FeedForwardPart& part, const LoadedFeedForward& loaded,
+    MixtureStep(const BlockRun& run, const FeedForwardPart& part, const LoadedFeedForward& loaded,
         SequenceGradients& gradients);
 
     /// Adds the experts' outputs to `result`. @pre `inputs` (behind the norm) live as long as the gradients
@@ -40,10 +41,13 @@ private:
     void routeBackward(std::span<const float> weightGradients, kernels::MutableMatrix inputGradient);
     void shareBackward(std::span<const float> weightGradients, kernels::MutableMatrix inputGradient);
 
+    const BlockRun& m_run;
     const Decoder& m_decoder;
     const FeedForwardPart& m_part;
     const LoadedFeedForward& m_loaded;
     SequenceGradients& m_gradients;
+    LayersPass m_router;
+    std::optional<LayersPass> m_sharedGate {};
     kernels::ConstMatrix m_inputs {};
     std::vector<float> m_probabilities {};  ///< [tokens × experts]
     std::vector<Route> m_routes {};         ///< [tokens × experts per token]
