@@ -17,7 +17,7 @@
 namespace quantloupe {
 namespace {
 
-/// Windows of the held-out text that go together.
+/// Windows of the held-out text that go together, more where a call has more.
 constexpr std::size_t kEvaluatedTogether = 16;
 
 /// The loss of distillation: logits of the teacher are computed beside those of the student, tile by tile.
@@ -80,6 +80,28 @@ Result<void> requireTrained(const Decoder& teacher, const Plan& plan)
         ErrorCode::InvalidArgument, names, "matrices of blocks alone are trained: keep the others as stored");
 }
 
+bool replacesInputs(const Plan& plan)
+{
+    return std::any_of(plan.tensors.begin(), plan.tensors.end(),
+        [](const PlannedTensor& planned) { return planned.activations.has_value(); });
+}
+
+/// A student that is trained on other inputs than the plan says would not be what is written.
+Result<void> requireInputs(const Decoder& teacher, const Plan& plan, const InputHook& inputs)
+{
+    for (const auto& planned : plan.tensors) {
+        if (!planned.activations)
+            continue;
+        const auto replacer = inputs ? inputs(planned.tensor) : nullptr;
+        if (!replacer)
+            return tl::unexpected(replacer.error());
+        if (!*replacer)
+            return failure(ErrorCode::InvalidArgument, teacher.model->tensors[planned.tensor].name,
+                "its inputs are planned as " + planned.activations->toString() + ", and nothing rounds them");
+    }
+    return {};
+}
+
 /// Σ x² by column of a layer's inputs.
 void addSquares(const LayerGradient& gradient, std::vector<double>& sums)
 {
@@ -107,22 +129,24 @@ std::uint64_t trainingBytes(
     for (const auto& window : text.windows)
         longest = std::max<std::uint64_t>(longest, window.length);
     constexpr std::uint64_t kBytesPerWeight = 20;  // the weight, its gradient, two moments, what it is rounded to
-    return (kBytesPerWeight * trained) + backwardBytes(teacher, longest * windowsOfPass(options), longest, false);
+    return (kBytesPerWeight * trained)
+        + backwardBytes(teacher, longest * windowsOfPass(options), longest, false, replacesInputs(plan));
 }
 
 }  // namespace
 
-Training::Training(
-    const Decoder& teacher, const WindowedText& text, const WindowedText& heldOut, TrainingOptions options)
+Training::Training(const Decoder& teacher, const WindowedText& text, const WindowedText& heldOut,
+    TrainingOptions options, InputHook inputs)
     : m_teacher(teacher)
     , m_text(text)
     , m_heldOut(heldOut)
     , m_options(options)
+    , m_inputs(std::move(inputs))
 {
 }
 
 Result<std::unique_ptr<Training>> Training::prepare(const Decoder& teacher, const Plan& plan, const WindowedText& text,
-    const WindowedText& heldOut, const TrainingOptions& options, std::stop_token stop)
+    const WindowedText& heldOut, const TrainingOptions& options, std::stop_token stop, InputHook inputs)
 {
     if (auto sensible = requireSensible(text, heldOut, options); !sensible)
         return tl::unexpected(sensible.error());
@@ -131,14 +155,17 @@ Result<std::unique_ptr<Training>> Training::prepare(const Decoder& teacher, cons
             return tl::unexpected(readable.error());
     if (auto trained = requireTrained(teacher, plan); !trained)
         return tl::unexpected(trained.error());
+    if (auto given = requireInputs(teacher, plan, inputs); !given)
+        return tl::unexpected(given.error());
     if (const auto needed = trainingBytes(teacher, plan, text, options); needed > options.memory)
         return failure(ErrorCode::InvalidArgument, "memory",
             std::to_string(options.memory) + " bytes are too few: what is trained and a pass over "
                 + std::to_string(windowsOfPass(options)) + " windows take " + std::to_string(needed));
-    std::unique_ptr<Training> training(new Training(teacher, text, heldOut, options));
+    std::unique_ptr<Training> training(new Training(teacher, text, heldOut, options, std::move(inputs)));
     for (const auto& planned : plan.tensors)
         if (planned.scheme)
-            training->m_schemes += std::to_string(planned.tensor) + "=" + planned.scheme->toString() + ";";
+            training->m_schemes += std::to_string(planned.tensor) + "=" + planned.scheme->toString()
+                + (planned.activations ? "/" + planned.activations->toString() : "") + ";";
     auto student = Student::create(teacher, plan, options.rule, stop);
     if (!student)
         return tl::unexpected(student.error());
@@ -151,9 +178,9 @@ Result<std::unique_ptr<Training>> Training::prepare(const Decoder& teacher, cons
 }
 
 Result<std::unique_ptr<Training>> Training::begin(const Decoder& teacher, const Plan& plan, const WindowedText& text,
-    const WindowedText& heldOut, const TrainingOptions& options, std::stop_token stop)
+    const WindowedText& heldOut, const TrainingOptions& options, std::stop_token stop, InputHook inputs)
 {
-    auto training = prepare(teacher, plan, text, heldOut, options, stop);
+    auto training = prepare(teacher, plan, text, heldOut, options, stop, std::move(inputs));
     if (!training)
         return training;
     auto ready = ComputeArena(options.threads).execute([&]() -> Result<void> {
@@ -171,9 +198,9 @@ Result<std::unique_ptr<Training>> Training::begin(const Decoder& teacher, const 
 
 Result<std::unique_ptr<Training>> Training::goOn(const std::filesystem::path& path, const Decoder& teacher,
     const Plan& plan, const WindowedText& text, const WindowedText& heldOut, const TrainingOptions& options,
-    std::stop_token stop)
+    std::stop_token stop, InputHook inputs)
 {
-    auto training = prepare(teacher, plan, text, heldOut, options, std::move(stop));
+    auto training = prepare(teacher, plan, text, heldOut, options, std::move(stop), std::move(inputs));
     if (training)
         if (auto resumed = (*training)->resume(path); !resumed)
             return tl::unexpected(resumed.error());
@@ -229,12 +256,13 @@ Result<double> Training::addPass(const std::vector<std::size_t>& windows, double
     const auto batch = someWindows(m_text, windows);
     ZeroedArray<float> taught;
     if (m_options.distils) {
-        auto outputs = runForward(m_teacher, batch, 0, batch.windows.size(), {}, stop);
+        auto outputs = runForward(m_teacher, batch, 0, batch.windows.size(), {}, {}, stop);
         if (!outputs)
             return tl::unexpected(outputs.error());
         taught = std::move(*outputs);
     }
     const BackwardHooks hooks {.weights = m_student->weights(),
+        .inputs = m_inputs,
         .loss = m_options.distils ? distillationLoss(m_teacher, m_teacherHead, batch, taught, scale)
                                   : crossEntropyLoss(batch, scale),
         .sink = [&](const PartGradients& part) { return m_student->addGradients(part, stop); }};
@@ -285,12 +313,15 @@ Result<TrainingEvaluation> Training::evaluate(std::stop_token stop)
     return ComputeArena(m_options.threads).execute([&]() -> Result<TrainingEvaluation> {
         std::vector<TokenScore> scores;
         Progress ignored;
-        for (std::size_t first = 0; first < m_heldOut.windows.size(); first += kEvaluatedTogether) {
-            const auto last = std::min(first + kEvaluatedTogether, m_heldOut.windows.size());
-            const auto base = runForward(m_teacher, m_heldOut, first, last, {}, stop);
+        const auto calls = std::max<std::size_t>(1, kEvaluatedTogether / m_heldOut.windowsPerCall);
+        const auto together = calls * m_heldOut.windowsPerCall;
+        for (std::size_t first = 0; first < m_heldOut.windows.size(); first += together) {
+            const auto last = std::min(first + together, m_heldOut.windows.size());
+            const auto base = runForward(m_teacher, m_heldOut, first, last, {}, {}, stop);
             if (!base)
                 return tl::unexpected(base.error());
-            const auto other = runForward(m_student->decoder(), m_heldOut, first, last, m_student->weights(), stop);
+            const auto other =
+                runForward(m_student->decoder(), m_heldOut, first, last, m_student->weights(), m_inputs, stop);
             if (!other)
                 return tl::unexpected(other.error());
             const auto predictions = predictionsOf(m_heldOut, first, last);

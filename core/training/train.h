@@ -63,15 +63,17 @@ struct TrainingHistory {
 class Training
 {
 public:
-    /// Both texts must have windows. The teacher, the plan's model and the texts outlive the training.
-    /// Errors: InvalidArgument (options, texts, memory, a plan for tensors that are not trained: Student::untrained()),
-    /// those of Student::create() and of runBackward().
+    /// Both texts must have windows. The teacher, the plan's model and the texts outlive the training. `inputs`: what
+    /// the plan makes of its layers' inputs, the same in the student's passes and where it is judged; a replacer that
+    /// must know the range of a call is given that of a window in training.
+    /// Errors: InvalidArgument (options, texts, memory, a plan for tensors that are not trained: Student::untrained(),
+    /// or for inputs that `inputs` leaves as they are), those of Student::create() and of runBackward().
     static Result<std::unique_ptr<Training>> begin(const Decoder& teacher, const Plan& plan, const WindowedText& text,
-        const WindowedText& heldOut, const TrainingOptions& options, std::stop_token stop);
+        const WindowedText& heldOut, const TrainingOptions& options, std::stop_token stop, InputHook inputs = {});
     /// begin() and resume() in one, without looking for grids to begin with. Errors: those of both.
     static Result<std::unique_ptr<Training>> goOn(const std::filesystem::path& path, const Decoder& teacher,
         const Plan& plan, const WindowedText& text, const WindowedText& heldOut, const TrainingOptions& options,
-        std::stop_token stop);
+        std::stop_token stop, InputHook inputs = {});
 
     /// One step: forward and back through the quantized weights, and an update. Errors: Cancelled (the step was not
     /// done), Malformed (numbers that overflow; the weights are as they were).
@@ -94,10 +96,11 @@ public:
     Result<void> resume(const std::filesystem::path& path);
 
 private:
-    Training(const Decoder& teacher, const WindowedText& text, const WindowedText& heldOut, TrainingOptions options);
+    Training(const Decoder& teacher, const WindowedText& text, const WindowedText& heldOut, TrainingOptions options,
+        InputHook inputs);
     /// Ready to be initialized, or to resume().
     static Result<std::unique_ptr<Training>> prepare(const Decoder& teacher, const Plan& plan, const WindowedText& text,
-        const WindowedText& heldOut, const TrainingOptions& options, std::stop_token stop);
+        const WindowedText& heldOut, const TrainingOptions& options, std::stop_token stop, InputHook inputs);
     std::vector<std::size_t> windowsOfStep(std::uint64_t step) const;
     Result<std::map<std::size_t, std::vector<double>>> measureInputs(std::stop_token stop);
     std::vector<std::vector<std::size_t>> passesOf(const std::vector<std::size_t>& windows) const;
@@ -109,6 +112,7 @@ private:
     const WindowedText& m_text;
     const WindowedText& m_heldOut;
     TrainingOptions m_options;
+    InputHook m_inputs;
     std::string m_schemes {};  ///< of the plan, by tensor
     std::unique_ptr<Student> m_student {};
     LoadedLayers m_teacherHead {};

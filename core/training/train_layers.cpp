@@ -4,6 +4,7 @@
 #include "core/calibration/calibrate.h"
 #include "core/calibration/shared_inputs.h"
 #include "core/training/trained_weights.h"
+#include "core/training/training_plan.h"
 
 #include <algorithm>
 #include <map>
@@ -108,6 +109,8 @@ Result<std::vector<TrainedTensor>> trainLayers(const Decoder& decoder, const Pla
     if (groups.inOrder.empty())
         return failure(ErrorCode::InvalidArgument, decoder.model->path.string(),
             "no layer of a block is planned to be quantized that could be trained by itself");
+    if (auto floating = requireFloatingInputs(plan); !floating)
+        return tl::unexpected(floating.error());
     if (options.tokens == 0 || options.heldOutTokens < 2)
         return failure(ErrorCode::InvalidArgument, "training", "needs tokens to train on, and two to hold out");
     const auto own = layersTrainingBytes(decoder, groups, options);

@@ -37,8 +37,8 @@ std::vector<std::size_t> layersToTrain(const Decoder& decoder, const Plan& plan)
 /// Runs the model on both texts and trains each planned layer on what the original model's layer reads, one after the
 /// other: in memory are the held-out inputs of all, one layer with its inputs, and what was trained. `afterLayer` is
 /// called on the calling thread's behalf after each. The bits depend neither on threads nor on memory.
-/// Errors: InvalidArgument (nothing to train, options, memory), those of calibrate(), of LayerTraining and of
-/// `afterLayer`.
+/// Errors: InvalidArgument (nothing to train, options, memory), Unsupported (the plan quantizes inputs), those of
+/// calibrate(), of LayerTraining and of `afterLayer`.
 Result<std::vector<TrainedTensor>> trainLayers(const Decoder& decoder, const Plan& plan, const WindowedText& text,
     const WindowedText& heldOut, const LayersTrainingOptions& options, std::stop_token stop, Progress& progress,
     const std::function<Result<void>(const TrainedTensor&)>& afterLayer = {});

@@ -11,10 +11,12 @@ Result<TrainingPlan> planTraining(const Model& model, Recipe recipe, const Untra
     const auto catalog = catalogOf(model);
     TrainingPlan result {.recipe = std::move(recipe)};
     result.plan = resolve(result.recipe, catalog);
-    if (std::any_of(result.plan.tensors.begin(), result.plan.tensors.end(),
-            [](const PlannedTensor& planned) { return planned.activations.has_value(); }))
-        return failure(ErrorCode::Unsupported, "recipe",
-            "inputs of layers cannot be quantized in training yet: name weights alone");
+    for (const auto& planned : result.plan.tensors)
+        if (planned.activations && planned.activations->granularity.kind == Granularity::Kind::Channel)
+            return failure(ErrorCode::Unsupported, "recipe",
+                "activations '" + planned.activations->toString()
+                    + "' have ranges that were measured beforehand, and training changes what comes: round them by "
+                      "ranges of their own, token, gN or tensor");
     for (const auto tensor : untrained(result.plan)) {
         result.kept.push_back(model.tensors[tensor].name);
         result.recipe.keep.push_back(result.kept.back());
@@ -22,6 +24,15 @@ Result<TrainingPlan> planTraining(const Model& model, Recipe recipe, const Untra
     if (!result.kept.empty())
         result.plan = resolve(result.recipe, catalog);
     return result;
+}
+
+Result<void> requireFloatingInputs(const Plan& plan)
+{
+    if (std::any_of(plan.tensors.begin(), plan.tensors.end(),
+            [](const PlannedTensor& planned) { return planned.activations.has_value(); }))
+        return failure(ErrorCode::Unsupported, "recipe",
+            "layers that are trained by themselves see the original's inputs: name weights alone, or train end to end");
+    return {};
 }
 
 Recipe withoutAlgorithms(Recipe recipe)

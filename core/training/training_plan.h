@@ -23,8 +23,11 @@ struct TrainingPlan {
 /// Tensors that a plan quantizes and that cannot be trained, such as Student::untrained().
 using UntrainedTensors = std::function<std::vector<std::size_t>(const Plan& plan)>;
 
-/// Errors: Unsupported (the recipe quantizes inputs of layers).
+/// Errors: Unsupported (inputs of layers by a scale per channel, which somebody must know before they come).
 Result<TrainingPlan> planTraining(const Model& model, Recipe recipe, const UntrainedTensors& untrained);
+
+/// Of layers that are trained by themselves. Errors: Unsupported (the plan quantizes inputs of layers).
+Result<void> requireFloatingInputs(const Plan& plan);
 
 /// The recipe without algorithms, which training takes the place of.
 Recipe withoutAlgorithms(Recipe recipe);

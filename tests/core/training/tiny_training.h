@@ -2,6 +2,7 @@
 // A two-layer model and a task that it can learn.
 #pragma once
 
+#include "core/analysis/quantized_activations.h"
 #include "core/training/train.h"
 #include "tests/core/inference/tiny_families.h"
 #include "tests/support/text_windows.h"
@@ -36,9 +37,12 @@ struct TinyTraining {
     Decoder m_decoder;
     const WindowedText m_text = task(8, 12, 1), m_heldOut = task(3, 12, 2);
 
+    /// "int4:g16", or "int4:g16/int8:token".
     std::unique_ptr<Training> begin(const char* scheme, const TrainingOptions& options) const
     {
-        auto training = Training::begin(m_decoder, uniformPlan(*m_model, scheme), m_text, m_heldOut, options, {});
+        const auto plan = uniformPlan(*m_model, scheme);
+        const auto inputs = quantizedInputs(*m_model, plan, {}).value();
+        auto training = Training::begin(m_decoder, plan, m_text, m_heldOut, options, {}, inputs);
         if (!training)
             qFatal("%s", describe(training.error()).c_str());
         return std::move(*training);

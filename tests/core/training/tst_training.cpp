@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // A two-layer model learns a task under quantization: step by step against a second implementation of forward pass,
 // gradients and optimizer; and what must not depend on how the work is cut.
-#include "tests/core/inference/taped_loss.h"
+#include "tests/core/training/slow_training.h"
 #include "tests/core/training/tiny_training.h"
 
 #include <QTest>
@@ -10,109 +10,6 @@
 
 using namespace quantloupe;
 using namespace quantloupe::tests;
-
-namespace {
-
-bool isTrained(const std::string& name)
-{
-    return name.find("embed") == std::string::npos && name.find("lm_head") == std::string::npos;
-}
-
-/// The same training: double where it can be, one scalar at a time.
-class SlowTraining
-{
-public:
-    SlowTraining(const TinyDecoder& teacher, const WindowedText& text, Scheme scheme, bool distils)
-        : m_teacher(teacher)
-        , m_text(text)
-        , m_scheme(std::move(scheme))
-        , m_distils(distils)
-    {
-        for (const auto& [name, tensor] : teacher.tensors)
-            if (isTrained(name))
-                m_values[name] = {tensor.values.begin(), tensor.values.end()};
-    }
-
-    double step(double rate)
-    {
-        auto student = m_teacher;
-        for (const auto& [name, values] : m_values) {
-            auto& tensor = student.tensors.at(name);
-            tensor.values.assign(values.begin(), values.end());
-            if (tensor.shape.size() == 2)
-                quantize(tensor);
-        }
-        Tape::current() = {};
-        const TapedWeights weights;
-        const auto loss = lossOf(student, weights);
-        const auto slopes = Tape::current().derive(loss.entry);
-        ++m_steps;
-        for (auto& [name, values] : m_values) {
-            const auto gradient = weights.derivatives(student.at(name), slopes);
-            auto& [mean, square] = m_moments[name];
-            mean.resize(values.size());
-            square.resize(values.size());
-            for (std::size_t i = 0; i < values.size(); ++i) {
-                mean[i] = 0.9 * mean[i] + 0.1 * gradient[i];
-                square[i] = 0.99 * square[i] + 0.01 * gradient[i] * gradient[i];
-                const double a = mean[i] / (1.0 - std::pow(0.9, m_steps));
-                const double b = square[i] / (1.0 - std::pow(0.99, m_steps));
-                values[i] -= rate * a / (std::sqrt(b) + 1e-8);
-            }
-        }
-        Tape::current() = {};
-        return loss.value;
-    }
-    const std::vector<double>& values(const std::string& name) const { return m_values.at(name); }
-
-private:
-    void quantize(TinyTensor& tensor) const
-    {
-        const auto quantizer = Quantizer::create(m_scheme, tensor.shape[1]).value();
-        std::vector<UnitGrid> grids(quantizer.gridCount(tensor.shape[0]));
-        quantizer.fit(tensor.values, tensor.shape[0], grids);
-        const auto source = tensor.values;
-        quantizer.fakeQuantize(source, tensor.shape[0], grids, tensor.values);
-    }
-
-    /// Mean over all predictions.
-    Taped lossOf(const TinyDecoder& student, const TapedWeights& weights) const
-    {
-        const auto predictions = double(m_text.scored());
-        if (!m_distils)
-            return slowLoss<Taped>(student, m_text, weights) / predictions;
-        Taped loss = 0.0;
-        for (const auto& window : m_text.windows) {
-            const auto begin = m_text.tokens.begin() + std::ptrdiff_t(window.begin);
-            const std::vector<std::uint32_t> tokens(begin, begin + std::ptrdiff_t(window.length));
-            const auto taught = SlowForward(m_teacher, tokens).logits();
-            const auto logits = SlowForwardOf<Taped, TapedWeights>(student, tokens, weights).logits();
-            for (std::size_t t = 0; t + 1 < tokens.size(); ++t) {
-                double all = 0.0;
-                Taped own = 0.0;
-                for (std::size_t v = 0; v < kVocabulary; ++v) {
-                    all += std::exp(taught[t][v]);
-                    own += exp(logits[t][v]);
-                }
-                for (std::size_t v = 0; v < kVocabulary; ++v) {
-                    const double p = std::exp(taught[t][v]) / all;
-                    loss += p * (std::log(p) - logits[t][v] + log(own));
-                }
-            }
-        }
-        return loss / predictions;
-    }
-
-    const TinyDecoder& m_teacher;
-    const WindowedText& m_text;
-    Scheme m_scheme;
-    bool m_distils;
-    double m_steps = 0.0;
-    std::map<std::string, std::vector<double>> m_values;
-    std::map<std::string, std::pair<std::vector<double>, std::vector<double>>> m_moments;
-};
-
-}  // namespace
 
 class TestTraining : public QObject, private TinyTraining
 {
@@ -124,17 +21,20 @@ private Q_SLOTS:
     void stepByStep_data()
     {
         QTest::addColumn<bool>("distils");
-        QTest::newRow("distillation") << true;
-        QTest::newRow("next tokens") << false;
+        QTest::addColumn<bool>("inputs");
+        QTest::newRow("distillation") << true << false;
+        QTest::newRow("next tokens") << false << false;
+        QTest::newRow("distillation, inputs rounded") << true << true;
     }
 
     void stepByStep()
     {
         QFETCH(const bool, distils);
+        QFETCH(const bool, inputs);
         const TrainingOptions options {
             .steps = 40, .batch = 8, .learningRate = 2e-3, .warmUp = 3, .distils = distils, .threads = 2};
-        const auto training = begin("int3:g16:asym:s32", options);
-        SlowTraining slow(m_tiny, m_text, Scheme::parse("int3:g16:asym:s32").value(), distils);
+        const auto training = begin(inputs ? "int3:g16:asym:s32/int8:token" : "int3:g16:asym:s32", options);
+        SlowTraining slow(m_tiny, m_text, Scheme::parse("int3:g16:asym:s32").value(), distils, inputs ? 127.0 : 0.0);
         for (std::uint64_t i = 0; i < 5; ++i) {
             const auto made = training->step({});
             QVERIFY2(made, made ? "" : describe(made.error()).c_str());

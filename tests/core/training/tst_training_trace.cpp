@@ -188,8 +188,16 @@ private Q_SLOTS:
             quantized += tensor.scheme ? 1 : 0;
         }
         QCOMPARE(quantized, m_decoder.blocks.size() * 7);
-        recipe.activations = Scheme::parse("int8:token").value();
-        QCOMPARE(planTraining(*m_model, recipe, untrained).error().code, ErrorCode::Unsupported);
+        QVERIFY(requireFloatingInputs(planned->plan));
+        auto inputs = without;
+        inputs.activations = Scheme::parse("int8:token").value();
+        const auto rounded = planTraining(*m_model, inputs, untrained);
+        QVERIFY(rounded);
+        for (const auto& tensor : rounded->plan.tensors)
+            QCOMPARE(tensor.activations.has_value(), tensor.scheme.has_value());
+        QCOMPARE(requireFloatingInputs(rounded->plan).error().code, ErrorCode::Unsupported);
+        inputs.activations = Scheme::parse("int8:channel").value();
+        QCOMPARE(planTraining(*m_model, inputs, untrained).error().code, ErrorCode::Unsupported);
     }
 };
 
