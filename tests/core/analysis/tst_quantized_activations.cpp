@@ -189,6 +189,59 @@ private Q_SLOTS:
         QVERIFY(close(replaced, expected));
     }
 
+    /// Gradients stop where a range clips: beyond its outermost levels, and nowhere else.
+    void clips_data()
+    {
+        QTest::addColumn<QByteArray>("scheme");
+        QTest::addColumn<bool>("isStatic");
+        QTest::addColumn<bool>("clips");
+        const auto add = [](const char* scheme, bool isStatic, bool clips) {
+            QTest::addRow("%s%s", scheme, isStatic ? ", static" : "") << QByteArray(scheme) << isStatic << clips;
+        };
+        for (const auto* scheme : {"int8:token", "int4:g16:asym", "int8:tensor", "fp8_e4m3:token", "nvfp4", "q8_0"})
+            add(scheme, false, false);
+        for (const auto* scheme : {"int8:token:p90", "int4:g16:asym:p90", "fp8_e4m3:token:p95"})
+            add(scheme, false, true);
+        for (const auto* scheme : {"int8:tensor", "int4:tensor:asym", "int8:channel", "fp8_e4m3:channel"})
+            add(scheme, true, true);
+    }
+
+    void clips()
+    {
+        QFETCH(const QByteArray, scheme);
+        QFETCH(const bool, isStatic);
+        QFETCH(const bool, clips);
+        const auto x = activations();
+        auto ranges = rangesOf(x);
+        for (auto* ends : {&ranges.low, &ranges.high})
+            for (auto& end : *ends)
+                end *= 0.5F;
+        const auto replacer = made(scheme.constData(), isStatic ? &ranges : nullptr);
+        QVERIFY2(replacer, replacer ? "" : describe(replacer.error()).c_str());
+        QCOMPARE(bool(replacer->clip), clips);
+        if (!clips)
+            return;
+        auto rounded = x;
+        replacer->replace(rounded, {});
+        std::vector<float> gradient(x.size(), 1.0F);
+        replacer->clip(x, {}, gradient);
+        std::size_t stopped = 0;
+        for (std::size_t i = 0; i < x.size(); ++i) {
+            QVERIFY(gradient[i] == 0.0F || gradient[i] == 1.0F);
+            stopped += gradient[i] == 0.0F ? 1 : 0;
+            // What is clipped becomes an outermost level, nearer to 0 or to the middle: nothing larger has another.
+            if (gradient[i] == 0.0F)
+                QVERIFY(rounded[i] != x[i] && std::abs(rounded[i]) < std::abs(x[i]));
+        }
+        QVERIFY2(stopped > 0 && stopped < x.size() / 3, qPrintable(QString::number(stopped)));
+        // By rows as by all at once.
+        std::vector<float> byRows(x.size(), 1.0F);
+        for (std::size_t row = 0; row < kTokens; ++row)
+            replacer->clip(std::span(x).subspan(row * kColumns, kColumns), {},
+                std::span(byRows).subspan(row * kColumns, kColumns));
+        QVERIFY(byRows == gradient);
+    }
+
     void scaleOfTwoLevels()
     {
         const auto x = activations();
