@@ -15,8 +15,8 @@ Result<TrainingPlan> planTraining(const Model& model, Recipe recipe, const Untra
         if (planned.activations && planned.activations->granularity.kind == Granularity::Kind::Channel)
             return failure(ErrorCode::Unsupported, "recipe",
                 "activations '" + planned.activations->toString()
-                    + "' have ranges that were measured beforehand, and training changes what comes: round them by "
-                      "ranges of their own, token, gN or tensor");
+                    + "' have a scale per channel, which must be known before they come, and training changes what "
+                      "comes: use token, gN or tensor");
     for (const auto tensor : untrained(result.plan)) {
         result.kept.push_back(model.tensors[tensor].name);
         result.recipe.keep.push_back(result.kept.back());

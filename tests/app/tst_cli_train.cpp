@@ -72,6 +72,26 @@ private Q_SLOTS:
         QVERIFY(std::abs(written / after["perplexity"].toDouble() - 1.0) < 1e-5);
     }
 
+    /// Weights and inputs of layers, and what is written has the perplexity that it was left with.
+    void roundsInputs()
+    {
+        const auto out = m_folder.filePath(QStringLiteral("inputs"));
+        const auto run = runCli(
+            command({"--scheme", "int4:g32:asym:s32/int8:token", "--lr", "3e-4", "--steps", "12", "--out", out}));
+        QVERIFY2(run.status == 0, run.errors);
+        const auto before = run.json()["before"].toObject(), after = run.json()["after"].toObject();
+        QVERIFY(after["kl_mean"].toDouble() < 0.95 * before["kl_mean"].toDouble());
+        const auto weightsAlone = runCli(command({"--scheme", "int4:g32:asym:s32", "--steps", "1"}));
+        QVERIFY2(weightsAlone.status == 0, weightsAlone.errors);
+        QVERIFY(weightsAlone.json()["before"].toObject()["kl_mean"] != before["kl_mean"]);
+        const auto again = runCli({"train-quantized", out, "--text", m_text, "--eval-text", m_held, "--context", "64",
+            "--scheme", "fp32/int8:token", "--steps", "1", "--batch", "1", "--json"});
+        QVERIFY2(again.status == 0, again.errors);
+        const double written = again.json()["before"].toObject()["perplexity"].toDouble();
+        QVERIFY(std::abs(written / after["perplexity"].toDouble() - 1.0) < 1e-6);
+        QVERIFY(written != again.json()["perplexity_base"].toDouble());
+    }
+
     /// Three methods side by side, what is said of them, and what is written.
     void layerByLayer()
     {
@@ -207,6 +227,12 @@ private Q_SLOTS:
                                         << QByteArray("nf4:g32");
         QTest::newRow("the model itself")
             << QStringList {"--scheme", "int4:g32", "--out", m_model, "--force"} << QByteArray("is the model itself");
+        QTest::newRow("static inputs") << QStringList {"--scheme", "int4:g32/int8:channel"}
+                                       << QByteArray("a scale per channel");
+        QTest::newRow("inputs searched") << QStringList {"--scheme", "int4:g32/int8:token:mse"}
+                                         << QByteArray("ranges are searched for");
+        QTest::newRow("inputs of layers by themselves")
+            << QStringList {"--scheme", "int4:g32/int8:token", "--layer-wise"} << QByteArray("name weights alone");
         QTest::newRow("nowhere") << QStringList {"--scheme", "int4:g32", "--out", out + "/in/none"}
                                  << QByteArray("No such file");
         QTest::newRow("memory") << QStringList {"--scheme", "int4:g32", "--memory", "1MiB"} << QByteArray("--memory");

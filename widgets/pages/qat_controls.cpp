@@ -284,7 +284,8 @@ void QatControls::layOut()
     m_what->setToolTip(
         tr("Which matrices of blocks are quantized in the forward pass and trained, end to end, with the "
            "norms: all under one scheme, those selected in the tree, or each as the recipe says, without its "
-           "algorithms, which training takes the place of. Embedding and output head stay as stored."));
+           "algorithms, which training takes the place of; where it quantizes activations, inputs of these layers are "
+           "rounded too. Embedding and output head stay as stored."));
     m_rule->setObjectName(QStringLiteral("train-rule"));
     for (const auto rule : stepRules)
         m_rule->addItem(ruleTitle(rule), static_cast<int>(rule));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "widgets/workbench/training_run.h"
 
+#include "core/analysis/quantized_activations.h"
 #include "core/analysis/smoothing.h"
 #include "core/analysis/stored_weights.h"
 #include "core/analysis/weight_quantization.h"
@@ -51,7 +52,12 @@ Result<void> TrainingRun::begin(const std::stop_token& stop)
     if (!texts)
         return tl::unexpected(texts.error());
     m_texts = std::move(*texts);
-    auto training = Training::begin(m_decoder, m_plan.plan, m_texts.text, m_texts.heldOut, m_request.options, stop);
+    auto inputs = quantloupe::quantizedInputs(model, m_plan.plan, {});  // no ranges: each step has its own
+    if (!inputs)
+        return tl::unexpected(inputs.error());
+    m_inputs = std::move(*inputs);
+    auto training =
+        Training::begin(m_decoder, m_plan.plan, m_texts.text, m_texts.heldOut, m_request.options, stop, m_inputs);
     if (!training)
         return tl::unexpected(training.error());
     m_trace.emplace((*training)->student());
@@ -80,8 +86,8 @@ Result<quantloupe::TrainingEvaluation> TrainingRun::measure(const quantloupe::De
 Result<void> TrainingRun::measureRounding(const std::stop_token& stop)
 {
     Progress unseen;
-    auto found =
-        measure(m_decoder, {.weights = quantloupe::storedWeights(*m_request.model, m_plan.plan, stop)}, stop, unseen);
+    auto found = measure(m_decoder,
+        {.weights = quantloupe::storedWeights(*m_request.model, m_plan.plan, stop), .inputs = m_inputs}, stop, unseen);
     if (!found)
         return tl::unexpected(found.error());
     m_rounded = *found;

@@ -54,7 +54,7 @@ public:
     explicit TrainingRun(TrainingRequest request);
 
     /// Begins, or goes on where it was stopped, with the same bits. Errors: those of describeDecoder(),
-    /// readModelText(), holdOut(), planTraining() and of Training.
+    /// readModelText(), holdOut(), planTraining(), quantizedInputs() and of Training.
     quantloupe::Result<void> train(std::stop_token stop, quantloupe::Progress& progress);
     /// The codes and grids as they were trained; replaces what has the name. Errors: Unsupported (the format cannot
     /// hold them), those of writeCheckpoint().
@@ -95,6 +95,7 @@ private:
     quantloupe::Decoder m_decoder;
     quantloupe::TrainingTexts m_texts;
     quantloupe::TrainingPlan m_plan;
+    quantloupe::InputHook m_inputs;  ///< what the plan makes of layers' inputs
     std::unique_ptr<quantloupe::Training> m_training;
     std::optional<quantloupe::TrainingTrace> m_trace;
     std::optional<quantloupe::TrainingEvaluation> m_rounded, m_compared;

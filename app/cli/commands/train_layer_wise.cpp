@@ -140,6 +140,8 @@ Result<void> trainLayerWise(
         session, options, decoder, [&](const Plan& all) { return othersThanLayers(session, decoder, all); });
     if (!plan)
         return tl::unexpected(plan.error());
+    if (const auto floating = requireFloatingInputs(plan->plan); !floating)
+        return usageError("--layer-wise", floating.error().reason);
     const auto chosen = layersToTrain(decoder, plan->plan).size();
     if (chosen == 0)
         return usageError(session.options.tensors.empty() ? "--scheme" : "--tensors",

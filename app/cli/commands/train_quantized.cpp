@@ -3,6 +3,7 @@
 #include "app/cli/output.h"
 #include "app/cli/progress_printer.h"
 
+#include "core/analysis/quantized_activations.h"
 #include "core/analysis/weight_quantization.h"
 
 #include <algorithm>
@@ -67,13 +68,13 @@ Findings trainingFindings(const TrainOptions& options, const Training& training,
 
 /// Goes on from --state where there is one.
 Result<std::unique_ptr<Training>> beginTraining(const Session& session, const TrainOptions& options,
-    const Decoder& decoder, const Plan& plan, const TrainingTexts& texts)
+    const Decoder& decoder, const Plan& plan, const InputHook& inputs, const TrainingTexts& texts)
 {
     const auto& [text, heldOut] = texts;
     const bool resumes = options.resumes();
     auto training = resumes
-        ? Training::goOn(options.state, decoder, plan, text, heldOut, options.training, session.stop)
-        : Training::begin(decoder, plan, text, heldOut, options.training, session.stop);
+        ? Training::goOn(options.state, decoder, plan, text, heldOut, options.training, session.stop, inputs)
+        : Training::begin(decoder, plan, text, heldOut, options.training, session.stop, inputs);
     if (!training) {
         auto error = namedByOption(training.error(), options.text);
         if (resumes && error.code == ErrorCode::Conflict)
@@ -153,6 +154,9 @@ Result<void> trainQuantized(const Session& session, const TrainOptions& given)
         planTraining(session, options, *decoder, [&](const Plan& all) { return Student::untrained(*decoder, all); });
     if (!plan)
         return tl::unexpected(plan.error());
+    const auto inputs = quantizedInputs(**model, plan->plan, {});  // no ranges: each step has its own
+    if (!inputs)
+        return usageError("activations", inputs.error().reason);
     for (const auto& name : plan->kept)
         session.warn(printable(name) + " is no matrix of a block and is not trained: it is kept as stored");
     if (options.checkpoint.dryRun || !session.options.out.empty()) {
@@ -164,7 +168,7 @@ Result<void> trainQuantized(const Session& session, const TrainOptions& given)
     const auto texts = readTrainingTexts(session, options, **model);
     if (!texts)
         return tl::unexpected(texts.error());
-    auto training = beginTraining(session, options, *decoder, plan->plan, *texts);
+    auto training = beginTraining(session, options, *decoder, plan->plan, *inputs, *texts);
     if (!training)
         return tl::unexpected(training.error());
     if (auto done = runTraining(session, options, **training); !done)
@@ -262,7 +266,8 @@ Action setUpTrain(CLI::App& command)
     addCheckpointOptions(command, options->checkpoint);
     command.footer(
         "Matrices of blocks that the scheme or recipe names are quantized inside the forward pass, gradients pass\n"
-        "straight through, and AdamW trains them and the norms; embedding and output head stay. The bits depend on\n"
+        "straight through, and AdamW trains them and the norms; embedding and output head stay. A scheme such as\n"
+        "int4:g32/int8:token rounds the inputs of these layers, too, as they come. The bits depend on\n"
         "--seed alone, not on threads. --out gets the learned codes and grids, not a rounding of the trained weights.\n"
         "\n"
         "With --layer-wise, each layer's outputs on the original model's inputs are what is trained: weights and "

@@ -2,6 +2,7 @@
 // The QAT page of a workbench, the means to drive it as a person does, and the same training without it.
 #pragma once
 
+#include "core/analysis/quantized_activations.h"
 #include "core/calibration/model_text.h"
 #include "core/training/training_texts.h"
 #include "tests/support/screenshots.h"
@@ -37,10 +38,13 @@ struct QatFixture {
         ByHand(const Model& model, const QString& file, const QString& scheme, StepRule rule)
             : decoder(describeDecoder(model).value())
         {
-            auto recipe = Recipe::uniform(Scheme::parse(scheme.toStdString()).value(), catalogOf(model));
+            const auto layer = LayerPlan::parse(scheme.toStdString()).value();
+            auto recipe = Recipe::uniform(layer.weights, catalogOf(model));
+            recipe.activations = layer.activations;
             for (const auto* other : {"model.embed_tokens.weight", "lm_head.weight"})
                 recipe.keep.emplace_back(other);
             plan = resolve(recipe, catalogOf(model));
+            inputs = quantizedInputs(model, plan, {}).value();
             auto text = readModelText(model, file.toStdString(), {.context = 256, .tokens = tokens}).value();
             for (auto& window : text.windows)
                 window.firstScored = 0;
@@ -51,11 +55,12 @@ struct QatFixture {
         }
         std::unique_ptr<Training> begin() const
         {
-            return Training::begin(decoder, plan, texts.text, texts.heldOut, options, {}).value();
+            return Training::begin(decoder, plan, texts.text, texts.heldOut, options, {}, inputs).value();
         }
 
         Decoder decoder;
         Plan plan;
+        InputHook inputs;
         TrainingTexts texts;
         TrainingOptions options;
     };

@@ -225,6 +225,29 @@ private Q_SLOTS:
         QVERIFY(settled());
     }
 
+    void roundsInputsAsTheRecipeSays()
+    {
+        const auto scheme = QStringLiteral("int4:g32:asym/int8:token");
+        const ByHand hand(*m_workbench->model(), m_text, scheme, StepRule::Estimated);
+        auto recipe = Recipe::uniform(Scheme::parse("int4:g32:asym").value(), m_workbench->catalog());
+        recipe.activations = Scheme::parse("int8:token").value();
+        m_workbench->setRecipe(recipe, QStringLiteral("Inputs, too"));
+        QVERIFY(settled());
+        begin(QStringLiteral("int4:g32:asym"), StepRule::Estimated);
+        child<QComboBox>("train-what")->setCurrentIndex(2);
+        QVERIFY(button("start-training")->isEnabled());
+        click("start-training");
+        QVERIFY2(ends(QuantizedTraining::State::Done), qPrintable(status()));
+        const auto training = hand.begin();
+        Progress progress;
+        QVERIFY(training->run({}, progress));
+        QVERIFY(this->training()->snapshot()->history == training->history());
+        discard();
+        child<QComboBox>("train-what")->setCurrentIndex(0);
+        m_workbench->undoStack()->undo();
+        QVERIFY(settled());
+    }
+
     /// Another layer while nothing runs: looked at anew.
     void showsAnotherLayer()
     {
