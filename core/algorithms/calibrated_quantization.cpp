@@ -8,6 +8,7 @@
 #include "core/algorithms/grid_choice.h"
 #include "core/algorithms/input_basis.h"
 #include "core/algorithms/smooth_quant.h"
+#include "core/algorithms/trained_rows.h"
 #include "core/base/zeroed_array.h"
 #include "core/kernels/ranges.h"
 
@@ -45,6 +46,13 @@ public:
 
 private:
     bool has(Algorithm algorithm) const { return uses(quantizer().scheme(), algorithm); }
+    /// Whether grids are least squares and codes descend: cd, or qat where cd would do what it begins from.
+    bool descends() const
+    {
+        Scheme scheme = quantizer().scheme();
+        std::replace(scheme.algorithms.begin(), scheme.algorithms.end(), Algorithm::Qat, Algorithm::Cd);
+        return uses(scheme, Algorithm::Cd) && algorithmRefusal(scheme, Calibration::Given).empty();
+    }
     const Quantizer& quantizer() const { return m_result.quantizer; }
     std::size_t columns() const { return quantizer().columns(); }
 
@@ -121,7 +129,7 @@ private:
         if (!quantizer().hasGrids())
             return pack();
         std::optional<InverseFactor> factor;
-        if (has(Algorithm::Gptq) || has(Algorithm::Cd)) {
+        if (has(Algorithm::Gptq) || has(Algorithm::Cd) || has(Algorithm::Qat)) {
             auto found = inverseFactor(*m_inputs, m_options.factor, m_work.stop);
             if (!found)
                 return tl::unexpected(found.error());
@@ -180,7 +188,7 @@ private:
 
     std::vector<UnitGrid> gridsOf(const InverseFactor* factor) const
     {
-        if (has(Algorithm::Cd))
+        if (descends())
             return leastSquaresGridsOf(quantizer(), m_weights, m_rows, diagonal(), m_work.stop);
         if (has(Algorithm::Awq) && m_options.clip)
             return searchClippedGrids(quantizer(), m_weights, m_rows, *m_inputs, m_work.stop).grids;
@@ -197,16 +205,8 @@ private:
 
     Result<RoundedLayer> roundOn(std::vector<UnitGrid> grids, const InverseFactor* factor)
     {
-        if (factor != nullptr) {
-            const auto [forRounding, forDescent] = m_work.progress->split(has(Algorithm::Cd) ? 0.5 : 1.0);
-            auto layer = roundByGptq(
-                quantizer(), m_weights, m_rows, std::move(grids), *factor, {m_work.stop, forRounding, m_rows});
-            if (layer && has(Algorithm::Cd)
-                && !descendCodes(quantizer(), m_weights, m_rows, *m_inputs, factor->damping, *layer,
-                    {m_work.stop, forDescent, m_rows}))
-                return calibrationStopped();
-            return layer;
-        }
+        if (factor != nullptr)
+            return roundOn(std::move(grids), *factor);
         if (has(Algorithm::AdaRound)) {
             auto layer = roundByAdaRound(
                 quantizer(), m_weights, m_rows, std::move(grids), *m_inputs, m_options.adaRound, m_work);
@@ -215,6 +215,28 @@ private:
         RoundedLayer layer {std::vector<std::uint32_t>(m_weights.size()), std::move(grids)};
         quantizer().encode(m_weights, m_rows, layer.grids, layer.codes);
         m_work.finishRows(0, m_rows);
+        return layer;
+    }
+
+    /// gptq, and what goes on from it.
+    Result<RoundedLayer> roundOn(std::vector<UnitGrid> grids, const InverseFactor& factor)
+    {
+        const bool falls = descends(), trains = has(Algorithm::Qat);
+        const auto [before, forTraining] = m_work.progress->split(trains ? 0.1 : 1.0);
+        const auto [forRounding, forDescent] = before.split(falls ? 0.5 : 1.0);
+        auto layer =
+            roundByGptq(quantizer(), m_weights, m_rows, std::move(grids), factor, {m_work.stop, forRounding, m_rows});
+        if (!layer)
+            return layer;
+        if (falls
+            && !descendCodes(
+                quantizer(), m_weights, m_rows, *m_inputs, factor.damping, *layer, {m_work.stop, forDescent, m_rows}))
+            return calibrationStopped();
+        if (trains)
+            if (auto done = trainRows(quantizer(), m_weights, m_rows, *m_inputs, factor.damping, m_options.training,
+                    *layer, {m_work.stop, forTraining, m_rows});
+                !done)
+                return tl::unexpected(done.error());
         return layer;
     }
 
@@ -258,6 +280,7 @@ std::string missingInputs(const Scheme& scheme, const LayerInputs& inputs)
         case Algorithm::Cd:
         case Algorithm::AdaRound:
         case Algorithm::Imatrix:
+        case Algorithm::Qat:
             if (!moments)
                 return name + "the second moments of the inputs";
             break;

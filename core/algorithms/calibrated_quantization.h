@@ -3,6 +3,7 @@
 
 #include "core/algorithms/adaround.h"
 #include "core/algorithms/inverse_factor.h"
+#include "core/algorithms/trained_rows.h"
 #include "core/algorithms/weight_transform.h"
 #include "core/base/progress_share.h"
 #include "core/calibration/layer_inputs.h"
@@ -27,6 +28,7 @@ struct CalibrationOptions {
     /// awq: cut ranges after scaling. Off for q and k, as in the original. With gptq or cd, the grids are cut.
     bool clip = true;
     AdaRoundOptions adaRound {};
+    RowTrainingOptions training {};  ///< qat
 };
 
 /// A layer quantized by what calibration taught about its inputs.
@@ -42,16 +44,16 @@ struct CalibratedWeights {
     WeightTransform transform {};
     std::vector<float> weights {};  ///< Ŵ with the transform undone: what the layer computes with, in place of W
     std::vector<float> bias {};     ///< biascorr: to be added to the outputs, one per row; empty: none
-    double damping = 0.0;           ///< gptq, cd: what share of the moments' mean it took
+    double damping = 0.0;           ///< gptq, cd, qat: what share of the moments' mean it took
 };
 
 /// Quantizes one layer, or the rows of several that read the same inputs one above the other, by a scheme with any
 /// algorithms; the order of work is fixed: scaling (awq, smooth), rotation, grids (hqq, awq's clipping, cd's least
-/// squares, else the range; imatrix weighs by E x²), rounding (gptq, cd, adaround, else to nearest), the way back,
-/// biascorr as the mean of what the output lost. Parallel inside the caller's arena, the same bits for any number of
-/// threads.
-/// Errors: Unsupported (scheme, named), InvalidArgument (sizes that do not fit, numbers that are not finite, parts of
-/// the calibration that are missing, moments that do not factor), Cancelled.
+/// squares, else the range; imatrix weighs by E x²), rounding (gptq, cd, adaround, else to nearest; qat trains what cd,
+/// or where the scheme does not take that gptq, has found), the way back, biascorr as the mean of what the output lost.
+/// Parallel inside the caller's arena, the same bits for any number of threads. Errors: Unsupported (scheme, named),
+/// InvalidArgument (sizes that do not fit, numbers that are not finite, parts of the calibration that are missing,
+/// moments that do not factor), Cancelled.
 Result<CalibratedWeights> quantizeWithInputs(std::span<const float> weights, std::size_t rowCount, const Scheme& scheme,
     const LayerInputs& inputs, const CalibrationOptions& options, std::stop_token stop, const ProgressShare& progress);
 

@@ -88,6 +88,20 @@ std::string awqRefusal(const Scheme& scheme)
     return {};
 }
 
+std::string qatRefusal(const Scheme& scheme)
+{
+    if (packsRows(scheme))
+        return clause(Algorithm::Qat, "trains weights between levels: " + findsTogether(scheme));
+    if (scheme.granularity.kind == Granularity::Kind::Block)
+        return clause(Algorithm::Qat, "trains each row by itself, and blocks span several: write channel or a group");
+    for (const Algorithm other : {Algorithm::Gptq, Algorithm::Cd, Algorithm::AdaRound})
+        if (uses(scheme, other))
+            return clause(Algorithm::Qat,
+                "chooses the codes that " + std::string(nameOf(other)) + " chooses"
+                    + (other == Algorithm::AdaRound ? "" : ", and begins from them") + ": one of them");
+    return {};
+}
+
 bool weighsErrors(const Scheme& scheme)
 {
     return packsRows(scheme)
@@ -112,6 +126,7 @@ std::string calibratedRefusal(const Scheme& scheme, Algorithm algorithm)
     case Algorithm::Imatrix:
         return weighsErrors(scheme) ? std::string()
                                     : clause(algorithm, "weighs errors, which minmax ranges do not look at: write mse");
+    case Algorithm::Qat: return qatRefusal(scheme);
     default: return {};
     }
 }
@@ -124,7 +139,8 @@ bool goesByInputs(Algorithm algorithm)
     case Algorithm::Awq:
     case Algorithm::Smooth:
     case Algorithm::AdaRound:
-    case Algorithm::Imatrix: return true;
+    case Algorithm::Imatrix:
+    case Algorithm::Qat: return true;
     default: return false;
     }
 }
@@ -138,6 +154,7 @@ std::string refusalOf(const Scheme& scheme, Algorithm algorithm, Calibration cal
     case Algorithm::Smooth:
     case Algorithm::AdaRound:
     case Algorithm::Imatrix:
+    case Algorithm::Qat:
         if (calibration == Calibration::Given)
             return calibratedRefusal(scheme, algorithm);
         return clause(algorithm,
@@ -145,7 +162,6 @@ std::string refusalOf(const Scheme& scheme, Algorithm algorithm, Calibration cal
                 ? "is not written: given an importance matrix, an analysis weighs by it whatever searches"
                 : "needs calibration, a layer's inputs when the model runs on text: hqq, hadamard, cle and range mse "
                   "need none");
-    case Algorithm::Qat: return clause(algorithm, "trains the model: it is not built yet");
     case Algorithm::Hqq: return hqqRefusal(scheme);
     case Algorithm::Equalization:
         if (calibration == Calibration::Given)

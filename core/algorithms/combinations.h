@@ -14,17 +14,17 @@ enum class Calibration : bool { Absent, Given };
 /// clause such as "algorithm hqq moves a floating minimum: write asymf". A scheme without algorithms has nothing to
 /// refuse here.
 ///
-/// Without calibration gptq, cd, awq, smooth, adaround and imatrix are refused. Of an allowed scheme the order of work
-/// is fixed: equalization, scaling of columns (awq, smooth), rotation, grids (hqq, cd, awq), rounding (gptq, cd,
-/// adaround), the way back, and bias correction in the original basis.
+/// Without calibration gptq, cd, awq, smooth, adaround, imatrix and qat are refused. Of an allowed scheme the order of
+/// work is fixed: equalization, scaling of columns (awq, smooth), rotation, grids (hqq, cd, awq), rounding (gptq, cd,
+/// adaround, qat), the way back, and bias correction in the original basis.
 /// Allowed is not useful: floats (fp8, …) round in proportion, so that spreading an outlier raises their error; row
 /// factors change nothing where a row has scales of its own; the files of block formats (q4_k, mxfp4) hold neither
-/// corrections nor rotations, so that with these such a scheme can be measured but not exported. qat is not built yet.
+/// corrections nor rotations, so that with these such a scheme can be measured but not exported.
 /// imatrix needs no calibration where the tensor has its importance: that weighs whatever searches.
 std::string algorithmRefusal(const Scheme& scheme, Calibration calibration = Calibration::Absent);
 
 /// Whether an algorithm of the scheme goes by what calibration taught: gptq, cd, awq, smooth, adaround,
-/// imatrix.
+/// imatrix, qat.
 bool needsInputs(const Scheme& scheme);
 
 /// The scheme without those, for a layer whose inputs nobody saw.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/training/layer_rows.h"
 
-#include "core/algorithms/banded_product.h"
 #include "core/algorithms/row_blocks.h"
 #include "core/training/layer_judge.h"
 
@@ -101,35 +100,6 @@ TrainedLayer LayerRows::layer() const
     return layer;
 }
 
-std::optional<double> LayerRows::differentiate(
-    const StepInputs& inputs, kernels::MutableMatrix errors, const std::stop_token& stop)
-{
-    using kernels::Side;
-    const auto rows = errors.rows, columns = errors.columns, tokens = inputs.values.rows;
-    double loss = 0.0;
-    if (inputs.moments) {
-        const auto product = unwrittenFloats(rows * columns);
-        if (!addProductInBands(2.0F, errors, Side::Plain, inputs.values, Side::Plain, 0.0F,
-                {product.get(), rows, columns, columns}, stop))
-            return std::nullopt;
-        for (std::size_t i = 0; i < rows * columns; ++i) {
-            loss += 0.5 * static_cast<double>(errors.data[i]) * static_cast<double>(product[i]);
-            errors.data[i] = product[i];
-        }
-        return loss;
-    }
-    const auto outputs = unwrittenFloats(rows * tokens);
-    const kernels::MutableMatrix lost {outputs.get(), rows, tokens, tokens};
-    if (!addProductInBands(1.0F, errors, Side::Plain, inputs.values, Side::Transposed, 0.0F, lost, stop))
-        return std::nullopt;
-    for (std::size_t i = 0; i < rows * tokens; ++i)
-        loss += static_cast<double>(outputs[i]) * static_cast<double>(outputs[i]);
-    const float scale = 2.0F / static_cast<float>(tokens);
-    if (!addProductInBands(scale, lost, Side::Plain, inputs.values, Side::Plain, 0.0F, errors, stop))
-        return std::nullopt;
-    return loss / static_cast<double>(tokens);
-}
-
 bool LayerRows::stepBlock(std::size_t index, std::span<const float> original, const StepInputs& inputs,
     const RowRates& rates, const std::stop_token& stop)
 {
@@ -144,7 +114,7 @@ bool LayerRows::stepBlock(std::size_t index, std::span<const float> original, co
         return false;
     for (std::size_t i = 0; i < count; ++i)
         gradient[i] -= original[first + i];
-    const auto loss = differentiate(inputs, {gradient.data(), block.rows, m_columns, m_columns}, stop);
+    const auto loss = outputGradient(inputs, {gradient.data(), block.rows, m_columns, m_columns}, stop);
     if (!loss)
         return false;
     block.loss = *loss;

@@ -2,11 +2,11 @@
 // The weights of a layer under training. For use inside this room.
 #pragma once
 
+#include "core/algorithms/adam.h"
+#include "core/algorithms/output_gradient.h"
+#include "core/algorithms/trained_quantizer.h"
 #include "core/base/zeroed_array.h"
-#include "core/kernels/dense_algebra.h"
-#include "core/training/adam.h"
 #include "core/training/trained_layer.h"
-#include "core/training/trained_quantizer.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -16,12 +16,6 @@
 #include <vector>
 
 namespace quantloupe {
-
-/// What a step's loss goes by: some tokens' inputs, tokens × columns, or M = E x·xᵀ, columns × columns.
-struct StepInputs {
-    kernels::ConstMatrix values {};
-    bool moments = false;
-};
 
 struct RowRates {
     double weights = 0.0, grids = 0.0;
@@ -53,10 +47,6 @@ public:
     std::span<const float> quantize(const std::stop_token& stop);
     /// Weights and grids as of the last quantize().
     TrainedLayer layer() const;
-
-    /// Of one block of rows: ∂loss/∂Ŵ in place of E = Ŵ − W, and the loss. For step(), and for who checks it.
-    static std::optional<double> differentiate(
-        const StepInputs& inputs, kernels::MutableMatrix errors, const std::stop_token& stop);
 
 private:
     struct Block {

@@ -2,7 +2,7 @@
 #include "core/training/layer_training.h"
 
 #include "core/base/compute_arena.h"
-#include "core/training/adam.h"
+#include "core/algorithms/adam.h"
 #include "core/training/epoch_order.h"
 #include "core/training/layer_judge.h"
 #include "core/training/layer_rows.h"

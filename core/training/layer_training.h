@@ -6,7 +6,7 @@
 #include "core/base/progress_share.h"
 #include "core/calibration/layer_inputs.h"
 #include "core/training/trained_layer.h"
-#include "core/training/trained_quantizer.h"
+#include "core/algorithms/trained_quantizer.h"
 
 #include <cstddef>
 #include <cstdint>

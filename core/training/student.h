@@ -4,8 +4,8 @@
 #include "core/inference/backward.h"
 #include "core/number_formats/quantized_tensor.h"
 #include "core/recipes/plan.h"
-#include "core/training/adam.h"
-#include "core/training/trained_quantizer.h"
+#include "core/algorithms/adam.h"
+#include "core/algorithms/trained_quantizer.h"
 #include "core/training/trained_values.h"
 
 #include <cstddef>

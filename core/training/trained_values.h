@@ -4,7 +4,7 @@
 
 #include "core/inference/backward.h"
 #include "core/model/model.h"
-#include "core/training/adam.h"
+#include "core/algorithms/adam.h"
 
 #include <cstddef>
 #include <cstdint>

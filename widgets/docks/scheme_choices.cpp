@@ -29,7 +29,8 @@ constexpr std::array<std::uint32_t, 6> groupSizes {16, 32, 64, 128, 256, 512};
 constexpr std::array<std::uint32_t, 4> blockSides {16, 32, 64, 128};
 /// In the order of work.
 constexpr std::array offeredAlgorithms {Algorithm::Equalization, Algorithm::Awq, Algorithm::Smooth, Algorithm::Hadamard,
-    Algorithm::Imatrix, Algorithm::Hqq, Algorithm::Gptq, Algorithm::Cd, Algorithm::AdaRound, Algorithm::BiasCorrection};
+    Algorithm::Imatrix, Algorithm::Hqq, Algorithm::Gptq, Algorithm::Cd, Algorithm::AdaRound, Algorithm::Qat,
+    Algorithm::BiasCorrection};
 
 bool goesByInputs(Algorithm algorithm)
 {
@@ -223,6 +224,7 @@ QString nameInWords(Algorithm algorithm)
     case Algorithm::Gptq: return SchemeChoices::tr("error propagation");
     case Algorithm::Cd: return SchemeChoices::tr("least squares and descent");
     case Algorithm::AdaRound: return SchemeChoices::tr("learned rounding");
+    case Algorithm::Qat: return SchemeChoices::tr("layer-wise training");
     default: return {};
     }
 }
@@ -256,9 +258,14 @@ QString explanationOf(Algorithm algorithm)
     case Algorithm::Cd:
         return SchemeChoices::tr(
             "Grids by least squares, gptq on them, then descent on the codes: the least output error "
-            "of what is offered.");
+            "of what does not train.");
     case Algorithm::AdaRound:
         return SchemeChoices::tr("Learns for each weight whether to round up or down. Takes long.");
+    case Algorithm::Qat:
+        return SchemeChoices::tr(
+            "Trains weights and grids of each matrix by itself on its calibrated inputs, from where "
+            "descent ends: the least output error of what is offered. Takes minutes for a large "
+            "matrix.");
     default: return SchemeChoices::tr("Needs activations of the model.");
     }
 }

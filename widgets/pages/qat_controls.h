@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
-#include "core/training/trained_quantizer.h"
+#include "core/algorithms/trained_quantizer.h"
 #include "widgets/workbench/training_run.h"
 
 #include <QWidget>

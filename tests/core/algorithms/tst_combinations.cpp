@@ -21,7 +21,7 @@ private Q_SLOTS:
             {"int4:g64+hadamard+cle", "write +cle+hadamard"}, {"fp16+hadamard", "fp16 has no scale"},
             {"int4:g64+gptq", "needs calibration"}, {"int4:g64+awq", "needs calibration"},
             {"int4:g64+smooth", "needs calibration"}, {"int4:g64+adaround", "needs calibration"},
-            {"int4:g64+cd", "needs calibration"}, {"int4:g64+qat", "not built yet"},
+            {"int4:g64+cd", "needs calibration"}, {"int4:g64+qat", "algorithm qat needs calibration"},
             {"q4_k+imatrix", "weighs by it whatever searches"}, {"int4:g64+hadamard+gptq", "algorithm gptq needs"}};
         for (const auto& [scheme, refusal] : rows)
             QTest::newRow(scheme) << QString(refusal);
@@ -54,7 +54,13 @@ private Q_SLOTS:
             {"int4:tensor+awq", "groups or channels"}, {"q4_k+awq", "q4_k finds scales"},
             {"nf4+adaround", "nf4 takes gptq"}, {"int4:g64+imatrix", "write mse"},
             {"int4:g64+cle+gptq", "equalize first"}, {"int4:g64+hadamard+smooth", "write +smooth+hadamard"},
-            {"fp16+gptq", "fp16 has no scale"}, {"int4:g64+gptq+qat", "not built yet"}};
+            {"fp16+gptq", "fp16 has no scale"}, {"int3:g64+qat", ""}, {"int3:g64:asym+hadamard+qat", ""},
+            {"int3:g64:asymf+smooth+qat+biascorr", ""}, {"int4:g64:asymf+hqq+qat", ""},
+            {"int4:g64:mse+imatrix+qat", ""}, {"nf4+qat", ""}, {"mxfp4+qat", ""}, {"int4:tensor+qat", ""},
+            {"int4:g64+gptq+qat", "begins from them: one of them"},
+            {"int4:g64+cd+qat", "begins from them: one of them"}, {"int4:g64+adaround+qat", "adaround chooses: one"},
+            {"int4:b16x16+qat", "write channel or a group"}, {"q4_k+qat", "q4_k finds scales and codes"},
+            {"int4:g64+qat+cle", "equalize first"}, {"fp16+qat", "fp16 has no scale"}};
         for (const auto& [scheme, refusal] : rows)
             QTest::newRow(scheme) << QString(refusal);
     }

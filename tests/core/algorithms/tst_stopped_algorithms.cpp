@@ -74,6 +74,7 @@ private Q_SLOTS:
         row("awq, whole channels on moments", "int4:channel+awq", false);
         row("adaround", "int4:channel+adaround", true);
         row("rotated", "int4:g128+hadamard+gptq", true);
+        row("qat", "int3:g128+qat", false);
     }
 
     void soon()
@@ -85,6 +86,7 @@ private Q_SLOTS:
             countedProducts.restart(stopAt);
             CalibrationOptions options;
             options.adaRound.iterations = 3;
+            options.training = {.rounds = 2, .steps = 3};
             Progress progress;
             ComputeArena arena(kThreads);
             return arena.execute([&] {

@@ -110,7 +110,7 @@ private Q_SLOTS:
         QTest::addColumn<QByteArray>("scheme");
         for (const char* scheme : {"int4:g32+gptq", "int3:g32:asymf+cd", "int4:channel+awq", "int4:g32+smooth",
                  "int3:g32:asym:mse+hadamard+gptq", "int4:g32:mse+imatrix", "int4:tensor+gptq", "int4:b8x16+gptq",
-                 "nf4:g32+gptq", "int3:g32+gptq+biascorr"})
+                 "nf4:g32+gptq", "int3:g32+gptq+biascorr", "int3:g32+qat"})
             QTest::newRow(scheme) << QByteArray(scheme);
     }
     void measuresWhatTheAlgorithmsMake()

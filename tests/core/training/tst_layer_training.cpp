@@ -79,7 +79,7 @@ private Q_SLOTS:
                     ? kernels::ConstMatrix {perToken.data(), n, n, n}
                     : kernels::ConstMatrix {layer.sample.sample.data(), layer.sample.sampleTokens(), n, n},
                 moments};
-            const auto found = LayerRows::differentiate(inputs, {gradient.data(), layer.rows, n, n}, {});
+            const auto found = outputGradient(inputs, {gradient.data(), layer.rows, n, n}, {});
             QVERIFY(found && near(*found, loss, 1e-5));
             double largest = 0.0;
             for (const float value : gradient)
@@ -115,7 +115,7 @@ private Q_SLOTS:
         for (std::size_t i = 0; i < gradient.size(); ++i)
             gradient[i] -= layer.weights[i];
         const StepInputs inputs {{layer.sample.sample.data(), layer.sample.sampleTokens(), n, n}, false};
-        QVERIFY(LayerRows::differentiate(inputs, {gradient.data(), layer.rows, n, n}, {}));
+        QVERIFY(outputGradient(inputs, {gradient.data(), layer.rows, n, n}, {}));
         std::vector<float> byGrids(quantizer.parameters().size());
         quantizer.propagate(layer.weights, gradient, byGrids);
         const auto& grids = quantizer.grids();

@@ -34,6 +34,9 @@ public:
     /// Errors: Unsupported (the scheme, or a rule that does not go with it).
     static Result<TrainedQuantizer> create(const Scheme& scheme, StepRule rule, std::size_t rows, std::size_t columns);
 
+    /// The same for another number of rows, to be initialized.
+    TrainedQuantizer ofRows(std::size_t rows) const;
+
     /// Learned grids start from those of least squared error, each column's errors weighed by `importance` (one per
     /// column). False: stopped.
     bool initialize(std::span<const float> weights, std::span<const float> importance, const std::stop_token& stop);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "core/training/trained_quantizer.h"
+#include "core/algorithms/trained_quantizer.h"
 
 #include "core/algorithms/grid_choice.h"
 #include "core/number_formats/packed_matrix.h"
@@ -100,6 +100,14 @@ Result<TrainedQuantizer> TrainedQuantizer::create(
         }
     }
     return trained;
+}
+
+TrainedQuantizer TrainedQuantizer::ofRows(std::size_t rows) const
+{
+    TrainedQuantizer other(m_quantizer, m_rule, rows);
+    other.m_lowest = m_lowest;
+    other.m_highest = m_highest;
+    return other;
 }
 
 bool TrainedQuantizer::initialize(

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "core/training/adam.h"
+#include "core/algorithms/adam.h"
 
 #include "core/kernels/adam_update.h"
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Quantization inside a forward pass: the values that a file would hold, and the gradients of the published rules.
 #include "core/number_formats/packed_matrix.h"
-#include "core/training/adam.h"
-#include "core/training/trained_quantizer.h"
+#include "core/algorithms/adam.h"
+#include "core/algorithms/trained_quantizer.h"
 
 #include <QTest>
 
