@@ -213,6 +213,30 @@ private Q_SLOTS:
         }
         QVERIFY(seen.size() > 40);
     }
+
+    /// Where the layers' inputs are known, on grids; in the place of what also chooses codes.
+    void layerWiseTraining()
+    {
+        SchemeEditor editor;
+        editor.setScheme(scheme("int3:g64"));
+        const auto* hidden = action(editor, QStringLiteral("qat"));
+        QVERIFY(hidden == nullptr || !hidden->isVisible());
+        editor.setCalibration(quantloupe::Calibration::Given);
+        auto* training = action(editor, QStringLiteral("qat"));
+        QVERIFY(training != nullptr && training->isVisible() && training->isEnabled());
+        QVERIFY(training->text().endsWith(QStringLiteral("layer-wise training")));
+        training->trigger();
+        QCOMPARE(editor.scheme().toString(), std::string("int3:g64+qat"));
+        for (const char* other : {"gptq", "cd", "adaround"}) {
+            const auto* refused = action(editor, QString::fromLatin1(other));
+            QVERIFY2(refused != nullptr && !refused->isEnabled(), other);
+            QVERIFY2(refused->toolTip().contains(QStringLiteral("qat")), qPrintable(refused->toolTip()));
+        }
+        editor.setScheme(scheme("q4_k"));
+        const auto* packed = action(editor, QStringLiteral("qat"));
+        QVERIFY(packed != nullptr && !packed->isEnabled());
+        QVERIFY(packed->toolTip().contains(QStringLiteral("q4_k finds scales and codes")));
+    }
 };
 
 QTEST_MAIN(TestSchemeEditor)
