@@ -45,29 +45,39 @@ void writeScales(const Parts& parts, const QuantizedRows& rows, RegionWriter& ou
     out.write(parts.scales, parts.wholeTensor ? 0 : rows.firstRow / parts.rowsPerUnit * bytesPerBand, bytes);
 }
 
-/// Words of ⌊32 / bits⌋ codes, the first in the lowest bits; what fills the last word of a row is 0.
+/// Sets code `index` of a bit stream in words `stride` words apart, the first code in the lowest bits.
+void putCode(std::span<std::uint32_t> words, std::size_t stride, std::size_t index, unsigned bits, std::uint32_t code)
+{
+    const auto bit = index * bits, word = bit / 32, shift = bit % 32;
+    words[word * stride] |= code << shift;
+    if (shift + bits > 32)
+        words[(word + 1) * stride] |= code >> (32 - shift);
+}
+
+/// Rows are bit streams of whole words; what fills the last word of a row is 0. Earlier versions of the library had
+/// words of ⌊32 / bits⌋ codes, which is the same where bits divide 32.
 void packWords(const Parts& parts, const QuantizedRows& rows, RegionWriter& out)
 {
-    const std::size_t perWord = 32 / parts.bits;
-    const std::size_t words = (rows.columns + perWord - 1) / perWord;
+    const auto words = static_cast<std::size_t>(ceilDivide(rows.columns * parts.bits, 32));
     std::vector<std::uint32_t> packed(rows.rowCount * words);
     for (std::size_t row = 0; row < rows.rowCount; ++row) {
         const auto codes = rows.rowCodes(row);
         for (std::size_t column = 0; column < rows.columns; ++column)
-            packed[row * words + column / perWord] |= codes[column] << column % perWord * parts.bits;
+            putCode(std::span(packed).subspan(row * words, words), 1, column, parts.bits, codes[column]);
     }
     out.write(parts.codes, rows.firstRow * words * 4, std::as_bytes(std::span<const std::uint32_t>(packed)));
     writeScales(parts, rows, out);
     if (!parts.zeros)
         return;
-    // Along the output channels: word [r / perWord][group].
+    // The same along the output channels: a column of words for each group.
     const auto groups = rows.grids.size() / rows.rowCount;
-    std::vector<std::uint32_t> zeros((rows.rowCount + perWord - 1) / perWord * groups);
+    std::vector<std::uint32_t> zeros(static_cast<std::size_t>(ceilDivide(rows.rowCount * parts.bits, 32)) * groups);
     for (std::size_t row = 0; row < rows.rowCount; ++row)
         for (std::size_t group = 0; group < groups; ++group)
-            zeros[row / perWord * groups + group] |= static_cast<std::uint32_t>(rows.grids[row * groups + group].zero)
-                << row % perWord * parts.bits;
-    out.write(*parts.zeros, rows.firstRow / perWord * groups * 4, std::as_bytes(std::span<const std::uint32_t>(zeros)));
+            putCode(std::span(zeros).subspan(group), groups, row, parts.bits,
+                static_cast<std::uint32_t>(rows.grids[row * groups + group].zero));
+    out.write(*parts.zeros, rows.firstRow * parts.bits / 32 * groups * 4,
+        std::as_bytes(std::span<const std::uint32_t>(zeros)));
 }
 
 /// One byte per element: signed integers, or the bit pattern of an FP8 number.
@@ -127,21 +137,25 @@ Result<void> checkScheme(const ModelTensor& tensor, const Scheme& scheme, std::s
         return refuse(tensor.name, scheme, "packed integers have scales of channels or groups");
     if (tensor.view.transposed || tensor.view.convolution || tensor.view.shape.size() != 2)
         return refuse(tensor.name, scheme, "it takes matrices of [out_features, in_features]");
+    const auto bits = static_cast<std::uint64_t>(codeBits(scheme.format));
+    const auto columns = matrixShape(tensor.view).columns;
+    if (format == "pack-quantized" && 32 % bits != 0 && columns > 32 / bits
+        && ceilDivide(columns, 32 / bits) == ceilDivide(columns * bits, 32))
+        return refuse(tensor.name, scheme, "readers could not tell rows so short from those of its earlier versions");
     return {};
 }
 
 void addPacked(CheckpointDraft& draft, DraftTensor& tensor, const std::string& module, const MatrixShape& matrix,
     const Scheme& scheme, Parts parts)
 {
-    const std::uint64_t perWord = 32 / parts.bits;
-    parts.codes =
-        addStored(draft, module + ".weight_packed", DType::I32, {matrix.rows, ceilDivide(matrix.columns, perWord)});
+    parts.codes = addStored(
+        draft, module + ".weight_packed", DType::I32, {matrix.rows, ceilDivide(matrix.columns * parts.bits, 32)});
     const auto scales = scaleShape(scheme, matrix);
     parts.scales = addStored(draft, module + ".weight_scale", parts.scaleType, scales);
     if (scheme.symmetry == Symmetry::Asymmetric) {
-        parts.zeros =
-            addStored(draft, module + ".weight_zero_point", DType::I32, {ceilDivide(matrix.rows, perWord), scales[1]});
-        tensor.rowAlignment = perWord;
+        parts.zeros = addStored(
+            draft, module + ".weight_zero_point", DType::I32, {ceilDivide(matrix.rows * parts.bits, 32), scales[1]});
+        tensor.rowAlignment = 32;  // whole words, whatever the bits
     }
     const auto shape = addStored(draft, module + ".weight_shape", DType::I64, {2});
     tensor.pack = [parts, shape, matrix](const QuantizedRows& rows, RegionWriter& out) {

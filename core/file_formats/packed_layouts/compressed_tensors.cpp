@@ -1,36 +1,74 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // pack-quantized of compressed-tensors: weight_packed [out, ⌈in / codes per word⌉], weight_scale [out, groups],
-// weight_zero_point packed along the output channels, weight_shape. Source: interop notes, section 10.4.
+// weight_zero_point packed along the output channels, weight_shape. Source: interop notes, section 10.4. Later versions
+// of the library pack bit streams, [out, ⌈in · bits / 32⌉], which differ for 3, 5, 6 and 7 bits: the widths tell.
 #include "core/file_formats/packed_layouts/packed_decoder.h"
 #include "core/file_formats/packed_layouts/packed_layout.h"
 
 namespace quantloupe::packed_layouts {
 namespace {
 
-/// The number of bits that gives words of this width: what the file says where it fits, else the first that does.
-std::optional<unsigned> bitsOf(const QuantizationSettings& settings, std::uint64_t columns, std::uint64_t words)
+struct Packing {
+    unsigned bits = 0;
+    bool streams = false;  ///< codes straddle words
+
+    std::uint64_t wordsOf(std::uint64_t codes) const
+    {
+        return streams ? ceilDivide(codes * bits, 32) : ceilDivide(codes, 32 / bits);
+    }
+};
+
+/// What gives words of this width: the bits that the file says where they fit, else the first that do.
+std::optional<Packing> packingOf(const QuantizationSettings& settings, std::uint64_t columns, std::uint64_t words)
 {
-    const auto fits = [&](std::uint64_t bits) {
-        return bits >= 1 && bits <= 8 && ceilDivide(columns, 32 / bits) == words;
+    const auto fitting = [&](std::uint64_t bits) -> std::optional<Packing> {
+        if (bits >= 1 && bits <= 8)
+            for (const bool streams : {false, true})
+                if (const Packing packing {static_cast<unsigned>(bits), streams}; packing.wordsOf(columns) == words)
+                    return packing;
+        return std::nullopt;
     };
     for (const auto& group : settings.groups)
-        if (group.bits && fits(*group.bits))
-            return static_cast<unsigned>(*group.bits);
+        if (group.bits)
+            if (const auto packing = fitting(*group.bits))
+                return packing;
     for (const auto bits : {4U, 8U, 2U, 3U, 6U, 5U, 7U, 1U})
-        if (fits(bits))
-            return bits;
+        if (const auto packing = fitting(bits))
+            return packing;
     return std::nullopt;
 }
 
-/// A column of words, each of which holds the zero points of several output channels.
-GroupFigures zeroPoints(const TensorView& zeros, unsigned bits)
+/// Code `index` of words `stride` words apart.
+float codeAt(const std::byte* data, std::uint64_t first, std::uint64_t stride, std::uint64_t index, Packing packing)
 {
-    return [data = zeros.bytes.data(), groups = zeros.shape[1], bits](std::uint64_t row, std::span<float> figures) {
-        const std::uint64_t perWord = 32 / bits;
-        const auto shift = static_cast<unsigned>(row % perWord) * bits;
+    const auto bits = packing.bits;
+    const std::uint64_t perWord = 32 / bits;
+    const auto word = packing.streams ? index * bits / 32 : index / perWord;
+    const auto shift = packing.streams ? index * bits % 32 : index % perWord * bits;
+    std::uint64_t pair = wordAt(data, first + word * stride);
+    if (shift + bits > 32)
+        pair |= std::uint64_t {wordAt(data, first + (word + 1) * stride)} << 32U;
+    return static_cast<float>((pair >> shift) & ((1U << bits) - 1U));
+}
+
+RowCodes codesOf(const TensorView& codes, Packing packing, std::uint64_t columns)
+{
+    if (!packing.streams)
+        return wordCodes(codes, packing.bits, columns);
+    return [data = codes.bytes.data(), words = codes.shape[1], packing, columns](
+               std::uint64_t firstRow, std::uint64_t rowCount, std::span<float> out) {
+        for (std::uint64_t row = 0; row < rowCount; ++row)
+            for (std::uint64_t column = 0; column < columns; ++column)
+                out[row * columns + column] = codeAt(data, (firstRow + row) * words, 1, column, packing);
+    };
+}
+
+/// A column of words for each group, which hold the zero points of the output channels.
+GroupFigures zeroPoints(const TensorView& zeros, Packing packing)
+{
+    return [data = zeros.bytes.data(), groups = zeros.shape[1], packing](std::uint64_t row, std::span<float> figures) {
         for (std::size_t group = 0; group < figures.size(); ++group)
-            figures[group] =
-                static_cast<float>((wordAt(data, row / perWord * groups + group) >> shift) & ((1U << bits) - 1U));
+            figures[group] = codeAt(data, group, groups, row, packing);
     };
 }
 
@@ -88,8 +126,8 @@ Result<std::optional<PackedWeight>> recognise(StoredParts& parts, const Quantiza
     const auto rows = (*shape)[0], columns = (*shape)[1];
     if (codes.shape.size() != 2 || codes.shape[0] != rows)
         return parts.malformed({}, "does not have the " + std::to_string(rows) + " rows that weight_shape states");
-    const auto bits = bitsOf(settings, columns, codes.shape[1]);
-    if (!bits)
+    const auto packing = packingOf(settings, columns, codes.shape[1]);
+    if (!packing)
         return parts.malformed({},
             "is " + std::to_string(codes.shape[1])
                 + " words wide, which no number of bits gives"
@@ -112,18 +150,18 @@ Result<std::optional<PackedWeight>> recognise(StoredParts& parts, const Quantiza
             "has " + std::to_string(groups) + " groups, which " + std::to_string(columns) + " columns do not give");
 
     GroupedWeights weights {.matrix = {rows, columns}, .groups = groups, .groupLength = groupLength};
-    weights.codes = wordCodes(codes, *bits, columns);
+    weights.codes = codesOf(codes, *packing, columns);
     weights.scales = rowFigures(**scales, groups);
-    weights.zeros = constantFigure(static_cast<float>(1U << (*bits - 1)));
+    weights.zeros = constantFigure(static_cast<float>(1U << (packing->bits - 1)));
     const auto zeros = parts.take(".weight_zero_point");
     if (!zeros)
         return tl::unexpected(zeros.error());
     if (*zeros) {
         if (auto typed = parts.expectType(".weight_zero_point", **zeros, {DType::I32, DType::U32}); !typed)
             return tl::unexpected(typed.error());
-        if (auto fits = parts.expectShape(".weight_zero_point", **zeros, {ceilDivide(rows, 32 / *bits), groups}); !fits)
+        if (auto fits = parts.expectShape(".weight_zero_point", **zeros, {packing->wordsOf(rows), groups}); !fits)
             return tl::unexpected(fits.error());
-        weights.zeros = zeroPoints(**zeros, *bits);
+        weights.zeros = zeroPoints(**zeros, *packing);
     }
     const auto indices = parts.take(".weight_g_idx");
     if (!indices)
@@ -138,7 +176,8 @@ Result<std::optional<PackedWeight>> recognise(StoredParts& parts, const Quantiza
             return tl::unexpected(numbers.error());
         weights.groupOfColumn = std::move(*numbers);
     }
-    const auto text = "compressed-tensors " + gridText("int" + std::to_string(*bits), groupLength, columns, !*zeros)
+    const auto text = "compressed-tensors "
+        + gridText("int" + std::to_string(packing->bits), groupLength, columns, !*zeros)
         + (weights.groupOfColumn.empty() ? "" : ", act-order");
     return PackedWeight {.shape = *shape, .decoder = makeGroupedDecoder(parts.takenViews(), text, std::move(weights))};
 }

@@ -168,10 +168,16 @@ private Q_SLOTS:
         QTest::addColumn<unsigned>("bits");
         QTest::addColumn<bool>("asymmetric");
         QTest::addColumn<bool>("actOrder");
+        QTest::addColumn<bool>("streams");  ///< codes straddle words
         for (const unsigned bits : {2U, 3U, 4U, 7U, 8U})
             for (const bool asymmetric : {false, true})
-                QTest::addRow("%u bits%s", bits, asymmetric ? ", zero points" : "") << bits << asymmetric << false;
-        QTest::newRow("act-order") << 4U << true << true;
+                QTest::addRow("%u bits%s", bits, asymmetric ? ", zero points" : "")
+                    << bits << asymmetric << false << false;
+        QTest::newRow("act-order") << 4U << true << true << false;
+        for (const unsigned bits : {3U, 5U, 6U, 7U})
+            for (const bool asymmetric : {false, true})
+                QTest::addRow("%u bits in a stream%s", bits, asymmetric ? ", zero points" : "")
+                    << bits << asymmetric << false << true;
     }
 
     void compressedTensors()
@@ -179,8 +185,12 @@ private Q_SLOTS:
         QFETCH(const unsigned, bits);
         QFETCH(const bool, asymmetric);
         QFETCH(const bool, actOrder);
-        const std::uint64_t rows = 13, columns = 70, group = 35, groups = 2, perWord = 32 / bits;
-        const auto words = (columns + perWord - 1) / perWord, zeroWords = (rows + perWord - 1) / perWord;
+        QFETCH(const bool, streams);
+        const std::uint64_t rows = 13, group = streams ? 48 : 35, groups = 2, columns = groups * group;
+        const std::uint64_t perWord = 32 / bits;
+        const auto bitOf = [&](std::uint64_t i) { return streams ? i * bits : i / perWord * 32 + i % perWord * bits; };
+        const auto wordsOf = [&](std::uint64_t count) { return (bitOf(count - 1) + bits + 31) / 32; };
+        const auto words = wordsOf(columns), zeroWords = wordsOf(rows);
         Draw draw(bits + 100);
         const auto codes = draw.codes(rows * columns, 1U << bits), zeros = draw.codes(rows * groups, 1U << bits);
         const auto scales = draw.scales(rows * groups);
@@ -190,11 +200,12 @@ private Q_SLOTS:
         BitField packed(rows * words * 4), packedZeros(zeroWords * groups * 4);
         for (std::uint64_t row = 0; row < rows; ++row) {
             for (std::uint64_t column = 0; column < columns; ++column)
-                packed.put((row * words + column / perWord) * 32 + column % perWord * bits, bits,
-                    codes[row * columns + column]);
+                packed.put(row * words * 32 + bitOf(column), bits, codes[row * columns + column]);
             for (std::uint64_t g = 0; g < groups; ++g)
-                packedZeros.put(
-                    (row / perWord * groups + g) * 32 + row % perWord * bits, bits, zeros[row * groups + g]);
+                for (unsigned bit = 0; bit < bits; ++bit) {
+                    const auto at = bitOf(row) + bit;
+                    packedZeros.put((at / 32 * groups + g) * 32 + at % 32, 1, zeros[row * groups + g] >> bit & 1U);
+                }
         }
         SafetensorsBuilder file;
         file.add(kModule + ".weight_packed", "I32", {rows, words}, packed.bytes());
@@ -208,11 +219,11 @@ private Q_SLOTS:
         folder.write("config.json",
             filled(R"({"quantization_config":{"quant_method":"compressed-tensors","format":"pack-quantized",)"
                    R"("config_groups":{"group_0":{"targets":["Linear"],"weights":{"num_bits":%,"type":"int",)"
-                   R"("group_size":35,"strategy":"group"}}}}})",
-                {std::to_string(bits)}));
+                   R"("group_size":%,"strategy":"group"}}}}})",
+                {std::to_string(bits), std::to_string(group)}));
         const auto model = openModel(folder.write("model.safetensors", file.file()));
-        const auto text = "compressed-tensors int" + std::to_string(bits) + ":g35:" + (asymmetric ? "asym" : "sym")
-            + (actOrder ? ", act-order" : "");
+        const auto text = "compressed-tensors int" + std::to_string(bits) + ":g" + std::to_string(group) + ":"
+            + (asymmetric ? "asym" : "sym") + (actOrder ? ", act-order" : "");
         const auto middle = static_cast<float>(1U << (bits - 1));
         QUANTLOUPE_COMPARE_WEIGHT(
             model, kModule + ".weight", Shape({rows, columns}), text, [&](std::uint64_t row, std::uint64_t column) {
