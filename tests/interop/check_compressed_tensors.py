@@ -1,35 +1,40 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """compressed-tensors' own library decompresses a folder; the result is compared with fake-quantized values."""
 import json
-import re
 import sys
 
 import torch
-from compressed_tensors.compressors import BaseCompressor
-from compressed_tensors.quantization import QuantizationConfig
+from compressed_tensors.compressors import decompress_module
+from compressed_tensors.quantization import QuantizationConfig, apply_quantization_config
 from safetensors.torch import load_file
 
-
-def matches(targets, module):
-    return any(re.match(target[3:], module) if target.startswith("re:") else target == module for target in targets)
+from plan import layers, shapes_of
 
 
 def main():
-    with open(sys.argv[1] + "/config.json", encoding="utf-8") as file:
-        raw = json.load(file)["quantization_config"]
-    config = QuantizationConfig.model_validate(raw)
-    stored, values = load_file(sys.argv[1] + "/model.safetensors"), load_file(sys.argv[2] + "/model.safetensors")
+    packed, plain = sys.argv[1:3]
+    with open(packed + "/config.json", encoding="utf-8") as file:
+        config = QuantizationConfig.model_validate(json.load(file)["quantization_config"])
+    stored, values = load_file(packed + "/model.safetensors"), load_file(plain + "/model.safetensors")
+    shapes = shapes_of(plain)
+    model = layers(shapes)
+    apply_quantization_config(model, config)
     wrong = compared = 0
-    for name, group in config.config_groups.items():
-        compressor = BaseCompressor.load_from_registry(raw["config_groups"][name]["format"], config=config)
-        for module in sorted({key.rsplit(".", 1)[0] for key in stored}):
-            if not matches(group.targets, module):
-                continue
-            parts = {key[len(module) + 1:]: value for key, value in stored.items() if key.rsplit(".", 1)[0] == module}
-            weight = compressor.decompress_weight(parts, group.weights)
-            # It computes in the type of the scales.
-            wrong += not torch.equal(weight, values[module + ".weight"].to(weight.dtype))
-            compared += 1
+    for name in shapes:
+        module = model.get_submodule(name)
+        if getattr(module, "quantization_scheme", None) is None:
+            wrong += not torch.equal(stored[name + ".weight"], values[name + ".weight"])
+            continue
+        for part in [*module._parameters, *module._buffers]:
+            delattr(module, part)
+        for key, value in stored.items():
+            if key.rsplit(".", 1)[0] == name:
+                module.register_parameter(key[len(name) + 1:], torch.nn.Parameter(value, requires_grad=False))
+        decompress_module(module)
+        # It computes in the type of the scales.
+        weight = module.weight
+        wrong += not torch.equal(weight, values[name + ".weight"].to(weight.dtype))
+        compared += 1
     print(f"{compared} modules compared, {wrong} differ")
     return 1 if wrong or not compared else 0
 

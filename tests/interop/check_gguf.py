@@ -24,7 +24,7 @@ def main():
     parser.add_argument("--reference", help="the same floats, written by another program")
     arguments = parser.parse_args()
     floats = tensors(arguments.float_file)
-    wrong = 0
+    wrong = total = 0
     if arguments.reference:
         reference = tensors(arguments.reference)
         wrong += set(reference) != set(floats)
@@ -38,6 +38,8 @@ def main():
                 wrong += 1
             compared += 1
         wrong += compared != len(floats)
+        total += compared
+    print(f"{total} tensors compared, {wrong} differ")
     return 1 if wrong else 0
 
 
