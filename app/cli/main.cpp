@@ -63,7 +63,7 @@ int run(int argc, char** argv)
             return exitStatus(done.error());
         }
     }
-    return Done;
+    return session.fellShort ? Failed : Done;
 }
 
 }  // namespace

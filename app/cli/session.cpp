@@ -31,6 +31,12 @@ void Session::warn(const std::string& text) const
         std::fprintf(stderr, "quantloupe-cli: %s\n", text.c_str());
 }
 
+void Session::fallShort(const std::string& why)
+{
+    std::fprintf(stderr, "quantloupe-cli: %s\n", why.c_str());
+    fellShort = true;
+}
+
 void addCommonOptions(CLI::App& command, CommonOptions& options, unsigned uses)
 {
     const auto shownIf = [uses](unsigned flags) { return (uses & flags) != 0 ? "Options" : ""; };

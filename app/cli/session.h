@@ -33,6 +33,7 @@ struct Session {
     CommonOptions options;
     std::stop_token stop;
     std::string executable;
+    bool fellShort = false;  ///< status 1, though nothing went wrong
 
     /// Threads that computing may use.
     unsigned threads() const;
@@ -40,6 +41,8 @@ struct Session {
     bool wants(const std::string& tensor) const;
     /// One line on standard error, unless --quiet.
     void warn(const std::string& text) const;
+    /// What was found is presented, but is not what was asked for: says so even with --quiet, and ends with status 1.
+    void fallShort(const std::string& why);
 };
 
 using Action = std::function<Result<void>(Session&)>;

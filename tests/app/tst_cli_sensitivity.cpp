@@ -273,6 +273,11 @@ private Q_SLOTS:
         QCOMPARE(price["bytes"].toInt(), apart.json()["bytes"].toInt());
         QCOMPARE(price["measured"].toDouble(), apart.json()["measured"].toObject()["value"].toDouble());
         QVERIFY(price["value"].toDouble() <= together.json()["predicted"].toObject()["value"].toDouble());
+        // Apart has the smaller sum, but not the smaller divergence: layers' divergences do not add up at this size.
+        const auto sharing = price["together"].toObject();
+        QVERIFY(price["value"].toDouble() <= sharing["value"].toDouble());
+        QCOMPARE(
+            price["contradicts_prediction"].toBool(), sharing["measured"].toDouble() < price["measured"].toDouble());
         qInfo("KL at 3.6 bits: together %.4f predicted, %.4f measured; apart %.4f, %.4f",
             together.json()["predicted"].toObject()["value"].toDouble(),
             together.json()["measured"].toObject()["value"].toDouble(), price["value"].toDouble(),
