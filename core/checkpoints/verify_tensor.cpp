@@ -28,17 +28,25 @@ Result<void> compareBytes(const ModelTensor& source, const ModelTensor& again)
     return {};
 }
 
-/// The rows that hold the tensor, in the order in which they were written.
-TensorView rowsToCompare(const ModelTensor& again, const ReadBack& where, std::uint64_t count)
+/// What was read, as a matrix like the source: not every format says what the kernel of a convolution is.
+TensorView viewLike(const TensorView& source, TensorView found)
 {
-    const auto shape = matrixShape(again.view);
+    if (!source.transposed && !found.transposed && found.shape == source.shape)
+        found.convolution = source.convolution;
+    return found;
+}
+
+/// The rows that hold the tensor, in the order in which they were written.
+TensorView rowsToCompare(const TensorView& again, const ReadBack& where, std::uint64_t count)
+{
+    const auto shape = matrixShape(again);
     if (where.firstRow == 0 && where.rows.empty() && shape.rows == count)
-        return again.view;
+        return again;
     std::vector<std::uint64_t> rows(static_cast<std::size_t>(count));
     std::iota(rows.begin(), rows.end(), where.firstRow);
     for (std::size_t row = 0; row < where.rows.size(); ++row)
         rows[row] = where.firstRow + where.rows[row];
-    return selectRows(again.view, std::move(rows));
+    return selectRows(again, std::move(rows));
 }
 
 }  // namespace
@@ -59,10 +67,11 @@ Result<void> verifyTensor(const CheckpointDraft& draft, const DraftTensor& tenso
     if (!held)
         return tl::unexpected(held.error());
     const auto& tiling = written.tiling;
-    const auto shape = matrixShape(found.view);
+    const auto like = viewLike(source.view, found.view);
+    const auto shape = matrixShape(like);
     if (shape.columns != tiling.shape.columns || shape.rows < tensor.readBack.firstRow + tiling.shape.rows)
         return differs(found.name, "its shape is another");
-    const auto view = rowsToCompare(found, tensor.readBack, tiling.shape.rows);
+    const auto view = rowsToCompare(like, tensor.readBack, tiling.shape.rows);
     tbb::enumerable_thread_specific<std::vector<float>> buffers;
     std::atomic<std::uint64_t> firstBad = tiling.tiles();
     tbb::parallel_for(std::uint64_t {0}, tiling.tiles(), [&](std::uint64_t tile) {

@@ -55,6 +55,20 @@ private Q_SLOTS:
         QCOMPARE(filesIn(m_target.path()), std::size_t(1));  // nothing else is left
     }
 
+    /// A kernel [1, 32, 1], as ONNX knows it: one row. Safetensors say nothing of it, and it reads as 32 rows.
+    void kernelsAreReadAgainAsTheSourceHasThem()
+    {
+        const CheckpointFolder source, target;
+        const auto plain = openModel(
+            source.write("model.safetensors", safetensorsOf({randomMatrix("decoder.2.weight", {1, 32, 1}, 3)})));
+        QVERIFY(plain);
+        auto model = std::make_shared<Model>(**plain);
+        model->tensors.front().view.convolution = true;
+        const auto written =
+            exportTo("fake-quantized", requestFor(model, recipeOf("int8:channel")), target.path() / "kernel");
+        QVERIFY2(written, written ? "" : describe(written.error()).c_str());
+    }
+
     void neverTheModelItself()
     {
         const auto before = bytesOf(m_model->files.front());
