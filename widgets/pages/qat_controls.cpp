@@ -254,7 +254,7 @@ void QatControls::chooseText()
 {
     auto* dialog = new TextDialog(tr("Train on text"),
         tr("The model is trained on windows of a text. The last part of them is held out and judges what was learned."),
-        m_file, static_cast<int>(m_tokens), this);
+        m_file.isEmpty() ? m_workbench->offeredText() : m_file, static_cast<int>(m_tokens), this);
     if (const auto* buttons = dialog->findChild<QDialogButtonBox*>())
         buttons->button(QDialogButtonBox::Ok)->setText(tr("&Choose"));
     dialog->setAttribute(Qt::WA_DeleteOnClose);
