@@ -217,6 +217,16 @@ Result<void> addQuantized(
     return {};
 }
 
+/// Whether codes lie across words, which the library reads from version 0.18 on.
+bool straddlesWords(const Plan& plan)
+{
+    return std::any_of(plan.tensors.begin(), plan.tensors.end(), [](const PlannedTensor& planned) {
+        return planned.scheme && isInteger(planned.scheme->format)
+            && compressedTensorsFormat(*planned.scheme, !planned.activations) == "pack-quantized"
+            && 32 % static_cast<unsigned>(codeBits(planned.scheme->format)) != 0;
+    });
+}
+
 Result<CheckpointDraft> draft(const CheckpointRequest& request)
 {
     auto quantization = compressedTensorsConfig(request.recipe, request.plan, request.catalog);
@@ -242,6 +252,12 @@ Result<CheckpointDraft> draft(const CheckpointRequest& request)
             return tl::unexpected(added.error());
     }
     layOutSafetensors(result, request.shardBytes);
+    if (straddlesWords(request.plan)) {
+        (*quantization)["version"] = "0.18.0";
+        result.warnings.emplace_back(
+            "Codes of 3, 5, 6 and 7 bits are packed in a stream, as compressed-tensors reads them "
+            "from 0.18 on: earlier versions take them for other values.");
+    }
     (*config)["quantization_config"] = std::move(*quantization);
     addTextFile(result, "config.json", config->dump(2) + "\n");
     warnOfSplitFusedTensors(request.plan, request.catalog, result.warnings);
