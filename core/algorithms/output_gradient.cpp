@@ -3,6 +3,7 @@
 
 #include "core/algorithms/banded_product.h"
 
+#include <algorithm>
 #include <memory>
 
 namespace quantloupe {

@@ -127,26 +127,23 @@ kernels::FiniteRange wholeRange(const ChannelRanges& ranges)
 
 InputReplacer ofRows(Quantizer quantizer, const ChannelRanges* ranges)
 {
-    if (!quantizer.needsTensorAbsMax()) {
-        InputReplacer replacer {.replace = [quantizer](std::span<float> rows, const kernels::FiniteRange&) {
-            roundRows(quantizer, false, rows);
-        }};
-        if (quantizer.scheme().range.kind == RangeEstimator::Kind::Percentile)
-            replacer.clip = [quantizer = std::move(quantizer)](std::span<const float> rows, const kernels::FiniteRange&,
-                                std::span<float> gradient) { dropClippedRows(quantizer, rows, gradient); };
-        return replacer;
-    }
-    const bool isStatic = ranges != nullptr;
+    const bool isStatic = quantizer.needsTensorAbsMax() && ranges != nullptr;
     if (isStatic)
         quantizer.setTensorAbsMax(wholeRange(*ranges).absMax());
-    InputReplacer replacer {.needsRange = !isStatic,
-        .replace = [quantizer, isStatic](std::span<float> rows, const kernels::FiniteRange& range) {
+    InputReplacer replacer;
+    if (quantizer.needsTensorAbsMax() && !isStatic) {
+        replacer.needsRange = true;
+        replacer.replace = [quantizer = std::move(quantizer)](
+                               std::span<float> rows, const kernels::FiniteRange& range) {
             auto own = quantizer;
-            if (!isStatic)
-                own.setTensorAbsMax(range.absMax());
+            own.setTensorAbsMax(range.absMax());
             roundRows(own, false, rows);
-        }};
-    if (isStatic)
+        };
+        return replacer;
+    }
+    replacer.replace = [quantizer](
+                           std::span<float> rows, const kernels::FiniteRange&) { roundRows(quantizer, false, rows); };
+    if (isStatic || quantizer.scheme().range.kind == RangeEstimator::Kind::Percentile)
         replacer.clip = [quantizer = std::move(quantizer)](std::span<const float> rows, const kernels::FiniteRange&,
                             std::span<float> gradient) { dropClippedRows(quantizer, rows, gradient); };
     return replacer;

@@ -7,15 +7,6 @@
 #include <utility>
 
 namespace quantloupe {
-namespace {
-
-void widen(kernels::FiniteRange& range, const kernels::FiniteRange& other)
-{
-    range.minimum = std::min(range.minimum, other.minimum);
-    range.maximum = std::max(range.maximum, other.maximum);
-}
-
-}  // namespace
 
 void replaceHeads(const CacheReplacer& replacer, kernels::MutableMatrix heads)
 {
@@ -35,6 +26,18 @@ bool needsRange(const InputReplacers& replacers, std::span<const LinearLayer> la
     });
 }
 
+void widen(kernels::FiniteRange& range, const kernels::FiniteRange& other)
+{
+    range.minimum = std::min(range.minimum, other.minimum);
+    range.maximum = std::max(range.maximum, other.maximum);
+}
+
+void widen(kernels::FiniteRange& range, kernels::ConstMatrix rows)
+{
+    for (std::size_t row = 0; row < rows.rows; ++row)
+        widen(range, kernels::rangeOf({rows.row(row), rows.columns}));
+}
+
 CallRanges measureRanges(std::span<const TokenTile> tiles, const std::stop_token& stop,
     const std::function<kernels::ConstMatrix(const TokenTile& tile, std::vector<float>& buffer)>& inputsOf)
 {
@@ -42,8 +45,7 @@ CallRanges measureRanges(std::span<const TokenTile> tiles, const std::stop_token
     forEachPiece(tiles.size(), stop, [&](std::size_t i) {
         std::vector<float> buffer;
         const auto inputs = inputsOf(tiles[i], buffer);
-        for (std::size_t row = 0; row < inputs.rows; ++row)
-            widen(ofTiles[i], kernels::rangeOf({inputs.row(row), inputs.columns}));
+        widen(ofTiles[i], inputs);
     });
     CallRanges ranges(tiles.empty() ? 0 : tiles.back().call + 1);
     for (std::size_t i = 0; i < tiles.size(); ++i)

@@ -53,6 +53,10 @@ using CallRanges = std::vector<kernels::FiniteRange>;
 /// Whether one of these layers' replacers must know it.
 bool needsRange(const InputReplacers& replacers, std::span<const LinearLayer> layers);
 
+/// So that it holds the other, or all of the rows, too.
+void widen(kernels::FiniteRange& range, const kernels::FiniteRange& other);
+void widen(kernels::FiniteRange& range, kernels::ConstMatrix rows);
+
 /// Takes the ranges of what `inputsOf` gives for each tile, which may work in `buffer`. Runs in the caller's arena.
 CallRanges measureRanges(std::span<const TokenTile> tiles, const std::stop_token& stop,
     const std::function<kernels::ConstMatrix(const TokenTile& tile, std::vector<float>& buffer)>& inputsOf);

@@ -2,18 +2,10 @@
 #include "core/inference/layers_backward.h"
 
 #include <algorithm>
+#include <functional>
 
 namespace quantloupe {
 namespace {
-
-void widen(kernels::FiniteRange& range, kernels::ConstMatrix rows)
-{
-    for (std::size_t row = 0; row < rows.rows; ++row) {
-        const auto own = kernels::rangeOf({rows.row(row), rows.columns});
-        range.minimum = std::min(range.minimum, own.minimum);
-        range.maximum = std::max(range.maximum, own.maximum);
-    }
-}
 
 /// Calls each(first row, rows) of every tile.
 template<class Each>
