@@ -23,11 +23,10 @@ struct TextRun {
     std::shared_ptr<const LiveList<T>> soFar;
 };
 
-/// What is known of an evaluation; the last one of a run that has finished is the whole.
+/// What is known of an evaluation; of a run that has finished the last is the whole.
 struct EvaluationState {
     quantloupe::Evaluation evaluation;
     std::vector<double> alphas;  ///< of norms that divide, ascending
-    bool isWhole = false;
 };
 using EvaluationRun = TextRun<EvaluationState>;
 
@@ -37,7 +36,7 @@ struct CalibratedInput {
     std::uint64_t tokens = 0;  ///< 0: none was routed to it
     double loudest = 0.0;      ///< InputProfile::ratio() of the loudest channel; NaN without tokens
     double moved = 0.0;        ///< InputQuality::squaresMoved
-    std::size_t outliers = 0, silentChannels = 0, rareChannels = 0;
+    std::size_t outliers = 0, silentChannels = 0;
     bool fewTokens = false;  ///< InputQuality
 };
 using CalibratingRun = TextRun<CalibratedInput>;

@@ -32,7 +32,6 @@ CalibratedInput calibratedInput(const quantloupe::InputFigures& figures)
         .moved = quality.squaresMoved,
         .outliers = profile ? profile->outliers.size() : 0,
         .silentChannels = quality.silentChannels.size(),
-        .rareChannels = quality.rareChannels.size(),
         .fewTokens = quality.fewTokens};
 }
 
@@ -223,11 +222,11 @@ std::optional<EvaluationRun> Workbench::evaluateRecipe(
             std::sort(alphas.begin(), alphas.end());
             auto evaluation = quantloupe::evaluate(reading->decoder, reading->windows, runtime->hooks,
                 {.threads = threads}, stop, progress, [&](const quantloupe::Evaluation& found) {
-                    soFar->append({found, alphas, false});
+                    soFar->append({found, alphas});
                 });
             if (!evaluation)
                 return tl::unexpected(evaluation.error());
-            soFar->append({std::move(*evaluation), alphas, true});
+            soFar->append({std::move(*evaluation), alphas});
             return {};
         });
     connect(job, &Job::failed, this,

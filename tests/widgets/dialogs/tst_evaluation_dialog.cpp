@@ -45,7 +45,7 @@ EvaluationDialog* dialogOf(const std::vector<EvaluationState>& states, const cha
 
 EvaluationDialog* dialogOf(const Evaluation& found, const char* recipe = "int4:g32")
 {
-    return dialogOf(std::vector {EvaluationState {found, {}, true}}, recipe);
+    return dialogOf(std::vector {EvaluationState {found, {}}}, recipe);
 }
 
 }  // namespace
@@ -148,7 +148,7 @@ private Q_SLOTS:
         QVERIFY(!plot->isVisible());
         Evaluation partial {.tokens = 2048};
         partial.depth = {{1.0, 0.0}, {1.0, 0.01}};
-        soFar->append({partial, {0.35, 0.6}, false});
+        soFar->append({partial, {0.35, 0.6}});
         QTRY_VERIFY(plot->isVisible());
         QCOMPARE(plot->table().rows.size(), 2);
         QCOMPARE(dialog->findChildren<QTableWidget*>().first()->rowCount(), 0);
@@ -157,7 +157,7 @@ private Q_SLOTS:
         QVERIFY(bar->isVisible());
         QTRY_COMPARE(bar->value(), 400);
         partial.depth.push_back({2.0, 0.01});
-        soFar->append({partial, {0.35, 0.6}, false});
+        soFar->append({partial, {0.35, 0.6}});
         QTRY_COMPARE(plot->table().rows.size(), 3);
         tests::saveScreenshot(dialog->grab(), QStringLiteral("dialog_evaluation_running"));
         QTest::mouseClick(dialog->findChild<QPushButton*>(QStringLiteral("stopJob")), Qt::LeftButton);

@@ -80,12 +80,12 @@ private Q_SLOTS:
             const auto states = run->soFar->since(0);
             QCOMPARE(states.size(), std::size_t(7));
             for (std::size_t i = 0; i < 6; ++i) {
-                QVERIFY(!states[i].isWhole && states[i].evaluation.scored == 0);
+                QCOMPARE(states[i].evaluation.scored, std::size_t(0));
                 QCOMPARE(states[i].evaluation.depth.size(), i + 1);
                 QVERIFY(std::equal(states[i].evaluation.depth.begin(), states[i].evaluation.depth.end(),
                     states.back().evaluation.depth.begin()));
             }
-            QVERIFY(states.back().isWhole);
+            QVERIFY(states.back().evaluation.scored > 0);
             const auto& evaluation = states.back().evaluation;
             QVERIFY(evaluation.divergence && evaluation.divergence->mean > 0.0 && evaluation.divergence->mean < 0.3);
             QCOMPARE(evaluation.depth.size(), std::size_t(6));
