@@ -74,7 +74,8 @@ void CalibratingDialog::takeNew()
     m_inputs.insert(m_inputs.end(), more.begin(), more.end());
     m_loudest->setData(series(m_inputs, [](const CalibratedInput& input) { return input.loudest; }));
     m_moved->setData(series(m_inputs, [](const CalibratedInput& input) { return 100.0 * input.moved; }));
-    m_summary->setText(tr("%1; the last are those of %2.").arg(known(), QString::fromStdString(m_inputs.back().layer)));
+    m_summary->setText(
+        tr("%1; the last are those of %2.").arg(gathered(), QString::fromStdString(m_inputs.back().layer)));
     m_findings->setText(findings());
 }
 
@@ -84,17 +85,17 @@ void CalibratingDialog::conclude(Job::State state)
     if (state == Job::State::Failed) {
         close();  // the window says why
     } else if (state == Job::State::Cancelled) {
-        m_summary->setText(tr("Stopped. %1; calibrating on the same text goes on from there.").arg(known()));
+        m_summary->setText(tr("Stopped. %1; calibrating on the same text goes on from there.").arg(gathered()));
     } else if (m_inputs.empty()) {
-        m_summary->setText(tr("The study had learnt from this text before: there was nothing new to gather."));
+        m_summary->setText(tr("Done. The inputs on this text were known before."));
     } else {
-        m_summary->setText(tr("Done. %1.").arg(known()));
+        m_summary->setText(tr("Done. %1.").arg(gathered()));
     }
 }
 
-QString CalibratingDialog::known() const
+QString CalibratingDialog::gathered() const
 {
-    return counted(std::ssize(m_inputs), tr("The inputs of one layer are known"), tr("%1 inputs are known"));
+    return counted(std::ssize(m_inputs), tr("The inputs of one layer were gathered"), tr("%1 inputs were gathered"));
 }
 
 QString CalibratingDialog::findings() const

@@ -23,7 +23,7 @@ public:
 private:
     void takeNew();
     void conclude(Job::State state);
-    QString known() const;
+    QString gathered() const;
     QString findings() const;
 
     QString m_text;

@@ -111,8 +111,16 @@ private Q_SLOTS:
         run.learn(input("a", 3.0, 0.1));
         QTRY_VERIFY(run.text("summary").contains(QStringLiteral("the last are those of a")));
         QTest::mouseClick(run.dialog()->findChild<QPushButton*>(QStringLiteral("stopJob")), Qt::LeftButton);
-        QTRY_VERIFY(run.text("summary").startsWith(QStringLiteral("Stopped. The inputs of one layer are known")));
+        QTRY_VERIFY(run.text("summary").startsWith(QStringLiteral("Stopped. The inputs of one layer were gathered")));
         QVERIFY(!run.dialog()->findChild<QPushButton*>(QStringLiteral("stopJob"))->isVisible());
+    }
+
+    /// Gradients may have been taken all the same: no more is said than that the inputs were there.
+    void aKnownTextGathersNothing()
+    {
+        WatchedCalibration run;
+        run.end();
+        QTRY_COMPARE(run.text("summary"), QStringLiteral("Done. The inputs on this text were known before."));
     }
 
     void closingStopsNothing()
