@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/calibration/calibrate.h"
+#include "core/calibration/layer_inputs.h"
 #include "core/inference/forward.h"
 #include "tests/support/text_windows.h"
 
@@ -35,6 +36,20 @@ inline GatheredInputs gather(const Decoder& decoder, const WindowedText& text, G
     if (progress.doneBytes != progress.totalBytes || progress.doneItems != progress.totalItems)
         qWarning("the progress ends elsewhere than it said");
     return inputs;
+}
+
+/// By tensor: what a text taught about its inputs, moments and sample as far as they were asked for.
+inline std::map<std::string, LayerInputs> layerInputsOf(
+    const Decoder& decoder, const WindowedText& text, const GatheringOptions& options = {})
+{
+    std::map<std::string, LayerInputs> all;
+    for (const auto& [key, gathered] : gather(decoder, text, options))
+        for (const auto& layer : gathered.figures.layers)
+            all[layer.layer.tensor] = {.columns = gathered.figures.columns(),
+                .tokens = gathered.figures.inputs.tokens,
+                .secondMoments = gathered.moments.whole(),
+                .sample = gathered.sample.rows()};
+    return all;
 }
 
 /// All that a layer read and gave, row by row in no order.

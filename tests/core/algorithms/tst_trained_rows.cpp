@@ -30,13 +30,7 @@ std::map<std::string, LayerInputs> inputsOf(const Decoder& decoder, const char* 
     auto sequences = goldenTokens(tokens);
     for (auto& sequence : sequences)
         sequence.resize(256);
-    std::map<std::string, LayerInputs> all;
-    for (const auto& [key, gathered] : gather(decoder, windowsOf(sequences), {}))
-        for (const auto& layer : gathered.figures.layers)
-            all[layer.layer.tensor] = {.columns = gathered.figures.columns(),
-                .tokens = gathered.figures.inputs.tokens,
-                .secondMoments = gathered.moments.whole()};
-    return all;
+    return layerInputsOf(decoder, windowsOf(sequences));
 }
 
 LayerInputs syntheticInputs(std::size_t tokens, std::size_t columns, std::uint64_t seed, std::uint64_t first)

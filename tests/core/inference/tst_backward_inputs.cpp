@@ -3,6 +3,7 @@
 // scalar; and that what is computed a second time on the way back has the bits of the first time.
 #include "core/base/compute_arena.h"
 #include "core/inference/backward.h"
+#include "tests/core/inference/opened_tiny.h"
 #include "tests/core/inference/summed_gradients.h"
 #include "tests/core/inference/taped_loss.h"
 #include "tests/core/inference/tiny_families.h"
@@ -175,15 +176,11 @@ private Q_SLOTS:
     {
         QFETCH(const QByteArray, family);
         const auto& d = m_families.at(family.toStdString());
-        const QTemporaryDir folder;
-        const auto model = openTiny(d, folder.path().toStdString());
-        QVERIFY2(model, model ? "" : describe(model.error()).c_str());
-        const auto decoder = describeDecoder(**model);
-        QVERIFY(decoder);
+        const OpenedTiny tiny(d);
         const auto text = randomWindows(d.vocabulary, {11, 7}, 5);
         const auto run = [&](unsigned threads, std::map<std::string, std::vector<double>>& gradients) {
-            SummedGradients sums(*decoder);
-            const BackwardHooks hooks {.inputs = replacing(**model),
+            SummedGradients sums(tiny.decoder);
+            const BackwardHooks hooks {.inputs = replacing(*tiny.model),
                 .loss = crossEntropyLoss(text),
                 .sink =
                     [&](const PartGradients& part) {
@@ -193,7 +190,7 @@ private Q_SLOTS:
                 .head = true};
             Progress progress;
             const auto result = ComputeArena(threads).execute(
-                [&] { return runBackward(*decoder, text, 0, 2, hooks, {}, ProgressShare(progress, 1000)); });
+                [&] { return runBackward(tiny.decoder, text, 0, 2, hooks, {}, ProgressShare(progress, 1000)); });
             if (!result)
                 qFatal("%s", describe(result.error()).c_str());
             sums.add(result->embedded, text);
@@ -240,11 +237,7 @@ private Q_SLOTS:
     {
         QFETCH(const QByteArray, family);
         const auto& d = m_families.at(family.toStdString());
-        const QTemporaryDir folder;
-        const auto model = openTiny(d, folder.path().toStdString());
-        QVERIFY2(model, model ? "" : describe(model.error()).c_str());
-        const auto decoder = describeDecoder(**model);
-        QVERIFY(decoder);
+        const OpenedTiny tiny(d);
         const auto rounding = std::make_shared<const InputReplacer>(
             InputReplacer {.needsRange = true, .replace = [](std::span<float> rows, const kernels::FiniteRange& range) {
                                const float step = range.absMax() / 7.0F;
@@ -252,7 +245,7 @@ private Q_SLOTS:
                                    value = std::nearbyint(value / step) * step;
                            }});
         const InputHook inputs = [&](std::size_t tensor) -> Result<std::shared_ptr<const InputReplacer>> {
-            const bool stays = tensor == decoder->head.tensor || tensor == decoder->embedding;
+            const bool stays = tensor == tiny.decoder.head.tensor || tensor == tiny.decoder.embedding;
             return stays ? nullptr : rounding;
         };
         // More than a tile of tokens.
@@ -270,7 +263,7 @@ private Q_SLOTS:
                         rows.insert(rows.end(), values.values.row(row), values.values.row(row) + values.values.columns);
                 },
             .inputs = inputs};
-        QVERIFY(ComputeArena(2).execute([&] { return computeLogits(*decoder, text.tokens, hooks, {}); }));
+        QVERIFY(ComputeArena(2).execute([&] { return computeLogits(tiny.decoder, text.tokens, hooks, {}); }));
         std::map<std::pair<std::size_t, std::uint64_t>, std::vector<float>> forward, back;
         for (const auto& [place, rows] : seen) {
             auto& all = forward[{std::get<0>(place), std::get<1>(place)}];
@@ -287,33 +280,30 @@ private Q_SLOTS:
             }};
         Progress progress;
         const auto result = ComputeArena(2).execute(
-            [&] { return runBackward(*decoder, text, 0, 1, backward, {}, ProgressShare(progress, 0)); });
+            [&] { return runBackward(tiny.decoder, text, 0, 1, backward, {}, ProgressShare(progress, 0)); });
         QVERIFY2(result, result ? "" : describe(result.error()).c_str());
         QVERIFY(back.size() >= 2 * 7);
         for (const auto& [place, rows] : back)
-            QVERIFY2(rows == forward.at(place), (*model)->tensors[place.first].name.c_str());
+            QVERIFY2(rows == forward.at(place), tiny.model->tensors[place.first].name.c_str());
     }
 
     void refusals()
     {
         const auto& d = m_families.at("llama");
-        const QTemporaryDir folder;
-        const auto model = openTiny(d, folder.path().toStdString());
-        const auto decoder = describeDecoder(**model);
-        QVERIFY(decoder);
+        const OpenedTiny tiny(d);
         auto text = randomWindows(d.vocabulary, {9, 9}, 5);
         Progress progress;
         const auto codeOf = [&](const InputHook& inputs) {
             const BackwardHooks hooks {.inputs = inputs, .loss = crossEntropyLoss(text)};
-            const auto result = runBackward(*decoder, text, 0, 2, hooks, {}, ProgressShare(progress, 0));
+            const auto result = runBackward(tiny.decoder, text, 0, 2, hooks, {}, ProgressShare(progress, 0));
             return result ? std::nullopt : std::optional(result.error().code);
         };
-        QVERIFY(!codeOf(replacing(**model)));
+        QVERIFY(!codeOf(replacing(*tiny.model)));
         QVERIFY(codeOf([](std::size_t) -> Result<std::shared_ptr<const InputReplacer>> {
             return replacerFor(Change::Pressed, 32);
         }) == ErrorCode::Unsupported);  // the head's, too
         text.windowsPerCall = 2;
-        QVERIFY(codeOf(replacing(**model)) == ErrorCode::Unsupported);
+        QVERIFY(codeOf(replacing(*tiny.model)) == ErrorCode::Unsupported);
     }
 
 private:

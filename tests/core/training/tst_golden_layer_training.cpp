@@ -27,14 +27,7 @@ std::map<std::string, LayerInputs> inputsOf(const Decoder& decoder, const char* 
     auto sequences = goldenTokens(tokens);
     for (auto& sequence : sequences)
         sequence.resize(256);
-    std::map<std::string, LayerInputs> all;
-    for (const auto& [key, gathered] : gather(decoder, windowsOf(sequences), {.sampleTokens = 4096}))
-        for (const auto& layer : gathered.figures.layers)
-            all[layer.layer.tensor] = {.columns = gathered.figures.columns(),
-                .tokens = gathered.figures.inputs.tokens,
-                .secondMoments = gathered.moments.whole(),
-                .sample = gathered.sample.rows()};
-    return all;
+    return layerInputsOf(decoder, windowsOf(sequences), {.sampleTokens = 4096});
 }
 
 LayerInputs syntheticInputs(std::size_t tokens, std::uint64_t first, std::uint64_t seed)
