@@ -40,6 +40,7 @@ struct InspectionSums {
 
 struct InspectionScratch {
     QuantizerScratch quantizer {};
+    kernels::PairTable counted {};
     std::vector<std::uint32_t> codes {};
     std::vector<UnitGrid> grids {};
     std::vector<UnitEnds> ends {};
@@ -132,7 +133,7 @@ Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStat
     std::vector<UnitGrid> rowGrids(ready.quantizer.hasGrids() ? static_cast<std::size_t>(shape.rows) : 0);
     tbb::enumerable_thread_specific<InspectionScratch> scratches;
 
-    const auto sums = reduceTiles<InspectionSums>(
+    auto sums = reduceTiles<InspectionSums>(
         tensor, stop, share,
         [&] {
             return InspectionSums {.error = ErrorAccumulator(ready.quantizer.columns(), ready.errorRange),
@@ -143,8 +144,8 @@ Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStat
         [&](InspectionSums& total, const RowTile& tile) {
             auto& scratch = scratches.local();
             // As measureSchemes() does it: the figures must be the same.
-            const bool added =
-                ready.addFused(total.error, tile, inspection.measurement.rowErrorEnergy, scratch.quantizer);
+            const bool added = ready.addFused(
+                total.error, tile, inspection.measurement.rowErrorEnergy, scratch.quantizer, scratch.counted);
             forEachStep(ready, tile, scratch.quantizer,
                 [&](std::span<const float> rows, std::span<float> quantized, std::size_t firstRow, std::size_t count,
                     std::uint64_t clipped) {
@@ -182,6 +183,8 @@ Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStat
     if (!sums)
         return tl::unexpected(sums.error());
 
+    for (auto& scratch : scratches)
+        sums->error.addCounted(scratch.counted);
     inspection.measurement.error = sums->error.error();
     inspection.measurement.errorHistogram = sums->error.histogram();
     inspection.measurement.columnErrorEnergy = sums->error.columnErrorEnergy();

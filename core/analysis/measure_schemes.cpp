@@ -49,7 +49,12 @@ Result<std::vector<SchemeMeasurement>> measureErrors(const ModelTensor& tensor, 
         measurements.back().calibration = calibrationUsed(tensor);
     }
 
-    tbb::enumerable_thread_specific<QuantizerScratch> scratches;
+    struct ThreadScratch {
+        QuantizerScratch quantizer {};
+        std::vector<kernels::PairTable> counted;  ///< of each scheme: counts may be added in any order
+    };
+    tbb::enumerable_thread_specific<ThreadScratch> scratches(
+        [&] { return ThreadScratch {.counted = std::vector<kernels::PairTable>(schemes.size())}; });
     auto errors = reduceTiles<SchemeErrors>(
         tensor, std::move(stop), progress,
         [&] {
@@ -59,9 +64,9 @@ Result<std::vector<SchemeMeasurement>> measureErrors(const ModelTensor& tensor, 
             return empty;
         },
         [&](SchemeErrors& sums, const RowTile& tile) {
-            auto& scratch = scratches.local();
+            auto& [scratch, counted] = scratches.local();
             for (std::size_t i = 0; i < schemes.size(); ++i) {
-                if (schemes[i].addFused(sums.schemes[i], tile, measurements[i].rowErrorEnergy, scratch))
+                if (schemes[i].addFused(sums.schemes[i], tile, measurements[i].rowErrorEnergy, scratch, counted[i]))
                     continue;
                 forEachStep(schemes[i], tile, scratch,
                     [&](auto rows, auto quantized, std::size_t firstRow, std::size_t count, std::uint64_t clipped) {
@@ -74,6 +79,8 @@ Result<std::vector<SchemeMeasurement>> measureErrors(const ModelTensor& tensor, 
     if (!errors)
         return tl::unexpected(errors.error());
     for (std::size_t i = 0; i < measurements.size(); ++i) {
+        for (auto& scratch : scratches)
+            errors->schemes[i].addCounted(scratch.counted[i]);
         measurements[i].error = errors->schemes[i].error();
         measurements[i].errorHistogram = errors->schemes[i].histogram();
         measurements[i].columnErrorEnergy = errors->schemes[i].columnErrorEnergy();

@@ -213,8 +213,8 @@ void PreparedScheme::chooseGrids(std::uint64_t firstRow, std::size_t rowCount, Q
         });
 }
 
-bool PreparedScheme::addFused(
-    ErrorAccumulator& errors, const RowTile& tile, std::span<float> rowErrorEnergy, QuantizerScratch& scratch) const
+bool PreparedScheme::addFused(ErrorAccumulator& errors, const RowTile& tile, std::span<float> rowErrorEnergy,
+    QuantizerScratch& scratch, kernels::PairTable& counted) const
 {
     if (!integers || !errors.takesIntegers())
         return false;
@@ -228,7 +228,7 @@ bool PreparedScheme::addFused(
             scratch.tile = {this, tile.firstRow, tile.rowCount, scratch.grids};
     }
     errors.addIntegers(
-        tile.weights, scheme, rowErrorEnergy.subspan(static_cast<std::size_t>(tile.firstRow), tile.rowCount));
+        tile.weights, scheme, rowErrorEnergy.subspan(static_cast<std::size_t>(tile.firstRow), tile.rowCount), counted);
     return true;
 }
 

@@ -63,10 +63,10 @@ struct PreparedScheme {
     /// What the fused kernel is to do, where it can do this scheme; grids are missing.
     std::optional<kernels::IntegerScheme> integers {};
 
-    /// Adds a tile's errors by the fused kernel; rowErrorEnergy: of all rows of the tensor. False, and nothing added,
-    /// where it cannot do this scheme.
+    /// Adds a tile's errors by the fused kernel; rowErrorEnergy: of all rows of the tensor; counted: as
+    /// ErrorAccumulator::addIntegers() has it. False, and nothing added, where it cannot do this scheme.
     bool addFused(ErrorAccumulator& errors, const RowTile& tile, std::span<float> rowErrorEnergy,
-        QuantizerScratch& scratch) const;
+        QuantizerScratch& scratch, kernels::PairTable& counted) const;
     /// Quantizes whole rows into scratch.quantized with the grids left in scratch.grids. Returns the clipped weights.
     std::uint64_t quantize(
         std::uint64_t firstRow, std::span<const float> rows, std::size_t rowCount, QuantizerScratch& scratch) const;

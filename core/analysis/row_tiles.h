@@ -23,7 +23,7 @@ namespace quantloupe {
 /// How a matrix is cut: tiles of whole rows that stay in the second-level cache, and strips of several tiles that share
 /// an accumulator. It depends on the shape alone, so sums have the same bits for any number of threads.
 struct RowTiling {
-    static constexpr std::uint64_t tileWeights = 32'768;
+    static constexpr std::uint64_t tileWeights = 65'536;
     static constexpr std::uint64_t stripRows = 128;  ///< at least: joining two accumulators costs about two rows
 
     explicit RowTiling(MatrixShape matrix)

@@ -9,6 +9,7 @@
 
 #include "core/kernels/histogram_counts.h"
 #include "core/kernels/integer_units_inl.h"
+#include "core/kernels/pair_table.h"
 
 #include <hwy/highway.h>
 
@@ -25,9 +26,11 @@ class ErrorSlots
 {
 public:
     // The tables gain all that is added once finish() was called. @pre 256 bins, low = −high
-    ErrorSlots(const HistogramBins& bins, HistogramTables& tables)
+    ErrorSlots(const HistogramBins& bins, HistogramTables& tables, PairTable& pairs)
         : m_bins(bins)
         , m_tables(&tables)
+        , m_pairs(&pairs)
+        , m_cells(pairs.cells())
         , m_largestSquare(bins.high * bins.high * (1.0F - 0x1p-22F))
     {
         const Wide d;
@@ -35,18 +38,18 @@ public:
         hn::Store(hn::Set(d, bins.density()), d, m_density);
         // There is nothing to count yet: what the first rounds count is taken off beforehand.
         std::memset(m_pending, 0, sizeof m_pending);
-        count<less>(m_pending, errorsAtOnce);
+        count<Way::Less>(m_pending, errorsAtOnce);
     }
-    void finish() { count<more>(m_pending, errorsAtOnce); }
+    void finish() { count<Way::More>(m_pending, errorsAtOnce); }
 
     // Of errors whose squares are no larger all lie inside.
     float largestSquare() const { return m_largestSquare; }
 
     // What the last four vectors left, in two halves.
-    HWY_INLINE void countFirstHalf() { count<more>(m_pending, errorsAtOnce / 2); }
+    HWY_INLINE void countFirstHalf() { count<Way::More>(m_pending, errorsAtOnce / 2); }
     HWY_INLINE void countSecondHalf(hn::Vec<Wide> a, hn::Vec<Wide> b, hn::Vec<Wide> c, hn::Vec<Wide> e)
     {
-        count<more>(m_pending + errorsAtOnce / 2, errorsAtOnce / 2);
+        count<Way::More>(m_pending + errorsAtOnce / 2, errorsAtOnce / 2);
         storeSlots(a, b, c, e, m_pending);
     }
 
@@ -56,7 +59,7 @@ public:
         const Wide d;
         HWY_ALIGN std::uint8_t counted[errorsAtOnce];
         storeSlots(wrong[0], wrong[1], wrong[2], wrong[3], counted);
-        count<less>(counted, errorsAtOnce);
+        count<Way::Less>(counted, errorsAtOnce);
         HWY_ALIGN float errors[errorsAtOnce];
         for (std::size_t k = 0; k < 4; ++k)
             hn::Store(right[k], d, errors + k * wideLanes);
@@ -66,43 +69,24 @@ public:
 
 private:
     static constexpr std::size_t errorsAtOnce = 4 * wideLanes;
-    static constexpr std::uint32_t more = 1, less = ~std::uint32_t {0};  // counters wrap around
+    enum class Way { More, Less };
 
-    template<std::uint32_t by>
+    template<Way way>
     HWY_INLINE void count(const std::uint8_t* slots, std::size_t length)
     {
-        std::uint32_t* counters = m_tables->tables[0].data() + 1;  // slot 0 is what lies below
-        if constexpr (errorsAtOnce % 16 == 0) {
-            countEight<by>(slots, counters);
-            if (length > 8)
-                countEight<by>(slots + 8, counters);
-            if (length > 16)
-                countEight<by>(slots + 16, counters);
-            if (length > 24)
-                countEight<by>(slots + 24, counters);
-        } else {
-            for (std::size_t i = 0; i < length; ++i)
-                counters[slots[i]] += by;
+        std::uint8_t* const cells = m_cells;  // which bytes might alias
+#pragma GCC unroll 16
+        for (std::size_t i = 0; i < length; i += 2) {
+            std::uint16_t pair = 0;
+            std::memcpy(&pair, slots + i, sizeof pair);
+            if constexpr (way == Way::More) {
+                if (HWY_UNLIKELY(++cells[pair] == 0))
+                    m_pairs->carry(pair);
+            } else {
+                if (cells[pair]-- == 0)
+                    m_pairs->borrow(pair);
+            }
         }
-    }
-
-    // A table for each in turn, since an increment waits for an earlier one of its counter.
-    template<std::uint32_t by>
-    static HWY_INLINE void countEight(const std::uint8_t* slots, std::uint32_t* counters)
-    {
-        constexpr std::size_t stride = HistogramTables::slots;
-        static_assert(HistogramTables::count == 8);
-        std::uint64_t eight = 0;
-        std::memcpy(&eight, slots, sizeof eight);
-        const auto low = static_cast<std::uint32_t>(eight), high = static_cast<std::uint32_t>(eight >> 32U);
-        counters[low & 0xFFU] += by;
-        counters[stride + (low >> 8U & 0xFFU)] += by;
-        counters[2 * stride + (low >> 16U & 0xFFU)] += by;
-        counters[3 * stride + (low >> 24U)] += by;
-        counters[4 * stride + (high & 0xFFU)] += by;
-        counters[5 * stride + (high >> 8U & 0xFFU)] += by;
-        counters[6 * stride + (high >> 16U & 0xFFU)] += by;
-        counters[7 * stride + (high >> 24U)] += by;
     }
 
     // As histogramFill() places values inside the range; the order of the bytes is of no matter.
@@ -134,6 +118,8 @@ private:
 
     HistogramBins m_bins;
     HistogramTables* m_tables;
+    PairTable* m_pairs;
+    std::uint8_t* m_cells;
     float m_largestSquare;
     HWY_ALIGN float m_low[wideLanes], m_density[wideLanes];
     HWY_ALIGN std::uint8_t m_pending[errorsAtOnce];

@@ -7,60 +7,46 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/kernels/fused_integer.cpp"
 #include <hwy/foreach_target.h>  // compiles this file once per instruction set
 #include <hwy/highway.h>
-#include "core/kernels/integer_lanes_inl.h"
-#include "core/kernels/integer_units_inl.h"
+#include "core/kernels/integer_stretch_inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Floats: what lies farther ahead would leave the second-level cache before it is worked on.
-constexpr std::size_t farthestAhead = 32'768;
-
-// One block, at `offset` of its stretch, whose units are alike.
+// All units of a stretch; where some clip and some do not, each is measured by itself.
 template<bool floating, Clipping clipping, bool counting>
-HWY_INLINE void addBlock(const float* stretch, std::size_t offset, std::size_t end, std::size_t ahead,
-    const IntegerCodes& codes, const Units& units, float* columns, ErrorSlots* slots, StretchSums& sums)
-{
-    BlockSums block;
-    std::size_t u = offset / units.length;
-    for (std::size_t at = offset; at < end; ++u) {
-        const std::size_t next = HWY_MIN((u + 1) * units.length, end);
-        addSegment<floating, clipping, counting>(
-            stretch + at, next - at, ahead, codes, units, u, block, columns + at, slots);
-        at = next;
-    }
-    sums.add(Wide(), block.lanes);
-    sums.add(One(), block.tail);
-}
-
-// All blocks of a stretch; where some units clip and some do not, each unit is a block of its own.
-template<bool floating, Clipping clipping, bool counting>
-StretchSums AddBlocks(const float* stretch, std::size_t count, std::size_t ahead, const IntegerCodes& codes,
-    const Units& units, float* columns, ErrorSlots* slots)
+StretchSums AddUnits(const StretchWork& work, std::size_t count, UnitsAhead& ahead)
 {
     StretchSums sums;
+    const Units& units = work.units;
     if (HWY_LIKELY(!units.anyClips)) {
-        for (std::size_t offset = 0; offset < count; offset += blockLength)
-            addBlock<floating, clipping, counting>(
-                stretch, offset, HWY_MIN(offset + blockLength, count), ahead, codes, units, columns, slots, sums);
+        if (ahead.found > 0) {
+            if (units.length % 256 == 0)
+                addWholeSegments<256, floating, clipping, counting>(work, ahead, sums);
+            else if (units.length % 128 == 0)
+                addWholeSegments<128, floating, clipping, counting>(work, ahead, sums);
+            else if (units.length % 64 == 0)
+                addWholeSegments<64, floating, clipping, counting>(work, ahead, sums);
+            else
+                addWholeSegments<32, floating, clipping, counting>(work, ahead, sums);
+        }
+        addUnits<floating, clipping, counting>(work, ahead.found * units.length, count, sums);
         return sums;
     }
-    for (std::size_t offset = 0; offset < count;) {
-        const std::size_t u = offset / units.length;
-        const std::size_t end = HWY_MIN(HWY_MIN(offset + blockLength, (u + 1) * units.length), count);
+    ahead.found = 0;
+    for (std::size_t u = 0; u < units.count; ++u) {
+        const std::size_t begin = u * units.length, end = HWY_MIN(begin + units.length, count);
         if (units.clips[u] != 0.0F)
-            addBlock<floating, Clipping::Common, counting>(
-                stretch, offset, end, ahead, codes, units, columns, slots, sums);
+            addUnits<floating, Clipping::Common, counting>(work, begin, end, sums);
         else
-            addBlock<floating, clipping, counting>(stretch, offset, end, ahead, codes, units, columns, slots, sums);
-        offset = end;
+            addUnits<floating, clipping, counting>(work, begin, end, sums);
     }
     return sums;
 }
@@ -72,32 +58,51 @@ inline bool isSafe(double sum)
     return sum >= 0x1p-80 && sum <= 0x1p120;
 }
 
-// Whole units of one row, whose ranges and Σw² are known. False, and nothing done, where only the definition itself
-// will do.
-template<bool floating, Clipping clipping, bool counting>
-bool AddStretch(const IntegerRun& run, const IntegerScheme& scheme, const IntegerErrorProfile& profile, Units& units,
-    double signal, std::size_t ahead, ErrorSlots* slots, ErrorSums& sums, std::uint64_t& clipped)
+// Whole units of one row on their way.
+struct Stretch {
+    IntegerRun run {};
+    Units units;
+    double signal = 0.0;  // Σw²
+    bool prepared = false;
+};
+
+// Makes the grids of units whose ranges and Σw² are known, unless only the definition itself will do.
+void Prepare(const IntegerScheme& scheme, Stretch& stretch)
 {
-    if (!isSafe(signal))
-        return false;
+    Units& units = stretch.units;
+    stretch.prepared = false;
+    if (!isSafe(stretch.signal))
+        return;
     if (scheme.rule == IntegerRule::Given) {
-        const UnitGrid* grids = scheme.shape.shared
-            ? scheme.grids.data()
-            : scheme.grids.data() + run.row * scheme.shape.unitsPerRow() + run.column / scheme.shape.length;
+        const UnitGrid* grids = scheme.shape.shared ? scheme.grids.data()
+                                                    : scheme.grids.data() + stretch.run.row * scheme.shape.unitsPerRow()
+                + stretch.run.column / scheme.shape.length;
         for (std::size_t u = 0; u < units.count; ++u) {
             units.scale[u] = grids[u].scale;
             units.zero[u] = grids[u].zero;
         }
     } else if (!MakeGrids(scheme, units)) {
-        return false;
+        return;
     }
-    if (!PrepareGrids(scheme, units))
-        return false;
-    const StretchSums made = AddBlocks<floating, clipping, counting>(
-        run.weights, run.count, ahead, scheme.codes, units, profile.columnEnergies.data() + run.column, slots);
+    stretch.prepared = PrepareGrids(scheme, units);
+}
+
+template<bool floating, Clipping clipping, bool counting>
+ErrorSums AddStretch(const Stretch& stretch, const IntegerScheme& scheme, const IntegerErrorProfile& profile,
+    UnitsAhead& ahead, ErrorSlots* slots, std::uint64_t& clipped)
+{
+    const IntegerRun& run = stretch.run;
+    if (HWY_UNLIKELY(!stretch.prepared)) {
+        ahead.found = 0;
+        return addCarefully(run, scheme, &profile, clipped);
+    }
+    const StretchSums made = AddUnits<floating, clipping, counting>(
+        {run.weights, scheme.codes, stretch.units, profile.columnEnergies.data() + run.column, slots}, run.count,
+        ahead);
     clipped += static_cast<std::uint64_t>(made.clipped);
     // ŵ = w − e: as exact as its own sums wherever ŵ is anything like w. The root of a rounded square is the number
     // itself, exactly.
+    const double signal = stretch.signal;
     const ErrorSums quick {.count = run.count,
         .signalEnergy = signal,
         .quantizedEnergy = signal - 2.0 * made.product + made.energy,
@@ -108,35 +113,79 @@ bool AddStretch(const IntegerRun& run, const IntegerScheme& scheme, const Intege
     const bool good = isSafe(quick.errorEnergy) && 16.0 * quick.dotProduct >= signal
         && 16.0 * quick.quantizedEnergy >= signal && quick.quantizedEnergy <= 0x1p120;
     std::uint64_t counted = 0;
-    sums += HWY_LIKELY(good) ? quick : addCarefully(run, scheme, nullptr, counted);
-    return true;
+    return HWY_LIKELY(good) ? quick : addCarefully(run, scheme, nullptr, counted);
 }
+
+// Stretches of whole units, row by row.
+class Stretches
+{
+public:
+    Stretches(const float* rows, std::size_t rowCount, const UnitShape& shape)
+        : m_rows(rows)
+        , m_rowCount(rowCount)
+        , m_columns(shape.columns)
+        , m_length(HWY_MAX(1, HWY_MIN(maxUnits, stretchLength / shape.length)) * shape.length)
+    {
+    }
+    // False at the end.
+    bool next(IntegerRun& run)
+    {
+        run = {};
+        if (m_row == m_rowCount || m_columns == 0)
+            return false;
+        run = {m_rows + m_row * m_columns + m_column, m_row, m_column, HWY_MIN(m_length, m_columns - m_column)};
+        m_column += run.count;
+        if (m_column == m_columns) {
+            m_column = 0;
+            ++m_row;
+        }
+        return true;
+    }
+
+private:
+    const float* m_rows;
+    std::size_t m_rowCount, m_columns, m_length, m_row = 0, m_column = 0;
+};
 
 template<bool floating, Clipping clipping, bool counting>
 ErrorSums MeasureRows(const float* rows, std::size_t rowCount, const IntegerScheme& scheme,
     const IntegerErrorProfile& profile, ErrorSlots* slots, std::uint64_t& clipped)
 {
     const auto& shape = scheme.shape;
-    const std::size_t unitsAtATime = HWY_MAX(1, HWY_MIN(maxUnits, stretchLength / shape.length));
-    Units units {};
-    units.length = shape.length;
-    const std::size_t stretch = unitsAtATime * shape.length;
-    // The next stretch is fetched while one is measured; of units that are long, the next one.
-    const std::size_t ahead = HWY_MAX(stretchLength + blockLength, HWY_MIN(shape.length, farthestAhead));
-    ErrorSums total;
-    for (std::size_t row = 0; row < rowCount; ++row) {
-        ErrorSums sums;
-        for (std::size_t start = 0; start < shape.columns; start += stretch) {
-            const std::size_t count = HWY_MIN(stretch, shape.columns - start);
-            const IntegerRun run {rows + row * shape.columns + start, row, start, count};
-            units.count = (count + shape.length - 1) / shape.length;
-            const double signal = FindRanges(run.weights, run.count, units);
-            if (HWY_UNLIKELY(!(AddStretch<floating, clipping, counting>(
-                    run, scheme, profile, units, signal, ahead, slots, sums, clipped))))
-                sums += addCarefully(run, scheme, &profile, clipped);
+    const bool regular = wideLanes == 8 && shape.length % 32 == 0 && shape.columns % shape.length == 0;
+    Stretches stretches(rows, rowCount, shape);
+    const auto begin = [&](Stretch& stretch) {
+        const bool any = stretches.next(stretch.run);
+        stretch.units.length = shape.length;
+        stretch.units.count = any ? (stretch.run.count + shape.length - 1) / shape.length : 0;
+    };
+    // While one is measured, the ranges of the next but one are found: grids are not needed as soon as they are made.
+    Stretch three[3];
+    Stretch *now = &three[0], *next = &three[1], *last = &three[2];
+    for (Stretch* stretch : {now, next}) {
+        begin(*stretch);
+        stretch->signal = FindRanges(stretch->run.weights, stretch->run.count, stretch->units);
+        Prepare(scheme, *stretch);
+    }
+    UnitsAhead ahead;
+    ErrorSums total, sums;
+    while (now->units.count > 0) {
+        begin(*last);
+        ahead.weights = last->run.weights;
+        ahead.found = regular ? HWY_MIN(now->units.count, last->units.count) : 0;
+        ahead.signal = 0.0;
+        sums += AddStretch<floating, clipping, counting>(*now, scheme, profile, ahead, slots, clipped);
+        last->signal = FindRangesLeft(last->run.count, last->units, ahead);
+        Prepare(scheme, *last);
+        if (next->units.count == 0 || next->run.row != now->run.row) {
+            profile.rowEnergies[now->run.row] = static_cast<float>(sums.errorEnergy);
+            total += sums;
+            sums = {};
         }
-        profile.rowEnergies[row] = static_cast<float>(sums.errorEnergy);
-        total += sums;
+        Stretch* const done = now;
+        now = next;
+        next = last;
+        last = done;
     }
     return total;
 }
@@ -147,7 +196,7 @@ ErrorSums MeasureCounted(const float* rows, std::size_t rowCount, const IntegerS
 {
     if (!profile.histogram)
         return MeasureRows<floating, clipping, false>(rows, rowCount, scheme, profile, nullptr, clipped);
-    ErrorSlots slots(profile.bins, *profile.histogram);
+    ErrorSlots slots(profile.bins, *profile.histogram, *profile.pairs);
     const ErrorSums sums = MeasureRows<floating, clipping, true>(rows, rowCount, scheme, profile, &slots, clipped);
     slots.finish();
     return sums;

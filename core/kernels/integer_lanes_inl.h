@@ -76,7 +76,7 @@ struct UnitSteps {
     }
 };
 
-// One vector on its way: e, how far the quotient is from its step, and 1 where the weight was clipped.
+// One vector on its way: e, how far the quotient is from its step, and all bits where the weight was clipped.
 template<class D>
 struct Rounded {
     hn::Vec<D> error, distance, moved;
@@ -93,7 +93,7 @@ HWY_INLINE Rounded<D> roundVector(D d, V w, const UnitSteps<D>& steps)
     if constexpr (clamped) {
         const V inside = hn::Min(hn::Max(step, steps.lowest), steps.highest);
         result.distance = hn::Abs(hn::Sub(ratio, step));
-        result.moved = hn::IfThenElseZero(hn::Ne(step, inside), hn::Set(d, 1.0F));
+        result.moved = hn::VecFromMask(d, hn::Ne(step, inside));
         step = inside;
     }
     const V value = hn::Mul(step, steps.scale);
@@ -109,9 +109,24 @@ HWY_INLINE V maxOfPositive(D d, V a, V b)
     return hn::BitCast(d, hn::Max(hn::BitCast(bits, a), hn::BitCast(bits, b)));
 }
 
-// What a segment needs to know to be sure of its codes: the largest e² (or distance) of those that may be in doubt.
+// What a segment has to keep to be sure of its codes: the largest e², or the distance from a step where weights may be
+// clipped; and how many were, or are the extreme.
+template<class D>
+struct SegmentMarks {
+    hn::Vec<D> largest, farthest;
+    hn::Vec<hn::RebindToSigned<D>> clipped;
+
+    explicit SegmentMarks(D d)
+        : largest(hn::Zero(d))
+        , farthest(hn::Zero(d))
+        , clipped(hn::Zero(hn::RebindToSigned<D>()))
+    {
+    }
+    HWY_INLINE void count(hn::Vec<D> all) { clipped = hn::Sub(clipped, hn::BitCast(hn::RebindToSigned<D>(), all)); }
+};
+
 template<bool floating, Clipping clipping, class D, class V = hn::Vec<D>>
-HWY_INLINE void addPair(D d, const float* w, const UnitSteps<D>& steps, BlockLanes<D>& lanes, V& farthest,
+HWY_INLINE void addPair(D d, const float* w, const UnitSteps<D>& steps, BlockLanes<D>& lanes, SegmentMarks<D>& marks,
     float* columns, V& first, V& second)
 {
     const std::size_t n = hn::Lanes(d);
@@ -125,17 +140,22 @@ HWY_INLINE void addPair(D d, const float* w, const UnitSteps<D>& steps, BlockLan
     lanes.odd = hn::MulAdd(x, b.error, lanes.odd);
     hn::StoreU(hn::Add(squareA, hn::LoadU(d, columns)), d, columns);
     hn::StoreU(hn::Add(squareB, hn::LoadU(d, columns + n)), d, columns + n);
-    lanes.energy = hn::Add(lanes.energy, hn::Add(squareA, squareB));
+    // Multiplication has units to spare where addition has none.
+    lanes.energy = hn::Add(lanes.energy, hn::MulAdd(a.error, a.error, squareB));
     lanes.sum = hn::Add(lanes.sum, hn::Add(a.error, b.error));
     V doubtfulA = squareA, doubtfulB = squareB;
     if constexpr (clipping == Clipping::Extreme) {
-        doubtfulA = hn::IfThenZeroElse(hn::Eq(v, steps.extreme), squareA);
-        doubtfulB = hn::IfThenZeroElse(hn::Eq(x, steps.extreme), squareB);
+        const V isA = hn::VecFromMask(d, hn::Eq(v, steps.extreme)), isB = hn::VecFromMask(d, hn::Eq(x, steps.extreme));
+        doubtfulA = hn::AndNot(isA, squareA);
+        doubtfulB = hn::AndNot(isB, squareB);
+        marks.count(isA);
+        marks.count(isB);
     }
-    lanes.largest = maxOfPositive(d, lanes.largest, maxOfPositive(d, doubtfulA, doubtfulB));
+    marks.largest = maxOfPositive(d, marks.largest, maxOfPositive(d, doubtfulA, doubtfulB));
     if constexpr (clipping == Clipping::Common) {
-        farthest = hn::Max(farthest, hn::Max(a.distance, b.distance));
-        lanes.clipped = hn::Add(lanes.clipped, hn::Add(a.moved, b.moved));
+        marks.farthest = hn::Max(marks.farthest, hn::Max(a.distance, b.distance));
+        marks.count(a.moved);
+        marks.count(b.moved);
     }
 }
 
@@ -147,7 +167,7 @@ HWY_INLINE void addExactly(
     const auto v = hn::LoadU(d, w);
     const auto a = roundVector<floating, true, true>(d, v, steps);
     const auto square = hn::Mul(a.error, a.error);
-    lanes.clipped = hn::Add(lanes.clipped, a.moved);
+    lanes.clipped = hn::Add(lanes.clipped, hn::And(a.moved, hn::Set(d, 1.0F)));
     lanes.product = hn::MulAdd(v, a.error, lanes.product);
     lanes.energy = hn::Add(lanes.energy, square);
     lanes.sum = hn::Add(lanes.sum, a.error);
@@ -178,7 +198,7 @@ HWY_NOINLINE BlockLanes<Wide> correction(const float* w, std::size_t count, cons
             exact[k] = rounded.error;
             same = hn::And(same, hn::Eq(quick[k], exact[k]));
             largest = hn::Max(largest, hn::Mul(exact[k], exact[k]));
-            lanes.clipped = hn::Add(lanes.clipped, rounded.moved);
+            lanes.clipped = hn::Add(lanes.clipped, hn::And(rounded.moved, hn::Set(d, 1.0F)));
         }
         lanes.largest = hn::Max(lanes.largest, largest);
         const bool right = hn::AllTrue(d, same);
@@ -200,95 +220,6 @@ HWY_NOINLINE BlockLanes<Wide> correction(const float* w, std::size_t count, cons
     return lanes;
 }
 
-// How many weights in whole vectors are this one.
-inline float countOf(float weight, const float* w, std::size_t count)
-{
-    const Wide d;
-    auto found = hn::Zero(d);
-    for (std::size_t i = 0; i < count; i += wideLanes)
-        found = hn::Add(found, hn::IfThenElseZero(hn::Eq(hn::LoadU(d, w + i), hn::Set(d, weight)), hn::Set(d, 1.0F)));
-    return hn::GetLane(hn::SumOfLanes(d, found));
-}
-
-// Sums over a block: of whole vectors, and of single weights.
-struct BlockSums {
-    BlockLanes<Wide> lanes = BlockLanes<Wide>(Wide());
-    BlockLanes<One> tail = BlockLanes<One>(One());
-};
-
-// Fewer weights than four vectors hold.
-template<bool floating, bool counting>
-HWY_NOINLINE BlockSums restOf(const float* w, std::size_t count, const IntegerCodes& codes, const Units& units,
-    std::size_t u, float* columns, ErrorSlots* slots)
-{
-    const Wide d;
-    const One one;
-    constexpr std::size_t n = wideLanes;
-    BlockSums rest;
-    HWY_ALIGN float errors[4 * n];
-    const auto steps = UnitSteps<Wide>::template of<floating, Clipping::Common>(d, codes, units, u);
-    const auto single = UnitSteps<One>::template of<floating, Clipping::Common>(one, codes, units, u);
-    std::size_t i = 0;
-    for (; i + n <= count; i += n)
-        addExactly<floating>(d, w + i, steps, rest.lanes, columns + i, errors + i);
-    for (; i < count; ++i)
-        addExactly<floating>(one, w + i, single, rest.tail, columns + i, errors + i);
-    if constexpr (counting)
-        slots->add({errors, count});
-    return rest;
-}
-
-// Weights that share a unit, not more than a block. `ahead`: what is fetched meanwhile, floats from here.
-template<bool floating, Clipping clipping, bool counting>
-HWY_INLINE void addSegment(const float* w, std::size_t count, std::size_t ahead, const IntegerCodes& codes,
-    const Units& units, std::size_t u, BlockSums& block, float* columns, ErrorSlots* slots)
-{
-    const Wide d;
-    constexpr std::size_t n = wideLanes;
-    const auto steps = UnitSteps<Wide>::template of<floating, clipping>(d, codes, units, u);
-    const std::size_t whole = count / (4 * n) * (4 * n);
-    BlockLanes<Wide> lanes = block.lanes;
-    lanes.largest = hn::Zero(d);
-    auto farthest = hn::Zero(d);
-    const auto clippedBefore = lanes.clipped;
-    for (std::size_t i = 0; i < whole; i += 4 * n) {
-        hwy::Prefetch(w + i + ahead);
-        hwy::Prefetch(w + i + ahead + 2 * n);
-        hn::Vec<Wide> a, b, c, e;
-        addPair<floating, clipping>(d, w + i, steps, lanes, farthest, columns + i, a, b);
-        if constexpr (counting)
-            slots->countFirstHalf();
-        addPair<floating, clipping>(d, w + i + 2 * n, steps, lanes, farthest, columns + i + 2 * n, c, e);
-        if constexpr (counting)
-            slots->countSecondHalf(a, b, c, e);
-    }
-    auto sure = hn::Le(lanes.largest, hn::Set(d, units.limit[u]));
-    if constexpr (clipping == Clipping::Common)
-        sure = hn::Le(farthest, hn::Set(d, units.margin[u]));
-    if constexpr (clipping == Clipping::Extreme) {
-        const auto error = roundVector<floating, false, false>(d, steps.extreme, steps).error;
-        lanes.largest = hn::Max(lanes.largest, hn::Mul(error, error));
-    }
-    if constexpr (counting)
-        sure = hn::And(sure, hn::Le(lanes.largest, hn::Set(d, slots->largestSquare())));
-    if (HWY_UNLIKELY(!hn::AllTrue(d, sure))) {
-        const auto difference = correction<floating, clipping, counting>(w, whole, codes, units, u, columns, slots);
-        lanes.largest = hn::Zero(d);
-        lanes.clipped = clippedBefore;
-        lanes.add(difference);
-    } else if (clipping == Clipping::Extreme && units.clipped[u] != 0.0F) {
-        const One one;
-        block.tail.clipped = hn::Add(block.tail.clipped, hn::Set(one, countOf(units.extreme[u], w, whole)));
-    }
-    lanes.largest = hn::Max(lanes.largest, block.lanes.largest);
-    block.lanes = lanes;
-    if (HWY_UNLIKELY(whole < count)) {
-        const auto rest = restOf<floating, counting>(w + whole, count - whole, codes, units, u, columns + whole, slots);
-        block.lanes.add(rest.lanes);
-        block.tail.add(rest.tail);
-    }
-}
-
 // Sums over blocks.
 struct StretchSums {
     double product = 0.0, energy = 0.0, sum = 0.0;
@@ -297,14 +228,44 @@ struct StretchSums {
     template<class D>
     HWY_INLINE void add(D d, const BlockLanes<D>& lanes)
     {
+        addSums(d, lanes);
+        largest = HWY_MAX(largest, hn::GetLane(hn::MaxOfLanes(d, lanes.largest)));
+        clipped += hn::GetLane(hn::SumOfLanes(d, lanes.clipped));
+    }
+    // Apart from what is marked by segments.
+    template<class D>
+    HWY_INLINE void addSums(D d, const BlockLanes<D>& lanes)
+    {
         const auto total = [d](hn::Vec<D> v) HWY_ATTR { return hn::GetLane(hn::SumOfLanes(d, v)); };
         product += static_cast<double>(total(hn::Add(lanes.product, lanes.odd)));
         energy += static_cast<double>(total(lanes.energy));
         sum += static_cast<double>(total(lanes.sum));
-        largest = HWY_MAX(largest, hn::GetLane(hn::MaxOfLanes(d, lanes.largest)));
-        clipped += total(lanes.clipped);
     }
 };
+
+// Fewer weights than four vectors hold.
+template<bool floating, bool counting>
+HWY_NOINLINE void addRest(const float* w, std::size_t count, const IntegerCodes& codes, const Units& units,
+    std::size_t u, float* columns, ErrorSlots* slots, StretchSums& sums)
+{
+    const Wide d;
+    const One one;
+    constexpr std::size_t n = wideLanes;
+    BlockLanes<Wide> lanes(d);
+    BlockLanes<One> tail(one);
+    HWY_ALIGN float errors[4 * n];
+    const auto steps = UnitSteps<Wide>::template of<floating, Clipping::Common>(d, codes, units, u);
+    const auto single = UnitSteps<One>::template of<floating, Clipping::Common>(one, codes, units, u);
+    std::size_t i = 0;
+    for (; i + n <= count; i += n)
+        addExactly<floating>(d, w + i, steps, lanes, columns + i, errors + i);
+    for (; i < count; ++i)
+        addExactly<floating>(one, w + i, single, tail, columns + i, errors + i);
+    if constexpr (counting)
+        slots->add({errors, count});
+    sums.add(d, lanes);
+    sums.add(one, tail);
+}
 
 }  // namespace quantloupe::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

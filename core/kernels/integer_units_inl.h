@@ -36,9 +36,9 @@ struct Units {
     HWY_ALIGN float limit[padded];   // largest e² that proves a rounding right
     HWY_ALIGN float margin[padded];  // likewise, the largest distance of a quotient from its step
     HWY_ALIGN float clips[padded];   // 0: no weight can leave the range
-    // IntegerRule::SymmetricFull, where clips is 0: the weight that lies on the middle between two steps, and 1 where
-    // the definition clips it. The inverse is such that its product rounds to the right step.
-    HWY_ALIGN float extreme[padded], clipped[padded];
+    // IntegerRule::SymmetricFull, where clips is 0: the weight that lies on the middle between two steps, its e², and
+    // all bits where the definition clips it. The inverse is such that its product rounds to the right step.
+    HWY_ALIGN float extreme[padded], extremeSquare[padded], clipped[padded];
     std::size_t count, length;
     bool anyClips;
 };
@@ -89,8 +89,8 @@ HWY_INLINE RangeLanes<V> rangeOfBits(D d, const float* HWY_RESTRICT w, std::size
         high = hn::Max(high, hn::BitCast(di, v));
         squares = hn::MulAdd(v, v, squares);
     };
-    if constexpr (vectors == 4)
-#pragma GCC unroll 2
+    if constexpr (vectors % 4 == 0)
+#pragma GCC unroll 8
         for (std::size_t i = 0; i < count; i += 4 * n) {
             widen(hn::LoadU(d, w + i), low0, high0, signal.a);
             widen(hn::LoadU(d, w + i + n), low1, high1, signal.b);
@@ -167,20 +167,13 @@ inline void FindRange(const float* HWY_RESTRICT unit, std::size_t count, Units& 
 }
 
 #if HWY_TARGET != HWY_SCALAR
-// Of eight units side by side.
-template<std::size_t vectors>
-HWY_INLINE void findEightRanges(
-    const float* HWY_RESTRICT weights, Units& units, std::size_t u, SignalLanes<Wide>& lanes)
+// Of the first `count` of eight units side by side, from the lanes that rangeOfBits() gives for each.
+HWY_INLINE void settleEightRanges(const hn::Vec<Wide>* lows, const hn::Vec<Wide>* highs,
+    const float* HWY_RESTRICT weights, std::size_t count, Units& units, std::size_t u)
 {
     const Wide d;
     const hn::RebindToUnsigned<Wide> du;
     const hn::RebindToSigned<Wide> di;
-    hn::Vec<Wide> lows[8], highs[8];
-    for (std::size_t k = 0; k < 8; ++k) {
-        const auto range = rangeOfBits<vectors>(d, weights + k * units.length, units.length, lanes);
-        lows[k] = range.low;
-        highs[k] = range.high;
-    }
     const auto low = reduceEight(d, lows,
         [&](auto a, auto b) HWY_ATTR { return hn::BitCast(d, hn::Max(hn::BitCast(du, a), hn::BitCast(du, b))); });
     const auto high = reduceEight(d, highs,
@@ -189,11 +182,24 @@ HWY_INLINE void findEightRanges(
     hn::StoreU(hn::Add(low, hn::Zero(d)), d, units.low + u);
     hn::StoreU(hn::Add(high, hn::Zero(d)), d, units.high + u);
     if (HWY_UNLIKELY(!haveBothSigns(d, low, high)))
-        for (std::size_t k = 0; k < 8; ++k) {
+        for (std::size_t k = 0; k < count; ++k) {
             const auto range = rangeOf({weights + k * units.length, units.length});
             units.low[u + k] = range.minimum;
             units.high[u + k] = range.maximum;
         }
+}
+
+template<std::size_t vectors>
+HWY_INLINE void findEightRanges(
+    const float* HWY_RESTRICT weights, Units& units, std::size_t u, SignalLanes<Wide>& lanes)
+{
+    hn::Vec<Wide> lows[8], highs[8];
+    for (std::size_t k = 0; k < 8; ++k) {
+        const auto range = rangeOfBits<vectors>(Wide(), weights + k * units.length, units.length, lanes);
+        lows[k] = range.low;
+        highs[k] = range.high;
+    }
+    settleEightRanges(lows, highs, weights, 8, units, u);
 }
 #endif
 
@@ -279,7 +285,7 @@ HWY_INLINE V settleExtremes(Wide d, V low, V high, V scale, V lowest, V highest,
     extreme = hn::IfThenElse(above, size, hn::Neg(size));
     const V exact = hn::Round(hn::Div(extreme, scale));
     const V inside = hn::Min(hn::Max(exact, lowest), highest);
-    clipped = hn::IfThenElseZero(hn::Ne(exact, inside), one);
+    clipped = hn::VecFromMask(d, hn::Ne(exact, inside));
     for (int attempt = 0; attempt < 2; ++attempt) {
         const V step = hn::Round(hn::Mul(extreme, inverse));
         const V closer = hn::Mul(inverse, hn::Set(d, 1.0F - 0x1p-24F)),
@@ -298,10 +304,12 @@ HWY_INLINE V settleExtremes(Wide d, V low, V high, V scale, V lowest, V highest,
 inline bool PrepareGrids(const IntegerScheme& scheme, Units& units)
 {
     const Wide d;
-    const IntegerCodes& codes = scheme.codes;
+    const IntegerCodes codes = scheme.codes;
+    const IntegerRule rule = scheme.rule;
     const auto one = hn::Set(d, 1.0F);
     auto good = hn::Eq(one, one);
     auto anyClips = hn::Zero(d);
+    const auto count = hn::Set(d, static_cast<float>(units.count));
     for (std::size_t u = 0; u < units.count; u += wideLanes) {
         const auto low = hn::LoadU(d, units.low + u), high = hn::LoadU(d, units.high + u);
         const auto step = hn::LoadU(d, units.scale + u), zero = hn::LoadU(d, units.zero + u);
@@ -309,24 +317,30 @@ inline bool PrepareGrids(const IntegerScheme& scheme, Units& units)
         const auto point = codes.floatingMinimum ? hn::Zero(d) : zero;
         const auto lowest = hn::Sub(hn::Set(d, codes.lowest), point),
                    highest = hn::Sub(hn::Set(d, codes.highest), point);
-        const auto lowRatio = hn::Div(hn::Sub(low, base), step), highRatio = hn::Div(hn::Sub(high, base), step);
-        auto clips =
-            hn::IfThenElseZero(hn::Or(hn::Lt(hn::Round(lowRatio), lowest), hn::Gt(hn::Round(highRatio), highest)), one);
         auto inverse = hn::Div(one, step);
-        if (scheme.rule == IntegerRule::SymmetricFull) {
-            auto extreme = one, clipped = one;
-            clips = settleExtremes(d, low, high, step, lowest, highest, inverse, extreme, clipped);
-            hn::StoreU(extreme, d, units.extreme + u);
-            hn::StoreU(clipped, d, units.clipped + u);
-        }
-        const auto beyond = hn::Ge(hn::Iota(d, static_cast<float>(u)), hn::Set(d, static_cast<float>(units.count)));
-        anyClips = hn::Max(anyClips, hn::IfThenZeroElse(beyond, clips));
-        hn::StoreU(clips, d, units.clips + u);
-        hn::StoreU(inverse, d, units.inverse + u);
         // The quotient of the definition is off by 2⁻²⁴ of itself, a product with the reciprocal by twice that, or six
         // times where the reciprocal was adapted, ŵ once more: together less than what is taken from ½ here.
         const auto steps = hn::Add(hn::Max(hn::Abs(lowest), hn::Abs(highest)), hn::Set(d, 2.0F));
         const auto margin = hn::Sub(hn::Set(d, 0.5F), hn::Mul(steps, hn::Set(d, 0x1p-21F)));
+        // Clipped is what rounds beyond the ends; a unit where that is a close thing counts as one that clips. A
+        // symmetric range ends on a step.
+        const auto lowRatio = hn::Mul(hn::Sub(low, base), inverse), highRatio = hn::Mul(hn::Sub(high, base), inverse);
+        auto clips = hn::Zero(d);
+        if (rule != IntegerRule::Symmetric)
+            clips = hn::IfThenElseZero(
+                hn::Or(hn::Lt(lowRatio, hn::Sub(lowest, margin)), hn::Gt(highRatio, hn::Add(highest, margin))), one);
+        if (rule == IntegerRule::SymmetricFull) {
+            auto extreme = one, clipped = one;
+            clips = settleExtremes(d, low, high, step, lowest, highest, inverse, extreme, clipped);
+            const auto error = hn::Sub(extreme, hn::Mul(hn::Round(hn::Mul(extreme, inverse)), step));
+            hn::StoreU(extreme, d, units.extreme + u);
+            hn::StoreU(hn::Mul(error, error), d, units.extremeSquare + u);
+            hn::StoreU(clipped, d, units.clipped + u);
+        }
+        const auto beyond = hn::Ge(hn::Iota(d, static_cast<float>(u)), count);
+        anyClips = hn::Max(anyClips, hn::IfThenZeroElse(beyond, clips));
+        hn::StoreU(clips, d, units.clips + u);
+        hn::StoreU(inverse, d, units.inverse + u);
         const auto size = hn::Max(hn::Abs(low), hn::Abs(high));
         const auto rounding = codes.floatingMinimum ? hn::Mul(size, hn::Set(d, 0x1p-21F)) : hn::Zero(d);
         const auto largest = hn::Max(hn::Sub(hn::Mul(step, margin), rounding), hn::Zero(d));

@@ -48,8 +48,8 @@ void ErrorAccumulator::add(
     }
 }
 
-void ErrorAccumulator::addIntegers(
-    std::span<const float> originals, const kernels::IntegerScheme& scheme, std::span<float> rowErrorEnergy)
+void ErrorAccumulator::addIntegers(std::span<const float> originals, const kernels::IntegerScheme& scheme,
+    std::span<float> rowErrorEnergy, kernels::PairTable& counted)
 {
     const auto columns = m_columns.size();
     auto piece = scheme;
@@ -61,6 +61,7 @@ void ErrorAccumulator::addIntegers(
                 {.rowEnergies = rowErrorEnergy.subspan(row, count),
                     .columnEnergies = m_recentColumns,
                     .histogram = m_histogram.counts() ? &m_histogram.tables() : nullptr,
+                    .pairs = m_histogram.counts() ? &counted : nullptr,
                     .bins = m_histogram.bins()},
                 m_error.clipped),
             count * columns);
@@ -69,6 +70,12 @@ void ErrorAccumulator::addIntegers(
         if (m_recentRows == settledRows)
             settleColumns();
     }
+}
+
+void ErrorAccumulator::addCounted(kernels::PairTable& counted)
+{
+    if (m_histogram.counts() && takesIntegers())
+        m_histogram += counted;
 }
 
 void ErrorAccumulator::add(const kernels::ErrorSums& sums, std::size_t weights)

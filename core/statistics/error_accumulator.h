@@ -23,9 +23,11 @@ public:
     /// Adds whole rows; rowErrorEnergy takes one value per row. Non-finite originals are counted and else passed over.
     void add(std::span<const float> originals, std::span<const float> quantized, std::span<float> rowErrorEnergy);
     /// The same for rows that need not be quantized first: as add() and addClipped(), in one pass.
-    /// @pre takesIntegers()
-    void addIntegers(
-        std::span<const float> originals, const kernels::IntegerScheme& scheme, std::span<float> rowErrorEnergy);
+    /// `counted` gains what of the histogram several accumulators may share, for addCounted(). @pre takesIntegers()
+    void addIntegers(std::span<const float> originals, const kernels::IntegerScheme& scheme,
+        std::span<float> rowErrorEnergy, kernels::PairTable& counted);
+    /// Empties the table.
+    void addCounted(kernels::PairTable& counted);
     bool takesIntegers() const { return !m_histogram.counts() || kernels::canCount(m_histogram.bins()); }
     void addClipped(std::uint64_t count) { m_error.clipped += count; }
     ErrorAccumulator& operator+=(const ErrorAccumulator& other);

@@ -43,6 +43,12 @@ HistogramFiller& HistogramFiller::operator+=(const Histogram& counted)
     return *this;
 }
 
+HistogramFiller& HistogramFiller::operator+=(kernels::PairTable& counted)
+{
+    counted.fold(m_histogram.counts);
+    return *this;
+}
+
 Histogram HistogramFiller::histogram() const
 {
     Histogram all = m_histogram;

@@ -51,8 +51,12 @@ Outcome run(Kernel kernel, std::span<const float> weights, const kernels::Intege
     outcome.columns.resize(scheme.shape.columns);
     const auto tables = std::make_unique<kernels::HistogramTables>();
     const kernels::HistogramBins bins {-range, range, 256};
-    outcome.sums = kernel(
-        weights, scheme, {outcome.rows, outcome.columns, range > 0.0F ? tables.get() : nullptr, bins}, outcome.clipped);
+    kernels::PairTable pairs;
+    const bool counting = range > 0.0F;
+    outcome.sums = kernel(weights, scheme,
+        {outcome.rows, outcome.columns, counting ? tables.get() : nullptr, counting ? &pairs : nullptr, bins},
+        outcome.clipped);
+    pairs.fold(outcome.counts);
     kernels::HistogramTotals totals {.counts = outcome.counts};
     kernels::histogramFold(*tables, bins, totals);
     outcome.below = totals.below;

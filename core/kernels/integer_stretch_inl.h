@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// A stretch of units quantized and measured while the ranges of those after it are found. Included once per instruction
+// set.
+#if defined(QUANTLOUPE_INTEGER_STRETCH_INL) == defined(HWY_TARGET_TOGGLE)
+#ifdef QUANTLOUPE_INTEGER_STRETCH_INL
+#undef QUANTLOUPE_INTEGER_STRETCH_INL
+#else
+#define QUANTLOUPE_INTEGER_STRETCH_INL
+#endif
+
+#include "core/kernels/integer_lanes_inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace quantloupe::kernels::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Weights of one unit that are proven right together: the shorter, the fewer are done again for one that is not.
+constexpr std::size_t longestSegment = 256;
+constexpr std::size_t maxSegments = 64;
+// Floats from where weights are looked at.
+constexpr std::size_t fetchedAhead = 2'048;
+constexpr std::size_t step = 4 * wideLanes;
+
+struct StretchWork {
+    const float* weights;
+    const IntegerCodes& codes;
+    const Units& units;
+    float* columns;
+    ErrorSlots* slots;
+};
+
+// One segment's place: weights [begin, end) of the stretch, in unit u.
+struct Segment {
+    std::size_t begin, end, unit;
+
+    std::size_t wholeSteps() const { return (end - begin) / step * step; }
+};
+
+// Walks the segments of [begin, end).
+class Segments
+{
+public:
+    Segments(const Units& units, std::size_t segmentLength, std::size_t begin, std::size_t end)
+        : m_segment(segmentLength)
+        , m_unitLength(units.length)
+        , m_at(begin)
+        , m_end(end)
+        , m_unit(begin / units.length)
+        , m_unitEnd((m_unit + 1) * units.length)
+    {
+    }
+    bool done() const { return m_at >= m_end; }
+    Segment next()
+    {
+        const Segment segment {m_at, HWY_MIN(HWY_MIN(m_at + m_segment, m_unitEnd), m_end), m_unit};
+        m_at = segment.end;
+        if (m_at == m_unitEnd) {
+            ++m_unit;
+            m_unitEnd += m_unitLength;
+        }
+        return segment;
+    }
+
+private:
+    std::size_t m_segment, m_unitLength, m_at, m_end, m_unit, m_unitEnd;
+};
+
+// What was seen of each segment.
+struct Marks {
+    HWY_ALIGN float largest[maxSegments * wideLanes], farthest[maxSegments * wideLanes];
+    HWY_ALIGN std::int32_t clipped[maxSegments * wideLanes];
+
+    template<Clipping clipping>
+    HWY_INLINE void keep(std::size_t s, const SegmentMarks<Wide>& seen)
+    {
+        const Wide d;
+        hn::Store(seen.largest, d, largest + s * wideLanes);
+        if constexpr (clipping == Clipping::Common)
+            hn::Store(seen.farthest, d, farthest + s * wideLanes);
+        if constexpr (clipping != Clipping::None)
+            hn::Store(seen.clipped, hn::RebindToSigned<Wide>(), clipped + s * wideLanes);
+    }
+};
+
+// Four vectors by quick rounding.
+template<bool floating, Clipping clipping, bool counting>
+HWY_INLINE void addStep(const float* weights, const UnitSteps<Wide>& steps, BlockLanes<Wide>& lanes,
+    SegmentMarks<Wide>& seen, float* columns, ErrorSlots* slots)
+{
+    const Wide d;
+    hn::Vec<Wide> a, b, c, e;
+    addPair<floating, clipping>(d, weights, steps, lanes, seen, columns, a, b);
+    if constexpr (counting)
+        slots->countFirstHalf();
+    addPair<floating, clipping>(d, weights + step / 2, steps, lanes, seen, columns + step / 2, c, e);
+    if constexpr (counting)
+        slots->countSecondHalf(a, b, c, e);
+}
+
+// Proves the segments in [begin, end) right, or corrects them; and adds what is no whole step.
+template<bool floating, Clipping clipping, bool counting>
+HWY_NOINLINE void settleSegments(const StretchWork& work, std::size_t segmentLength, std::size_t begin, std::size_t end,
+    const Marks& marks, StretchSums& sums)
+{
+    const Wide d;
+    const hn::RebindToSigned<Wide> di;
+    auto largest = hn::Zero(d);
+    auto clipped = hn::Zero(di);
+    Segments segments(work.units, segmentLength, begin, end);
+    for (std::size_t s = 0; !segments.done(); ++s) {
+        const Segment segment = segments.next();
+        const std::size_t u = segment.unit, whole = segment.wholeSteps();
+        auto most = hn::Load(d, marks.largest + s * wideLanes);
+        auto sure = hn::Le(most, hn::Set(d, work.units.limit[u]));
+        if constexpr (clipping == Clipping::Common)
+            sure = hn::Le(hn::Load(d, marks.farthest + s * wideLanes), hn::Set(d, work.units.margin[u]));
+        if constexpr (clipping == Clipping::Extreme)
+            most = hn::Max(most, hn::Set(d, work.units.extremeSquare[u]));
+        if constexpr (counting)
+            sure = hn::And(sure, hn::Le(most, hn::Set(d, work.slots->largestSquare())));
+        if (HWY_UNLIKELY(!hn::AllTrue(d, sure))) {
+            sums.add(d,
+                correction<floating, clipping, counting>(work.weights + segment.begin, whole, work.codes, work.units, u,
+                    work.columns + segment.begin, work.slots));
+        } else {
+            largest = hn::Max(largest, most);
+            if (clipping == Clipping::Common || (clipping == Clipping::Extreme && work.units.clipped[u] != 0.0F))
+                clipped = hn::Add(clipped, hn::Load(di, marks.clipped + s * wideLanes));
+        }
+        if (HWY_UNLIKELY(segment.begin + whole < segment.end))
+            addRest<floating, counting>(work.weights + segment.begin + whole, segment.end - segment.begin - whole,
+                work.codes, work.units, u, work.columns + segment.begin + whole, work.slots, sums);
+    }
+    sums.largest = HWY_MAX(sums.largest, hn::GetLane(hn::MaxOfLanes(d, largest)));
+    sums.clipped += static_cast<float>(hn::GetLane(hn::SumOfLanes(di, clipped)));
+}
+
+// Units of any length, any weights [begin, end) of the stretch.
+template<bool floating, Clipping clipping, bool counting>
+void addUnits(const StretchWork& work, std::size_t begin, std::size_t end, StretchSums& sums)
+{
+    const Wide d;
+    Marks marks;
+    Segments segments(work.units, longestSegment, begin, end);
+    while (!segments.done()) {
+        const std::size_t first = begin;
+        for (std::size_t s = 0; s < maxSegments && !segments.done();) {
+            BlockLanes<Wide> lanes(d);
+            for (std::size_t block = begin;
+                 s < maxSegments && !segments.done() && begin + longestSegment <= block + blockLength; ++s) {
+                const Segment segment = segments.next();
+                const auto steps =
+                    UnitSteps<Wide>::template of<floating, clipping>(d, work.codes, work.units, segment.unit);
+                SegmentMarks<Wide> seen(d);
+                const std::size_t whole = segment.begin + segment.wholeSteps();
+                for (std::size_t i = segment.begin; i < whole; i += step) {
+                    hwy::Prefetch(work.weights + i + fetchedAhead);
+                    hwy::Prefetch(work.weights + i + fetchedAhead + step / 2);
+                    addStep<floating, clipping, counting>(
+                        work.weights + i, steps, lanes, seen, work.columns + i, work.slots);
+                }
+                marks.keep<clipping>(s, seen);
+                begin = segment.end;
+            }
+            sums.addSums(d, lanes);
+        }
+        settleSegments<floating, clipping, counting>(work, longestSegment, first, begin, marks, sums);
+    }
+}
+
+// The units that come next but one, whose ranges are found while others are measured: arithmetic fills the time in
+// which memory is waited for, and the other way round.
+struct UnitsAhead {
+    const float* weights = nullptr;
+    std::size_t found = 0;  // of its units, whole ones
+    double signal = 0.0;    // Σw² of those
+    HWY_ALIGN float low[maxUnits * wideLanes], high[maxUnits * wideLanes];
+};
+
+// Segments of one length that fill the first ahead.found units, as many units as are looked at.
+template<std::size_t length, bool floating, Clipping clipping, bool counting>
+HWY_NOINLINE void addWholeSegments(const StretchWork& work, UnitsAhead& ahead, StretchSums& sums)
+{
+    static_assert(length % step == 0 && length <= longestSegment);
+    const Wide d;
+    const hn::RebindToSigned<Wide> di;
+    const hn::RebindToUnsigned<Wide> du;
+    constexpr std::size_t n = wideLanes;
+    const Units& units = work.units;
+    const std::size_t perUnit = units.length / length, count = ahead.found * perUnit;
+    const float* weights = work.weights;
+    const float* next = ahead.weights;
+    float* columns = work.columns;
+    Marks marks;
+    std::size_t u = 0, inUnit = 0;
+    for (std::size_t first = 0; first < count; first += maxSegments) {
+        const std::size_t end = HWY_MIN(first + maxSegments, count);
+        auto most = hn::Zero(d), clipped = most;
+        auto sure = hn::Eq(most, most);
+        for (std::size_t s = first; s < end;) {
+            const std::size_t blockEnd = HWY_MIN(s + blockLength / length, end);
+            BlockLanes<Wide> lanes(d);
+            SignalLanes<Wide> squares(d);
+            for (; s < blockEnd; ++s) {
+                const auto steps = UnitSteps<Wide>::template of<floating, clipping>(d, work.codes, units, u);
+                SegmentMarks<Wide> seen(d);
+                for (std::size_t i = 0; i < length; i += step) {
+                    hwy::Prefetch(next + i + fetchedAhead);
+                    hwy::Prefetch(next + i + fetchedAhead + step / 2);
+                    addStep<floating, clipping, counting>(weights + i, steps, lanes, seen, columns + i, work.slots);
+                }
+                marks.keep<clipping>(s - first, seen);
+                most = hn::Max(most, seen.largest);
+                if constexpr (clipping == Clipping::Extreme) {
+                    most = hn::Max(most, hn::Set(d, units.extremeSquare[u]));
+                    const auto counted = hn::And(hn::Set(d, units.clipped[u]), hn::BitCast(d, seen.clipped));
+                    clipped = hn::BitCast(d, hn::Add(hn::BitCast(di, clipped), hn::BitCast(di, counted)));
+                }
+                sure = hn::And(sure, hn::Le(seen.largest, hn::Set(d, units.limit[u])));
+                auto squared = squares;  // in registers
+                auto range = rangeOfBits<length / n>(d, next, length, squared);
+                squares = squared;
+                float* const lowAt = ahead.low + u * n;
+                float* const highAt = ahead.high + u * n;
+                if (inUnit != 0) {
+                    range.low =
+                        hn::BitCast(d, hn::Max(hn::BitCast(du, range.low), hn::BitCast(du, hn::Load(d, lowAt))));
+                    range.high =
+                        hn::BitCast(d, hn::Max(hn::BitCast(di, range.high), hn::BitCast(di, hn::Load(d, highAt))));
+                }
+                hn::Store(range.low, d, lowAt);
+                hn::Store(range.high, d, highAt);
+                if (++inUnit == perUnit) {
+                    inUnit = 0;
+                    ++u;
+                }
+                weights += length;
+                next += length;
+                columns += length;
+            }
+            sums.addSums(d, lanes);
+            ahead.signal += squares.take(d);
+        }
+        if constexpr (counting)
+            sure = hn::And(sure, hn::Le(most, hn::Set(d, work.slots->largestSquare())));
+        if (HWY_UNLIKELY(!hn::AllTrue(d, sure))) {
+            settleSegments<floating, clipping, counting>(work, length, first * length, end * length, marks, sums);
+            continue;
+        }
+        sums.largest = HWY_MAX(sums.largest, hn::GetLane(hn::MaxOfLanes(d, most)));
+        sums.clipped += static_cast<float>(hn::GetLane(hn::SumOfLanes(di, hn::BitCast(di, clipped))));
+    }
+}
+
+// Ranges of all units of the stretch ahead, whose first ones may have been found. Returns Σw² as FindRanges() does.
+inline double FindRangesLeft(std::size_t total, Units& units, const UnitsAhead& ahead)
+{
+    if (ahead.found == 0)
+        return FindRanges(ahead.weights, total, units);
+    const Wide d;
+#if HWY_TARGET != HWY_SCALAR
+    if constexpr (wideLanes == 8)
+        for (std::size_t u = 0; u < ahead.found; u += 8) {
+            hn::Vec<Wide> lows[8], highs[8];
+            const std::size_t last = HWY_MIN(7, ahead.found - 1 - u);
+#pragma GCC unroll 8
+            for (std::size_t k = 0; k < 8; ++k) {
+                const std::size_t from = (u + HWY_MIN(k, last)) * wideLanes;
+                lows[k] = hn::Load(d, ahead.low + from);
+                highs[k] = hn::Load(d, ahead.high + from);
+            }
+            settleEightRanges(lows, highs, ahead.weights + u * units.length, HWY_MIN(8, ahead.found - u), units, u);
+        }
+#endif
+    SignalLanes<Wide> lanes(d);
+    double signal = ahead.signal;
+    for (std::size_t u = ahead.found; u < units.count; ++u)
+        FindRange(
+            ahead.weights + u * units.length, HWY_MIN(units.length, total - u * units.length), units, u, lanes, signal);
+    return signal + lanes.take(d);
+}
+
+}  // namespace quantloupe::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif
