@@ -50,15 +50,14 @@ inline tl::unexpected<Error> cancelled(const ModelTensor& tensor)
     return failure(ErrorCode::Cancelled, tensor.name, "stopped on request");
 }
 
-/// Decodes every row of a tensor once, tile by tile and in parallel, and reduces it to one Accumulator.
+/// Visits every row of a tensor once, some rows at a time and in parallel, and reduces them to one Accumulator.
 ///
-/// make() gives an empty Accumulator; visit(accumulator, tile) adds a tile to it, tiles of one accumulator in row
-/// order;
-/// `+=` joins a piece with the one that follows it, along a tree that is fixed by the shape. visit() may also write to
-/// places that belong to the tile's rows alone. Nothing but the accumulators in flight is kept in memory.
-/// Errors: Cancelled, at the latest one tile after a stop is requested.
+/// make() gives an empty Accumulator; visit(accumulator, firstRow, rowCount) adds rows to it, those of one accumulator
+/// in order; `+=` joins a piece with the one that follows it, along a tree that is fixed by the shape. visit() may also
+/// write to places that belong to these rows alone. Nothing but the accumulators in flight is kept in memory.
+/// Errors: Cancelled, at the latest one visit after a stop is requested.
 template<class Accumulator, class Make, class Visit>
-Result<Accumulator> reduceTiles(const ModelTensor& tensor, std::stop_token stop, const ProgressShare& progress,
+Result<Accumulator> reduceRows(const ModelTensor& tensor, std::stop_token stop, const ProgressShare& progress,
     const Make& make, const Visit& visit)
 {
     const RowTiling tiling(matrixShape(tensor.view));
@@ -67,19 +66,14 @@ Result<Accumulator> reduceTiles(const ModelTensor& tensor, std::stop_token stop,
         return make();
     }
     tbb::task_group_context context;
-    tbb::enumerable_thread_specific<std::vector<float>> buffers;
 
     const auto visitStrip = [&](Accumulator& accumulator, std::uint64_t strip) {
-        auto& buffer = buffers.local();
         const auto begin = strip * tiling.rowsPerStrip;
         const auto end = std::min(tiling.shape.rows, begin + tiling.rowsPerStrip);
         readRowsAhead(tensor.view, end, tiling.rowsPerStrip);
         for (auto row = begin; row < end && !stop.stop_requested(); row += tiling.rowsPerTile) {
             const auto count = std::min(tiling.rowsPerTile, end - row);
-            visit(accumulator,
-                RowTile {.firstRow = row,
-                    .rowCount = static_cast<std::size_t>(count),
-                    .weights = rowsOf(tensor.view, row, count, buffer)});
+            visit(accumulator, row, count);
             progress.advance(row, row + count, tiling.shape.rows);
         }
         releaseRows(tensor.view, begin, end - begin);
@@ -124,6 +118,21 @@ Result<Accumulator> reduceTiles(const ModelTensor& tensor, std::stop_token stop,
     if (stop.stop_requested() || context.is_group_execution_cancelled() || !body.result)
         return cancelled(tensor);
     return std::move(*body.result);
+}
+
+/// As reduceRows(), with every row decoded once: visit(accumulator, tile).
+template<class Accumulator, class Make, class Visit>
+Result<Accumulator> reduceTiles(const ModelTensor& tensor, std::stop_token stop, const ProgressShare& progress,
+    const Make& make, const Visit& visit)
+{
+    tbb::enumerable_thread_specific<std::vector<float>> buffers;
+    return reduceRows<Accumulator>(tensor, std::move(stop), progress, make,
+        [&](Accumulator& accumulator, std::uint64_t firstRow, std::uint64_t rowCount) {
+            visit(accumulator,
+                RowTile {.firstRow = firstRow,
+                    .rowCount = static_cast<std::size_t>(rowCount),
+                    .weights = rowsOf(tensor.view, firstRow, rowCount, buffers.local())});
+        });
 }
 
 }  // namespace quantloupe

@@ -234,34 +234,35 @@ void jointFold(
     }
 }
 
+std::uint32_t histogramSlot(float x, const HistogramBins& bins, float density)
+{
+    if (x < bins.low)
+        return 0;
+    if (x > bins.high)
+        return bins.bins + 1;
+    return 1 + static_cast<std::uint32_t>(std::min((x - bins.low) * density, static_cast<float>(bins.bins - 1)));
+}
+
+std::uint32_t distanceSlot(float x, float mean, float step, std::uint32_t distances)
+{
+    return static_cast<std::uint32_t>(
+        std::min(std::ceil(std::abs(x - mean) / step), static_cast<float>(distances - 1)));
+}
+
 void histogramFillReference(std::span<const float> values, const HistogramBins& bins, HistogramTables& tables)
 {
     auto& counts = tables.tables[0];
     const float density = bins.density();
-    for (const float x : values) {
-        if (!std::isfinite(x))
-            ++counts[bins.bins + 2];
-        else if (x < bins.low)
-            ++counts[0];
-        else if (x > bins.high)
-            ++counts[bins.bins + 1];
-        else
-            ++counts[1
-                + static_cast<std::size_t>(std::min((x - bins.low) * density, static_cast<float>(bins.bins - 1)))];
-    }
+    for (const float x : values)
+        ++counts[std::isfinite(x) ? histogramSlot(x, bins, density) : bins.bins + 2];
 }
 
 void distanceFillReference(
     std::span<const float> values, float mean, float step, std::uint32_t distances, HistogramTables& tables)
 {
     auto& counts = tables.tables[0];
-    for (const float x : values) {
-        if (!std::isfinite(x))
-            ++counts[distances];
-        else
-            ++counts[static_cast<std::size_t>(
-                std::min(std::ceil(std::abs(x - mean) / step), static_cast<float>(distances - 1)))];
-    }
+    for (const float x : values)
+        ++counts[std::isfinite(x) ? distanceSlot(x, mean, step, distances) : distances];
 }
 
 void histogramFold(HistogramTables& tables, const HistogramBins& bins, HistogramTotals& totals)

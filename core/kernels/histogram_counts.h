@@ -37,6 +37,10 @@ struct HistogramTotals {
     std::uint64_t nonFinite = 0;
 };
 
+/// The slots, in one table, of a finite value: what histogramFill() and distanceFill() count it in.
+std::uint32_t histogramSlot(float x, const HistogramBins& bins, float density);
+std::uint32_t distanceSlot(float x, float mean, float step, std::uint32_t distances);
+
 /// Bin of x: (x − low)·density in float, cut off: an edge is blurred by 2⁻²³ of the distance to low.
 /// Exact: every target counts as the reference does.
 void histogramFill(std::span<const float> values, const HistogramBins& bins, HistogramTables& tables);

@@ -114,6 +114,30 @@ void WeightRanges::add(std::span<const float> rows, std::span<float> rowAbsMax)
     }
 }
 
+void WeightRanges::add(std::span<const float> values, std::span<const std::uint64_t> counts)
+{
+    assert(values.size() == counts.size());
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        if (counts[i] == 0)
+            continue;
+        if (!std::isfinite(values[i])) {
+            nonFinite += counts[i];
+            continue;
+        }
+        const float value = values[i] + 0.0F;  // both zeros are one
+        minimum = moments.count == 0 ? value : std::min(minimum, value);
+        maximum = moments.count == 0 ? value : std::max(maximum, value);
+        zeros += value == 0.0F ? counts[i] : 0;
+        const double x = static_cast<double>(value) - moments.pivot, times = static_cast<double>(counts[i]);
+        moments += {.pivot = moments.pivot,
+            .count = counts[i],
+            .sum1 = times * x,
+            .sum2 = times * (x * x),
+            .sum3 = times * (x * x * x),
+            .sum4 = times * (x * x * x * x)};
+    }
+}
+
 WeightRanges& WeightRanges::operator+=(const WeightRanges& other)
 {
     if (other.moments.count != 0) {
@@ -149,6 +173,29 @@ void WeightSpread::add(std::span<const float> weights)
         kernels::jointFill(weights, m_bins, m_mean, m_step, distanceSlots, m_joint);
     else
         m_histogram.add(weights);
+}
+
+void WeightSpread::add(std::span<const float> values, std::span<const std::uint64_t> counts)
+{
+    assert(values.size() == counts.size());
+    auto counted = m_histogram.histogram();
+    std::fill(counted.counts.begin(), counted.counts.end(), 0);
+    counted.underflow = counted.overflow = 0;
+    const float density = m_bins.density();
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        if (counts[i] == 0 || !std::isfinite(values[i]))
+            continue;
+        if (m_bins.bins != 0) {
+            const auto slot = kernels::histogramSlot(values[i], m_bins, density);
+            (slot == 0                    ? counted.underflow
+                    : slot <= m_bins.bins ? counted.counts[slot - 1]
+                                          : counted.overflow) += counts[i];
+        }
+        if (m_step > 0.0F)
+            if (const auto slot = kernels::distanceSlot(values[i], m_mean, m_step, distanceSlots); slot > 0)
+                m_reached[slot - 1] += counts[i];
+    }
+    m_histogram += counted;
 }
 
 WeightSpread& WeightSpread::operator+=(const WeightSpread& other)

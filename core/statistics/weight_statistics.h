@@ -63,6 +63,8 @@ struct WeightRanges {
     WeightRanges(double pivot, std::size_t columns);
     /// Adds whole rows; rowAbsMax takes one value per row.
     void add(std::span<const float> rows, std::span<float> rowAbsMax);
+    /// Adds values so many times each; the maxima of columns are the caller's.
+    void add(std::span<const float> values, std::span<const std::uint64_t> counts);
     WeightRanges& operator+=(const WeightRanges& other);
 };
 
@@ -72,6 +74,8 @@ class WeightSpread
 public:
     explicit WeightSpread(const WeightRanges& ranges, std::size_t bins = 256);
     void add(std::span<const float> weights);
+    /// Values so many times each.
+    void add(std::span<const float> values, std::span<const std::uint64_t> counts);
     WeightSpread& operator+=(const WeightSpread& other);
 
     Histogram histogram() const;

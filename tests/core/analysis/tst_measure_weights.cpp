@@ -118,6 +118,37 @@ private Q_SLOTS:
         QVERIFY(std::abs(static_cast<double>(actual->beyond3Sigma) - static_cast<double>(beyond)) <= 1.0);
     }
 
+    // So many 16-bit floats are counted by their patterns: all but the sums are what two looks at each weight tell.
+    void countingIsAsGoodAsLooking_data()
+    {
+        QTest::addColumn<int>("dtype");
+        QTest::addColumn<double>("broken");
+        for (const auto dtype : {DType::BF16, DType::F16})
+            for (const double broken : {0.0, 0.001})
+                QTest::addRow("%s, %g not finite", nameOf(dtype).data(), broken) << int(dtype) << broken;
+    }
+    void countingIsAsGoodAsLooking()
+    {
+        QFETCH(const int, dtype);
+        QFETCH(const double, broken);
+        constexpr std::size_t rows = 1031, columns = 1040;
+        auto weights = tests::llmWeights(rows, columns, 5, broken);
+        std::fill_n(weights.begin(), 3 * columns, 0.0F);
+        weights[7] = -0.0F;
+        const SyntheticTensor halves(rows, columns, weights, DType(dtype)), floats(rows, columns, weights);
+        const auto counted = measureOn(2, halves.tensor()), looked = measureOn(2, floats.tensor());
+        QVERIFY(counted && looked);
+        QVERIFY2(measureOn(8, halves.tensor()) == counted, "bits are the same on any number of threads");
+        QVERIFY(close(counted->moments.mean(), looked->moments.mean(), 1e-9));
+        QVERIFY(close(counted->moments.standardDeviation(), looked->moments.standardDeviation(), 1e-12));
+        QVERIFY(close(counted->moments.skewness(), looked->moments.skewness(), 1e-6));
+        QVERIFY(close(counted->moments.excessKurtosis(), looked->moments.excessKurtosis(), 1e-9));
+        auto same = *looked;
+        same.moments = counted->moments;
+        QVERIFY(*counted == same);
+        QCOMPARE(counted->moments.count, looked->moments.count);
+    }
+
     void sameBitsOnAnyNumberOfThreads()
     {
         const SyntheticTensor synthetic(1111, 517, tests::llmWeights(1111, 517, 9, 0.0005));
