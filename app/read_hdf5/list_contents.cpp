@@ -77,11 +77,11 @@ private:
         if (!object)
             throw libraryRefusal(place.path.empty() ? "the root group cannot be opened"
                                                     : "object '" + place.path + "' cannot be opened");
-        checkAttributes(object.id(), place.path);
+        m_checks.checkAttributes(object.id(), place.path);
         switch (H5Iget_type(object.id())) {
         case H5I_GROUP: visitGroup(object.id(), place); break;
         case H5I_DATASET: visitDataset(object.id(), place.path); break;
-        case H5I_DATATYPE: checkNamedType(object.id(), place.path); break;
+        case H5I_DATATYPE: SoundnessChecks::checkNamedType(object.id(), place.path); break;
         default: break;
         }
     }
@@ -119,7 +119,7 @@ private:
     void visitDataset(hid_t dataset, const std::string& path)
     {
         const auto facts = factsOf(dataset, path);
-        checkDataset(dataset, path);
+        m_checks.checkDataset(dataset, path);
         if (!facts) {
             ++m_others;
             return;
@@ -144,6 +144,7 @@ private:
 
     hid_t m_file;
     Answer& m_answer;
+    SoundnessChecks m_checks;
     std::vector<Place> m_pending;
     std::set<haddr_t> m_groups;
     std::size_t m_seen = 0;

@@ -18,14 +18,6 @@ constexpr std::size_t kMaxTypeDepth = 32;
 /// Attributes are small; of datasets, only those whose references are followed are read here.
 constexpr std::size_t kMaxValues = std::size_t {4} << 20;
 
-/// What a check is about, for its message.
-struct Subject {
-    const char* kind;
-    const std::string& path;
-
-    [[noreturn]] void damaged(std::string_view what) const { throw refusal(ErrorCode::Malformed, kind, path, what); }
-};
-
 bool fillsItsBits(hid_t type)
 {
     const auto bits = 8 * H5Tget_size(type), used = H5Tget_precision(type);
@@ -81,77 +73,24 @@ void checkType(hid_t type, const Subject& subject, std::size_t depth)
     }
 }
 
-void follow(hid_t place, H5R_type_t kind, const std::byte* at, std::size_t bytes, const Subject& subject)
-{
-    alignas(hobj_ref_t) std::array<std::byte, std::max(sizeof(hobj_ref_t), sizeof(hdset_reg_ref_t))> reference {};
-    std::copy_n(at, bytes, reference.begin());
-    if (reference == decltype(reference) {})
-        return;  // to nothing, as fill values are
-    const hdf5::Handle<H5Oclose> found(H5Rdereference2(place, H5P_DEFAULT, kind, reference.data()));
-    if (!found)
-        subject.damaged("refers to what is not there");
-    if (kind == H5R_DATASET_REGION && !hdf5::Space(H5Rget_region(place, kind, reference.data())))
-        subject.damaged("refers to a region that is not there");
-}
-
-/// Every reference in one value, as the library laid it out in memory.
-void followReferences(hid_t place, hid_t type, const std::byte* value, const Subject& subject)
-{
-    if (H5Tdetect_class(type, H5T_REFERENCE) <= 0)
-        return;
-    switch (H5Tget_class(type)) {
-    case H5T_REFERENCE:
-        if (H5Tequal(type, H5T_STD_REF_OBJ) > 0)
-            follow(place, H5R_OBJECT, value, sizeof(hobj_ref_t), subject);
-        else
-            follow(place, H5R_DATASET_REGION, value, sizeof(hdset_reg_ref_t), subject);
-        break;
-    case H5T_COMPOUND:
-        for (int i = 0; i < H5Tget_nmembers(type); ++i) {
-            const hdf5::Type member(H5Tget_member_type(type, static_cast<unsigned>(i)));
-            followReferences(place, member.id(), value + H5Tget_member_offset(type, static_cast<unsigned>(i)), subject);
-        }
-        break;
-    case H5T_ARRAY: {
-        const hdf5::Type element(H5Tget_super(type));
-        const auto each = H5Tget_size(element.id());
-        for (std::size_t at = 0; at + each <= H5Tget_size(type); at += each)
-            followReferences(place, element.id(), value + at, subject);
-        break;
-    }
-    case H5T_VLEN: {
-        const hdf5::Type element(H5Tget_super(type));
-        hvl_t list {};
-        std::copy_n(value, sizeof(list), reinterpret_cast<std::byte*>(&list));
-        for (std::size_t i = 0; i < list.len; ++i)
-            followReferences(
-                place, element.id(), static_cast<const std::byte*>(list.p) + i * H5Tget_size(element.id()), subject);
-        break;
-    }
-    default: break;
-    }
-}
-
-/// Reads all values by `read(memory, buffer)` and follows their references. Skips what is large.
+/// Reads all values, as they are stored, by `read(buffer)`, and follows their references. Skips what is large.
 template<class Read>
-void checkValues(hid_t place, hid_t type, hid_t space, const Subject& subject, const Read& read)
+void checkValues(hid_t place, hid_t type, hid_t space, References& references, const Subject& subject, const Read& read)
 {
     const auto points = H5Sget_simple_extent_npoints(space);
     if (H5Tdetect_class(type, H5T_TIME) > 0)
         return;  // the library has nothing to read times as
-    const hdf5::Type memory(H5Tget_native_type(type, H5T_DIR_DEFAULT));
-    if (!memory)
-        throw libraryRefusal(std::string(subject.kind) + " '" + subject.path + "' has a type that cannot be read");
-    const auto each = H5Tget_size(memory.id());
+    const auto each = H5Tget_size(type);
     const auto count = static_cast<std::size_t>(std::max<hssize_t>(points, 0));
     if (count == 0 || each == 0 || count > kMaxValues / each)
         return;
     std::vector<std::byte> values(count * each);
-    if (read(memory.id(), values.data()) < 0)
-        throw libraryRefusal(std::string(subject.kind) + " '" + subject.path + "' cannot be read");
-    for (std::size_t i = 0; i < count; ++i)
-        followReferences(place, memory.id(), values.data() + i * each, subject);
-    H5Dvlen_reclaim(memory.id(), space, H5P_DEFAULT, values.data());
+    if (read(values.data()) < 0)
+        subject.unreadable("cannot be read");
+    if (H5Tdetect_class(type, H5T_REFERENCE) > 0)
+        for (std::size_t i = 0; i < count; ++i)
+            references.follow(place, type, values.data() + i * each, subject);
+    H5Dvlen_reclaim(type, space, H5P_DEFAULT, values.data());
 }
 
 void checkShape(hid_t space, const Subject& subject)
@@ -191,7 +130,7 @@ herr_t takeName(hid_t, const char* name, const H5A_info_t*, void* data)
 
 }  // namespace
 
-void checkAttributes(hid_t object, const std::string& path)
+void SoundnessChecks::checkAttributes(hid_t object, const std::string& path)
 {
     std::vector<std::string> names;
     hsize_t next = 0;
@@ -210,17 +149,17 @@ void checkAttributes(hid_t object, const std::string& path)
         const Subject subject {"attribute", shown};
         checkType(type.id(), subject);
         checkShape(space.id(), subject);
-        checkValues(object, type.id(), space.id(), subject,
-            [&](hid_t memory, void* values) { return H5Aread(attribute.id(), memory, values); });
+        checkValues(object, type.id(), space.id(), m_references, subject,
+            [&](void* values) { return H5Aread(attribute.id(), type.id(), values); });
     }
 }
 
-void checkNamedType(hid_t type, const std::string& path)
+void SoundnessChecks::checkNamedType(hid_t type, const std::string& path)
 {
     checkType(type, {"type", path});
 }
 
-void checkDataset(hid_t dataset, const std::string& path)
+void SoundnessChecks::checkDataset(hid_t dataset, const std::string& path)
 {
     const hdf5::Type type(H5Dget_type(dataset));
     const hdf5::Space space(H5Dget_space(dataset));
@@ -231,9 +170,8 @@ void checkDataset(hid_t dataset, const std::string& path)
     checkShape(space.id(), subject);
     checkChunks(dataset, space.id(), subject);
     if (H5Tdetect_class(type.id(), H5T_REFERENCE) > 0)
-        checkValues(dataset, type.id(), space.id(), subject, [&](hid_t memory, void* values) {
-            return H5Dread(dataset, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, values);
-        });
+        checkValues(dataset, type.id(), space.id(), m_references, subject,
+            [&](void* values) { return H5Dread(dataset, type.id(), H5S_ALL, H5S_ALL, H5P_DEFAULT, values); });
 }
 
 }  // namespace quantloupe::read_hdf5

@@ -212,6 +212,24 @@ private Q_SLOTS:
         }
     }
 
+    /// Each place is looked up once: as many references as there may be to one dataset are no work.
+    void referencesMayBeMany()
+    {
+        const auto path = m_folder->path() / "many.h5";
+        {
+            const Hdf5Builder file(path);
+            file.floats("w", {4}, {1, 2, 3, 4});
+            hobj_ref_t reference = 0;
+            QVERIFY(H5Rcreate(&reference, file.file(), "w", H5R_OBJECT, H5I_INVALID_HID) >= 0);
+            constexpr std::size_t many = 400'000;
+            file.dataset(
+                "all", {many}, H5T_STD_REF_OBJ, std::vector<hobj_ref_t>(many, reference), {.stored = H5T_STD_REF_OBJ});
+        }
+        const auto model = openModel(path);
+        QVERIFY2(model, model ? "" : describe(model.error()).c_str());
+        QCOMPARE((*model)->tensors.size(), std::size_t(1));
+    }
+
     void largeArraysComeInOrder()
     {
         // Several blocks, of which a row of chunks is no whole number; more than a pipe and a record hold.
