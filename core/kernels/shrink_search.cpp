@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include <hwy/highway.h>
 #include "core/kernels/integer_units_inl.h"
 #include "core/kernels/power_inl.h"
+#include "core/kernels/shrink_bounds_inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE {
@@ -38,22 +40,24 @@ struct Candidate {
 };
 
 // (|w − ŵ|·factor)^2.4, 0 where w is not finite. Clamped before it is rounded: the ends are whole.
-template<bool floating, class D, class V = hn::Vec<D>>
+template<bool floating, bool finite, class D, class V = hn::Vec<D>>
 HWY_INLINE V costOf(D d, const float* weights, const Candidate<D>& of)
 {
     const V w = hn::LoadU(d, weights);
-    const V number = hn::IfThenElseZero(hn::Eq(w, w), w);
+    const V number = finite ? w : hn::IfThenElseZero(hn::Eq(w, w), w);
     const V ratio = hn::Div(floating ? hn::Sub(number, of.minimum) : number, of.scale);
     const V inside = hn::Min(hn::Max(ratio, of.lowest), of.highest);
     const V step = hn::Sub(hn::Add(inside, of.magic), of.magic);
     const V value = hn::Mul(step, of.scale);
     const V error = hn::Abs(hn::Sub(w, floating ? hn::Add(value, of.minimum) : value));
-    const auto finite = hn::Le(hn::Abs(w), hn::Set(d, std::numeric_limits<float>::max()));
-    return powerOf(d, hn::IfThenElseZero(finite, hn::Mul(error, of.factor)));
+    if constexpr (finite)
+        return powerOf(d, hn::Mul(error, of.factor));
+    const auto counts = hn::Le(hn::Abs(w), hn::Set(d, std::numeric_limits<float>::max()));
+    return powerOf(d, hn::IfThenElseZero(counts, hn::Mul(error, of.factor)));
 }
 
 // The cost of a unit under a grid, or anything above `best` once it is certain to be.
-template<bool floating>
+template<bool floating, bool finite>
 double CostOfUnit(
     const float* weights, std::size_t count, const UnitGrid& grid, const IntegerCodes& codes, float factor, double best)
 {
@@ -61,87 +65,130 @@ double CostOfUnit(
     const hn::CappedTag<float, 1> one;
     const std::size_t n = hn::Lanes(d);
     const Candidate<hn::Simd<float, hn::MaxLanes(d), 0>> candidate(d, grid, codes, factor);
-    // Lanes may be added in another order here than at the end: a little more than best is not certain yet.
-    const double enough = best * (1.0 + 1e-5);
     double total = 0.0;
     std::size_t i = 0;
     while (i + n <= count) {
         const std::size_t end = HWY_MIN(count, i + blockLength);
         auto sum = hn::Zero(d);
-        while (i + n <= end) {
-            const std::size_t stop = HWY_MIN(end, i + 8 * n);
-            for (; i + n <= stop; i += n)
-                sum = hn::Add(sum, costOf<floating>(d, weights + i, candidate));
-            if (total + static_cast<double>(hn::GetLane(hn::SumOfLanes(d, sum))) > enough)
-                return std::numeric_limits<double>::infinity();
-        }
+        for (; i + n <= end; i += n)
+            sum = hn::Add(sum, costOf<floating, finite>(d, weights + i, candidate));
         total += static_cast<double>(hn::GetLane(hn::SumOfLanes(d, sum)));
+        if (total > best)
+            return total;
     }
     const Candidate<hn::Simd<float, 1, 0>> single(one, grid, codes, factor);
     for (; i < count; ++i)
-        total += static_cast<double>(hn::GetLane(costOf<floating>(one, weights + i, single)));
+        total += static_cast<double>(hn::GetLane(costOf<floating, finite>(one, weights + i, single)));
     return total;
 }
 
-// A fifth power below that of CostOfUnit(), for an eighth of its work. Moments are log-convex in their order, hence
-// Σe^2.4 ≥ (Σe²)^1.4 / (Σ|e|)^0.4. NaN, which bounds nothing, where a weight is not finite. Codes may be off by one
-// beside a middle, where it hardly matters: the margin covers that, and float sums.
-template<bool floating>
-double BoundOfUnit(
-    const float* HWY_RESTRICT weights, std::size_t count, const UnitGrid& grid, const IntegerCodes& codes, float factor)
+// Grids of a block of shrunk ranges, as integerGrid() makes them; beyond the last, that of the last. False where
+// nothing can be said of their costs but by trying.
+bool GridsOfBlock(IntegerRule rule, const IntegerCodes& codes, std::size_t first, Candidates& candidates)
 {
-    const hn::ScalableTag<float> d;
-    const std::size_t n = hn::Lanes(d);
-    const Candidate<hn::Simd<float, hn::MaxLanes(d), 0>> of(d, grid, codes, factor);
-    const auto inverse = hn::Set(d, 1.0F / grid.scale);
-    auto sum = hn::Zero(d), squares = sum, more = sum, moreSquares = sum;
-    const auto errorAt = [&](std::size_t i) HWY_ATTR {
-        const auto w = hn::LoadU(d, weights + i);
-        const auto ratio = hn::Mul(floating ? hn::Sub(w, of.minimum) : w, inverse);
-        const auto inside = hn::Min(hn::Max(ratio, of.lowest), of.highest);
-        const auto value = hn::Mul(hn::Sub(hn::Add(inside, of.magic), of.magic), of.scale);
-        return hn::Abs(hn::Sub(w, floating ? hn::Add(value, of.minimum) : value));
-    };
-    std::size_t i = 0;
-    for (; i + 2 * n <= count; i += 2 * n) {
-        const auto a = errorAt(i), b = errorAt(i + n);
-        sum = hn::Add(sum, a);
-        more = hn::Add(more, b);
-        squares = hn::MulAdd(a, a, squares);
-        moreSquares = hn::MulAdd(b, b, moreSquares);
-    }
-    const auto total = [&](auto v) HWY_ATTR { return static_cast<double>(hn::GetLane(hn::SumOfLanes(d, v))); };
-    const double scaling = static_cast<double>(factor);
-    const double first = total(hn::Add(sum, more)) * scaling;
-    const double second = total(hn::Add(squares, moreSquares)) * scaling * scaling;
-    if (first == 0.0)
-        return 0.0;
-    const double cube = second * second * second;
-    return 0.999 * cube * cube * second / (first * first);
-}
-
-// Grids of shrunk ranges, as integerGrid() makes them.
-void GridsOfCandidates(const FiniteRange& range, IntegerRule rule, const IntegerCodes& codes, const float* shrinks,
-    std::size_t candidates, UnitGrid* grids)
-{
-    Units units {};
+    const Wide d;
     const IntegerScheme scheme {.codes = codes, .rule = rule};
-    for (std::size_t first = 0; first < candidates; first += maxUnits) {
-        units.count = HWY_MIN(maxUnits, candidates - first);
-        for (std::size_t i = 0; i < units.count; ++i) {
-            units.low[i] = shrinks[first + i] * range.minimum;
-            units.high[i] = shrinks[first + i] * range.maximum;
-        }
-        const bool made = MakeGrids(scheme, units);
-        for (std::size_t i = 0; i < units.count; ++i)
-            grids[first + i] =
-                made ? UnitGrid {units.scale[i], units.zero[i]} : integerGrid(rule, codes, units.low[i], units.high[i]);
+    Units units;  // of which only what is set here is looked at
+    units.count = candidateBlock;
+    for (std::size_t i = 0; i < candidateBlock; i += wideLanes) {
+        const auto shrink = hn::LoadU(d, candidates.shrink + first + i);
+        hn::StoreU(hn::Mul(shrink, hn::Set(d, candidates.low)), d, units.low + i);
+        hn::StoreU(hn::Mul(shrink, hn::Set(d, candidates.high)), d, units.high + i);
     }
+    if (MakeGrids(scheme, units)) {
+        std::copy_n(units.scale, candidateBlock, candidates.scale + first);
+        std::copy_n(units.zero, candidateBlock, candidates.zero + first);
+        return true;
+    }
+    for (std::size_t i = 0; i < candidateBlock; ++i) {
+        const UnitGrid grid = integerGrid(rule, codes, units.low[i], units.high[i]);
+        candidates.scale[first + i] = grid.scale;
+        candidates.zero[first + i] = grid.zero;
+    }
+    return false;
+}
+
+// As far out as a grid of this candidate or a later one reaches.
+Ends endsFrom(IntegerRule rule, const IntegerCodes& codes, std::size_t candidate, const Candidates& candidates)
+{
+    const float scale = candidates.scale[candidate];
+    if (rule == IntegerRule::Symmetric || rule == IntegerRule::SymmetricFull) {
+        const float zero = candidates.zero[candidate];
+        return {(codes.lowest - zero) * scale, (codes.highest - zero) * scale};
+    }
+    // A zero point moves a grid by half a step, a range on one side of 0 moves towards it.
+    const float rest = rule == IntegerRule::Asymmetric ? 0.5F * scale : 0.0F;
+    const float shrink = candidates.shrink[candidate], least = candidates.shrink[candidates.count - 1];
+    return {HWY_MIN(shrink * candidates.low, least * candidates.low) - rest,
+        HWY_MAX(shrink * candidates.high, least * candidates.high) + rest};
+}
+
+// Bounds the candidates until all that are left clip too much. Returns how many it bounded; `limit`: the least upper
+// bound. Where sums of powers bound nothing, there is no limit.
+template<Sides sides>
+std::size_t boundCandidates(const float* weights, std::size_t count, IntegerRule rule, const IntegerCodes& codes,
+    Candidates& candidates, float& limit)
+{
+    bool bounding = candidates.absMax >= 0x1p-40F && candidates.absMax <= 0x1p40F;
+    for (std::size_t first = 0; first < candidates.count; first += candidateBlock) {
+        bounding = GridsOfBlock(rule, codes, first, candidates) && bounding;
+        if (!bounding) {
+            std::fill_n(candidates.lower + first, candidateBlock, 0.0F);
+            limit = std::numeric_limits<float>::infinity();
+            continue;
+        }
+        if (first != 0
+            && clipTooMuch<sides>(weights, count, candidates, endsFrom(rule, codes, first, candidates), limit))
+            return first;
+        BoundBlock<sides>(weights, count, codes, first, candidates);
+        for (std::size_t i = first; i < first + candidateBlock; ++i)
+            limit = candidates.upper[i] < limit ? candidates.upper[i] : limit;
+    }
+    return candidates.count;
+}
+
+// Tries those of the first `bounded` that may be the best, the most promising one first: the first of the least costs.
+template<bool floating, bool finite>
+std::size_t cheapestOf(const float* weights, std::size_t count, const IntegerCodes& codes, const Candidates& candidates,
+    std::size_t bounded, float limit)
+{
+    const float factor = powerErrorFactor(candidates.absMax);
+    std::size_t promising = bounded, others = 0;
+    for (std::size_t i = 0; i < bounded; ++i) {
+        if (candidates.lower[i] > limit)
+            continue;
+        others += promising != bounded ? 1 : 0;
+        if (promising == bounded || candidates.lower[i] < candidates.lower[promising])
+            promising = i;
+    }
+    if (others == 0)
+        return promising;
+    const auto costOfCandidate = [&](std::size_t i, double best) HWY_ATTR {
+        const UnitGrid grid {candidates.scale[i], candidates.zero[i]};
+        return CostOfUnit<floating, finite>(weights, count, grid, codes, factor, best);
+    };
+    std::size_t chosen = promising;
+    double best = costOfCandidate(chosen, std::numeric_limits<double>::infinity());
+    const double unit = std::pow(static_cast<double>(candidates.scale[0]) * static_cast<double>(factor), -2.4)
+        / static_cast<double>(count);
+    const auto boundOf = [&](double cost) { return (1.0 + 1e-6) * unit * cost; };
+    double enough = HWY_MIN(static_cast<double>(limit), boundOf(best));
+    for (std::size_t i = 0; i < bounded; ++i) {
+        if (i == promising || static_cast<double>(candidates.lower[i]) > enough)
+            continue;
+        const double cost = costOfCandidate(i, best);
+        if (cost < best || (cost == best && i < chosen)) {
+            best = cost;
+            chosen = i;
+            enough = HWY_MIN(enough, boundOf(best));
+        }
+    }
+    return chosen;
 }
 
 template<bool floating>
-UnitGrid SearchUnit(const float* weights, std::size_t count, IntegerRule rule, const IntegerCodes& codes,
-    const float* shrinks, std::size_t candidates)
+UnitGrid SearchUnit(
+    const float* weights, std::size_t count, IntegerRule rule, const IntegerCodes& codes, Candidates& candidates)
 {
     FiniteRange range = rangeOf({weights, count});
     const float absMax = range.absMax();
@@ -149,59 +196,34 @@ UnitGrid SearchUnit(const float* weights, std::size_t count, IntegerRule rule, c
         range = {0.0F, 0.0F};
     if (rule == IntegerRule::Symmetric)
         range = {-absMax, absMax};
-    const float factor = powerErrorFactor(absMax);
-    // Elsewhere float sums of squares bound nothing.
-    const bool bounding = absMax >= 0x1p-40F && absMax <= 0x1p40F;
-    UnitGrid grids[mostShrinkCandidates];
-    double bounds[mostShrinkCandidates];
-    GridsOfCandidates(range, rule, codes, shrinks, candidates, grids);
-    std::size_t chosen = 0;
-    double best =
-        CostOfUnit<floating>(weights, count, grids[0], codes, factor, std::numeric_limits<double>::infinity());
-    // An error that costs more than that, all by itself.
-    const double farthest = 1.0001 * std::pow(best, 1.0 / 2.4) / static_cast<double>(factor);
-    std::size_t tried = candidates, promising = 0;
-    for (std::size_t i = 1; i < candidates; ++i) {
-        // The weight farthest out is at least so far from the ends of the grid.
-        const float zero = floating ? 0.0F : grids[i].zero, base = floating ? grids[i].zero : 0.0F;
-        const float top = (codes.highest - zero) * grids[i].scale + base;
-        const float bottom = (codes.lowest - zero) * grids[i].scale + base;
-        const float beyond = HWY_MAX(range.maximum - top, bottom - range.minimum);
-        const bool hopeless = bounding && static_cast<double>(beyond) > farthest;
-        bounds[i] = hopeless ? std::numeric_limits<double>::infinity()
-            : bounding       ? BoundOfUnit<floating>(weights, count, grids[i], codes, factor)
-                             : 0.0;
-        if (promising == 0 || bounds[i] < bounds[promising])
-            promising = i;
-    }
-    // The most promising one first: it rules out most others.
-    const auto attempt = [&](std::size_t i) HWY_ATTR {
-        const double fifth = best * best * best * best * best;
-        if (bounds[i] > fifth)
-            return;
-        const double cost = CostOfUnit<floating>(weights, count, grids[i], codes, factor, best);
-        if (cost < best || (cost == best && i < chosen)) {
-            best = cost;
-            chosen = i;
-        }
-    };
-    if (promising != 0)
-        attempt(tried = promising);
-    for (std::size_t i = 1; i < candidates; ++i)
-        if (i != tried)
-            attempt(i);
-    return grids[chosen];
+    candidates.low = range.minimum;
+    candidates.high = range.maximum;
+    candidates.absMax = absMax;
+    constexpr auto bound = floating ? boundCandidates<Sides::Floating> : boundCandidates<Sides::Both>;
+    const bool folded = rule == IntegerRule::Symmetric && codes.lowest == 1.0F;
+    float limit = std::numeric_limits<float>::infinity();
+    const std::size_t bounded =
+        (folded ? boundCandidates<Sides::Folded> : bound)(weights, count, rule, codes, candidates, limit);
+    // There is no limit where a weight is not finite.
+    const std::size_t chosen = limit < std::numeric_limits<float>::infinity()
+        ? cheapestOf<floating, true>(weights, count, codes, candidates, bounded, limit)
+        : cheapestOf<floating, false>(weights, count, codes, candidates, bounded, limit);
+    return {candidates.scale[chosen], candidates.zero[chosen]};
 }
 
 void Search(const float* rows, std::size_t rowCount, const UnitShape& shape, IntegerRule rule,
     const IntegerCodes& codes, const float* shrinks, std::size_t candidates, UnitGrid* grids)
 {
+    Candidates state;
+    state.count = candidates;
+    std::copy_n(shrinks, candidates, state.shrink);
+    std::fill(state.shrink + candidates, std::end(state.shrink), shrinks[candidates - 1]);
     for (std::size_t row = 0; row < rowCount; ++row)
         for (std::size_t start = 0; start < shape.columns; start += shape.length) {
             const float* unit = rows + row * shape.columns + start;
             const std::size_t count = HWY_MIN(shape.length, shape.columns - start);
-            *grids++ = codes.floatingMinimum ? SearchUnit<true>(unit, count, rule, codes, shrinks, candidates)
-                                             : SearchUnit<false>(unit, count, rule, codes, shrinks, candidates);
+            *grids++ = codes.floatingMinimum ? SearchUnit<true>(unit, count, rule, codes, state)
+                                             : SearchUnit<false>(unit, count, rule, codes, state);
         }
 }
 

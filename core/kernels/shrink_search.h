@@ -13,9 +13,9 @@ constexpr std::size_t mostShrinkCandidates = 100;
 /// GPTQ's clipping search (arXiv 2210.17323, its code's Quantizer) for the units of whole rows: of the ranges
 /// shrinks[i]·[low, high] the first whose grid has the least Σ |w − ŵ|^2.4 over the finite weights. low and high are a
 /// unit's extremes, ±absmax under IntegerRule::Symmetric, 0 where nothing is finite.
-/// All candidates of a unit are tried while it is in the first-level cache; one is given up as soon as its largest
-/// weight alone, or the weights looked at so far, cost more than the best has cost in all. The sums compared are those
-/// of powerErrorsOfUnits(), bit for bit: so is the choice.
+/// While a unit is in the first-level cache, the cost of each candidate is bounded from both sides by polynomials, and
+/// what shorter ranges clip from its largest weights rules them out by dozens; only candidates whose bounds overlap the
+/// best are tried. The sums compared then are those of powerErrorsOfUnits(), bit for bit: so is the choice.
 /// @pre rule is not Given; shrinks descend from 1, at most mostShrinkCandidates of them; grids: one per unit
 void integerShrinkSearch(std::span<const float> rows, const UnitShape& shape, IntegerRule rule,
     const IntegerCodes& codes, std::span<const float> shrinks, std::span<UnitGrid> grids);

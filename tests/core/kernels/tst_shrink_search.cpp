@@ -39,6 +39,42 @@ private Q_SLOTS:
                 }
     }
 
+    void choosesAsTheReferenceAmongCloseCosts_data()
+    {
+        QTest::addColumn<int>("kind");
+        const char* names[] = {"bell", "heavy tail", "on a grid", "constant", "far from 0", "one side", "one outlier"};
+        for (int kind = 0; kind < 7; ++kind)
+            QTest::newRow(names[kind]) << kind;
+    }
+    void choosesAsTheReferenceAmongCloseCosts()
+    {
+        // Bounds rule out nearly all candidates: here many units have two or more that cost almost or just the same.
+        QFETCH(const int, kind);
+        std::mt19937 random(7);
+        std::normal_distribution<float> bell(0.0F, 0.02F);
+        std::student_t_distribution<float> tail(3.0F);
+        std::vector<float> weights(16 * 1000), shrinks;
+        for (int i = 0; i < 80; ++i)
+            shrinks.push_back(float(1.0 - i / 100.0));
+        for (auto& w : weights) {
+            const float values[] = {bell(random), tail(random), float(int(random() % 16) - 7) * 0.125F, -0.3F,
+                5.0F + 1e-3F * bell(random), std::abs(bell(random)), random() % 100 == 0 ? 1.0F : bell(random)};
+            w = values[kind];
+        }
+        for (const auto rule :
+            {IntegerRule::Symmetric, IntegerRule::SymmetricFull, IntegerRule::Asymmetric, IntegerRule::AsymmetricFloat})
+            for (const unsigned bits : {2U, 3U, 4U, 8U, 16U})
+                for (const std::size_t length : {16U, 100U, 128U, 1000U}) {
+                    const kernels::UnitShape shape {1000, length, false};
+                    const kernels::IntegerCodes codes {rule == IntegerRule::Symmetric ? 1.0F : 0.0F,
+                        float((1U << bits) - 1U), rule == IntegerRule::AsymmetricFloat};
+                    std::vector<UnitGrid> expected(16 * shape.unitsPerRow()), actual(expected);
+                    kernels::integerShrinkSearchReference(weights, shape, rule, codes, shrinks, expected);
+                    kernels::integerShrinkSearch(weights, shape, rule, codes, shrinks, actual);
+                    QVERIFY(actual == expected);
+                }
+    }
+
     void shrinks()
     {
         // One outlier in a unit of four bits is given up; the search is not a way to write 1.
