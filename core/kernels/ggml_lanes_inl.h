@@ -279,7 +279,7 @@ HWY_INLINE void storeLegacyCodes(const float* values, const LegacyLayout& layout
         V high = codeOf(hn::LoadU(d, values + 16 + i * kLanes));
         if (layout.hasFifthBit)
             fifth |= takeFifthBits(low) << i * kLanes | takeFifthBits(high) << (16 + i * kLanes);
-        bytes[i] = wholeByte(hn::Add(low, hn::Mul(high, set(16.0F))));
+        bytes[i] = wholeByte(hn::MulAdd(high, set(16.0F), low));  // exact, fused or not
     }
     storeSixteen(bytes, out + layout.nibbles());
     if (layout.hasFifthBit) {

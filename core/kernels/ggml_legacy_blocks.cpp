@@ -153,7 +153,10 @@ HWY_INLINE void storeGroup(const float* values, const Grids& grids, std::size_t 
         storeHalf(out + 2, static_cast<std::uint16_t>(grids.halfMinimum[lane]));
     storeLegacyCodes(values, layout, out, [=](V value) HWY_ATTR {
         const V distance = layout.hasMinimum ? hn::Sub(value, minimum) : value;
-        return hn::Min(hn::Trunc(hn::Add(hn::Mul(distance, inverse), middle)), highest);
+        const V code = hn::Trunc(hn::Add(hn::Mul(distance, inverse), middle));
+        // From the minimum on, none is larger: a whole range is `highest` steps, and a few roundings are not half of
+        // one.
+        return layout.hasMinimum ? code : hn::Min(code, highest);
     });
 }
 
