@@ -242,13 +242,13 @@ std::uint64_t PreparedScheme::quantize(
     scratch.quantized.resize(rows.size());
     chooseGrids(firstRow, rowCount, scratch);
     std::uint64_t clipped = 0;
-    if (quantizer.hasGrids())
+    if (quantizer.hasGrids()) {
         clipped = quantizer.fakeQuantize(scratch.source, rowCount, scratch.grids, scratch.quantized, scratch.rowInBand);
-    else
-        forEachSlice(firstRow, rowCount, [&](const Quantizer& own, std::size_t row, std::size_t count) {
-            own.fakeQuantize(scratch.source.subspan(row * columns, count * columns), count, {},
-                std::span(scratch.quantized).subspan(row * columns, count * columns));
-        });
+    } else {
+        scratch.packed.resize(rowCount * quantizer.packedRowBytes());
+        pack(firstRow, scratch.source, rowCount, scratch.packed);
+        quantizer.unpack(scratch.packed, rowCount, scratch.quantized);
+    }
     if (!transform.isIdentity())
         transform.undo(scratch.quantized, firstRow, columns, scratch.transform);
     if (correctsChannels)
@@ -288,11 +288,7 @@ void PreparedScheme::encode(
     }
     if (quantizer.hasGrids())
         return quantizer.encode(scratch.source, rowCount, scratch.grids, codes, scratch.rowInBand);
-    const auto columns = quantizer.columns();
-    forEachSlice(firstRow, rowCount, [&](const Quantizer& own, std::size_t row, std::size_t count) {
-        own.encode(scratch.source.subspan(row * columns, count * columns), count, {},
-            codes.subspan(row * columns, count * columns));
-    });
+    quantizer.readCodes(scratch.packed, rowCount, codes);
 }
 
 void PreparedScheme::pack(

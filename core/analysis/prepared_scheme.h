@@ -13,6 +13,7 @@
 #include "core/statistics/weight_statistics.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -38,6 +39,7 @@ struct QuantizerScratch {
     std::vector<UnitGrid> grids {};
     std::size_t rowInBand = 0;  ///< the first row's, in the band of units that grids begin with
     std::vector<float> quantized {};
+    std::vector<std::byte> packed {};  ///< of formats without grids: the rows' bytes, whose search is not made twice
     TransformScratch transform {};
     std::vector<float> transformed {};
     TileGrids tile {};

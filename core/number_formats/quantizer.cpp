@@ -176,8 +176,7 @@ void Quantizer::encode(std::span<const float> rows, std::size_t rowCount, std::s
     if (!hasGrids()) {
         std::vector<std::byte> bytes(rowCount * packedRowBytes());
         pack(rows, rowCount, bytes);
-        m_format->row->codes(m_scheme, m_columns, bytes, codes.first(rowCount * m_columns));
-        return;
+        return readCodes(bytes, rowCount, codes);
     }
     forEachRun(rowCount, rowInBand, grids, [&](std::size_t first, std::size_t count, std::span<const UnitGrid> own) {
         m_format->grid->encode(m_scheme, shape(), rows.subspan(first, count), own, codes.subspan(first, count));
@@ -205,6 +204,11 @@ void Quantizer::pack(std::span<const float> rows, std::size_t rowCount, std::spa
 void Quantizer::unpack(std::span<const std::byte> bytes, std::size_t rowCount, std::span<float> out) const
 {
     m_format->row->unpack(m_scheme, m_columns, bytes, out.first(rowCount * m_columns));
+}
+
+void Quantizer::readCodes(std::span<const std::byte> bytes, std::size_t rowCount, std::span<std::uint32_t> codes) const
+{
+    m_format->row->codes(m_scheme, m_columns, bytes, codes.first(rowCount * m_columns));
 }
 
 std::size_t Quantizer::codeCount() const

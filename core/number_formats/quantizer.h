@@ -71,6 +71,8 @@ public:
     std::size_t packedRowBytes() const;
     void pack(std::span<const float> rows, std::size_t rowCount, std::span<std::byte> bytes) const;
     void unpack(std::span<const std::byte> bytes, std::size_t rowCount, std::span<float> out) const;
+    /// The codes in such bytes, as encode() gives them for the rows that were packed.
+    void readCodes(std::span<const std::byte> bytes, std::size_t rowCount, std::span<std::uint32_t> codes) const;
 
     /// Number of codes in use by the format: 16 for int4, 0 above 65,536.
     std::size_t codeCount() const;
