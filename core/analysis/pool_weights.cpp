@@ -43,34 +43,39 @@ class RowPooler
 {
 public:
     RowPooler(const WeightMap& map, std::span<float> cells)
-        : m_map(map)
-        , m_cells(cells)
+        : m_cells(cells)
         , m_sizes(cells.size(), -1.0F)
+        , m_ends(cells.size() + 1)
     {
+        for (std::uint64_t cell = 0; cell <= map.width; ++cell)
+            m_ends[cell] = static_cast<std::size_t>(map.firstColumn + cell * map.columns / map.width);
     }
 
     /// size(column) decides which weight a cell shows, value(column) is what it shows.
     template<class Size, class Value>
     void add(const Size& size, const Value& value)
     {
-        for (std::uint64_t cell = 0; cell < m_map.width; ++cell) {
-            const auto begin = m_map.firstColumn + cell * m_map.columns / m_map.width;
-            const auto end = m_map.firstColumn + (cell + 1) * m_map.columns / m_map.width;
-            for (auto column = begin; column < end; ++column) {
-                const float magnitude = size(static_cast<std::size_t>(column));
-                if (std::isnan(m_cells[cell]) || magnitude <= m_sizes[cell])
-                    continue;
-                m_sizes[cell] = magnitude;
-                m_cells[cell] = std::isfinite(magnitude) ? value(static_cast<std::size_t>(column))
-                                                         : std::numeric_limits<float>::quiet_NaN();
-            }
+        for (std::size_t cell = 0; cell < m_cells.size(); ++cell) {
+            if (std::isnan(m_cells[cell]))
+                continue;
+            float largest = m_sizes[cell];
+            std::size_t at = m_ends[cell + 1];
+            for (auto column = m_ends[cell]; column < m_ends[cell + 1]; ++column)
+                if (const float magnitude = size(column); magnitude > largest) {
+                    largest = magnitude;
+                    at = column;
+                }
+            if (at == m_ends[cell + 1])
+                continue;
+            m_sizes[cell] = largest;
+            m_cells[cell] = std::isfinite(largest) ? value(at) : std::numeric_limits<float>::quiet_NaN();
         }
     }
 
 private:
-    const WeightMap& m_map;
     std::span<float> m_cells;
     std::vector<float> m_sizes;
+    std::vector<std::size_t> m_ends;  ///< the first column of each cell, and where the last one ends
 };
 
 /// |x|, infinite for whatever is not finite, so that it wins over everything.
