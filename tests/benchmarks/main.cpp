@@ -174,6 +174,23 @@ void inspectAll(benchmark::State& state, const PreparedScheme& scheme)
     countBytes(state, rows * columns);
 }
 
+/// All that the Layer page shows anew for a scheme: its figures and plots, then the map of its errors.
+void fillLayerPage(benchmark::State& state, const char* notation)
+{
+    Progress unseen;
+    const auto& tensor = tensorOf(DType::BF16);
+    const auto weights = measureWeights(tensor, {}, unseen);
+    const auto scheme = Scheme::parse(notation);
+    const WeightMap whole {.quantity = MapQuantity::Error, .rows = rows, .columns = columns, .cells = {}};
+    for (auto _ : state) {
+        auto inspection = inspectLayer(tensor, *weights, *scheme, {}, unseen);
+        benchmark::DoNotOptimize(inspection);
+        auto map = poolWeights(tensor, *weights, *scheme, whole.quantity, whole, 512, 512, {});
+        benchmark::DoNotOptimize(map);
+    }
+    countBytes(state, rows * columns);
+}
+
 void registerAll(const std::vector<PreparedScheme>& schemes)
 {
     benchmark::RegisterBenchmark("memory read", readAll);
@@ -182,6 +199,11 @@ void registerAll(const std::vector<PreparedScheme>& schemes)
         benchmark::RegisterBenchmark(("decode " + std::string(nameOf(dtype))).c_str(),
             [dtype](benchmark::State& state) { decodeAll(state, dtype); });
     benchmark::RegisterBenchmark("weight statistics", measureWeightsAlone);
+    for (const auto* notation : {"int4", "q4_1", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_xs"})
+        benchmark::RegisterBenchmark((std::string(notation) + " Layer page, all cores").c_str(),
+            [notation](benchmark::State& state) { fillLayerPage(state, notation); })
+            ->UseRealTime()
+            ->Unit(benchmark::kMillisecond);
     for (const auto& scheme : schemes) {
         const auto add = [&](const char* step, const auto& run) {
             benchmark::RegisterBenchmark((scheme.quantizer.scheme().toString() + " " + step).c_str(),
