@@ -7,7 +7,9 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 
 namespace quantloupe::number_formats {
 namespace {
@@ -25,13 +27,16 @@ GridBasis basis(const Scheme&)
     return GridBasis::AbsMax;
 }
 
-// The nearest E4M3 number to a scale ≥ 0.
+// The nearest E4M3 number to a scale ≥ 0, of two the even one, 448 at most.
 float nearestE4M3(float value)
 {
-    const UnitGrid one {1.0F, 1.0F};
-    float rounded = 0.0F;
-    kernels::floatFakeQuantizeReference(kernels::FloatKind::E4M3, {&value, 1}, {1, 1, true}, {&one, 1}, {&rounded, 1});
-    return rounded;
+    // Below the normal numbers every 2⁻⁹, which is what the last bit of the sum is worth.
+    constexpr float smallestNormal = 0x1p-6F, spacing = 0x1.8p14F;
+    if (value < smallestNormal)
+        return value + spacing - spacing;
+    const auto bits = std::bit_cast<std::uint32_t>(value);
+    const auto rounded = std::bit_cast<float>((bits + 0x7FFFFU + (bits >> 20U & 1U)) & 0xFFF00000U);
+    return std::min(rounded, largestScale);
 }
 
 UnitGrid gridOf(const Scheme&, const UnitRange& range)
