@@ -2,8 +2,10 @@
 #include "core/number_formats/percentile.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
+#include <functional>
 #include <numeric>
 #include <utility>
 
@@ -23,14 +25,62 @@ double interpolate(double below, double above, double fraction)
     return fraction < 0.5 ? below + difference * fraction : above - difference * (1.0 - fraction);
 }
 
+namespace {
+
+/// Puts value number `rank` of the order in its place, the ones before it before it. A rank near the beginning is
+/// looked for among the few values that a sample says may come so early, which takes one pass over the others.
+template<class Before>
+void selectInPlace(std::span<float> values, std::size_t rank, const Before& before)
+{
+    constexpr std::size_t sampled = 256, few = 16;
+    const auto place = [](std::span<float> part, std::size_t at) {
+        return part.begin() + static_cast<std::ptrdiff_t>(at);
+    };
+    auto candidates = values;
+    if (values.size() >= 4 * sampled && rank < values.size() / few) {
+        std::array<float, sampled> taken {};
+        const std::span<float> sample(taken);
+        for (std::size_t i = 0; i < sampled; ++i)
+            sample[i] = values[i * values.size() / sampled];
+        // Three deviations further than expected, and a little where next to nothing is expected.
+        const double expected =
+            static_cast<double>(rank + 1) * static_cast<double>(sampled) / static_cast<double>(values.size());
+        const auto last = static_cast<std::size_t>(expected + 3.0 * std::sqrt(expected) + 3.0);
+        std::nth_element(sample.begin(), place(sample, last), sample.end(), before);
+        const float end = sample[last];
+        std::size_t found = 0;
+        for (float& value : values) {
+            const float moved = std::exchange(value, values[found]);
+            values[found] = moved;
+            found += before(end, moved) ? 0 : 1;
+        }
+        if (found > rank)
+            candidates = values.first(found);
+    }
+    std::nth_element(candidates.begin(), place(candidates, rank), candidates.end(), before);
+}
+
+}  // namespace
+
 float quantileInPlace(std::span<float> values, double share)
 {
     const QuantilePosition position = quantilePosition(values.size(), share);
-    const auto below = values.begin() + static_cast<std::ptrdiff_t>(position.below);
-    std::nth_element(values.begin(), below, values.end());
-    const float low = *below;
-    // Everything behind is no smaller: the neighbour above is the smallest of it.
-    const float high = position.above == position.below ? low : *std::min_element(below + 1, values.end());
+    const auto n = values.size(), below = static_cast<std::size_t>(position.below);
+    float low = 0.0F, high = 0.0F;
+    if (below >= n / 2) {
+        const auto fromTop = n - 1 - below;
+        selectInPlace(values, fromTop, std::greater<> {});
+        low = high = values[fromTop];
+        // Everything before is no smaller: the neighbour above is the smallest of it.
+        if (position.above != position.below)
+            high = *std::min_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(fromTop));
+    } else {
+        // The neighbour above is the next of the order: what comes before it holds the one below.
+        const auto above = static_cast<std::size_t>(position.above);
+        selectInPlace(values, above, std::less<> {});
+        high = values[above];
+        low = *std::max_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(below + 1));
+    }
     return static_cast<float>(interpolate(static_cast<double>(low), static_cast<double>(high), position.fraction));
 }
 

@@ -51,6 +51,13 @@ public:
         const std::size_t end = std::min(begin + shape.length, shape.columns);
         values.clear();
         weights.clear();
+        if (m_task.importance.empty() && band.rowCount == 1) {
+            const auto own = band.rows.subspan(begin, end - begin);
+            if (kernels::absSumOf(own).count == own.size()) {
+                values.assign(own.begin(), own.end());
+                return;
+            }
+        }
         for (std::size_t row = 0; row < band.rowCount; ++row)
             for (std::size_t column = begin; column < end; ++column) {
                 const float value = band.rows[row * shape.columns + column];

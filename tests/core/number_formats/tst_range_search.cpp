@@ -106,6 +106,38 @@ private Q_SLOTS:
     }
 
     // The search finds a shrink whose error, summed in double, is within 1e-5 of the best of all eighty.
+    void quantilesAreThoseOfSortedValues_data()
+    {
+        QTest::addColumn<int>("count");
+        QTest::addColumn<int>("different");  // values to draw from; 0: a bell
+        for (const int count : {1, 2, 3, 100, 1023, 1024, 5000, 20000})
+            for (const int different : {0, 1, 3, 40})
+                QTest::addRow("%d of %d", count, different) << count << different;
+    }
+    void quantilesAreThoseOfSortedValues()
+    {
+        QFETCH(const int, count);
+        QFETCH(const int, different);
+        std::mt19937 random(3);
+        std::normal_distribution<float> bell;
+        std::vector<float> values;
+        for (int i = 0; i < count; ++i)
+            values.push_back(different == 0 ? bell(random) : float(random() % unsigned(different)));
+        auto sorted = values;
+        std::ranges::sort(sorted);
+        // Ends first and last in the row, too, where a sample of it misses them.
+        for (const bool ordered : {false, true})
+            for (const double share : {0.0, 1e-4, 0.001, 0.05, 0.0625, 0.3, 0.5, 0.9, 0.99, 0.999, 0.9999, 1.0}) {
+                auto own = ordered ? sorted : values;
+                const auto at = quantilePosition(own.size(), share);
+                const double below = double(sorted[std::size_t(at.below)]),
+                             above = double(sorted[std::size_t(at.above)]);
+                QCOMPARE(quantileInPlace(own, share), float(interpolate(below, above, at.fraction)));
+                std::ranges::sort(own);  // none is lost
+                QVERIFY(own == sorted);
+            }
+    }
+
     void clippingSearch_data()
     {
         QTest::addColumn<std::string>("scheme");
