@@ -56,6 +56,32 @@ class TestInspect : public QObject
     tbb::global_control m_manyThreads {tbb::global_control::max_allowed_parallelism, 8};
 
 private Q_SLOTS:
+    void countsCodesOfBlocks_data()
+    {
+        QTest::addColumn<QString>("scheme");
+        for (const auto* scheme : {"q4_0", "q5_1", "q8_0", "q2_k", "q4_k", "q6_k", "iq4_xs"})
+            QTest::newRow(scheme) << QString(scheme);
+    }
+    void countsCodesOfBlocks()
+    {
+        QFETCH(const QString, scheme);
+        constexpr std::size_t rows = 30, columns = 512;
+        const SyntheticTensor synthetic(rows, columns, tests::llmWeights(rows, columns, 5, 0.0));
+        const auto parsed = Scheme::parse(scheme.toStdString()).value();
+        const auto actual = inspectOn(2, synthetic.tensor(), parsed);
+        QVERIFY2(actual.has_value(), actual ? "" : describe(actual.error()).c_str());
+        std::vector<std::uint32_t> codes(rows * columns);
+        Quantizer::create(parsed, columns)->encode(synthetic.values(), rows, {}, codes);
+        std::map<std::uint32_t, double> counts;
+        for (const auto code : codes)
+            counts[code] += 1.0;
+        double bits = 0.0;
+        for (const auto& [code, count] : counts)
+            bits -= count / double(codes.size()) * std::log2(count / double(codes.size()));
+        QVERIFY(std::abs(actual->entropyBits - bits) < 1e-9);
+        QCOMPARE(actual->codesUsed, counts.size());
+    }
+
     void agreesWithASlowCount_data()
     {
         QTest::addColumn<QString>("scheme");
