@@ -49,6 +49,7 @@ HWY_INLINE void eachVector(const float* HWY_RESTRICT weights, std::size_t count,
         const V w = hn::LoadU(d, from);
         return sides == Sides::Folded ? hn::Abs(w) : w;
     };
+    HWY_UNROLL(2)
     for (std::size_t i = 0; i < whole; i += wideLanes)
         add(sideOf(weights + i), [](V error) HWY_ATTR { return error; });
     if (whole < count) {
