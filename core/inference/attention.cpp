@@ -2,6 +2,8 @@
 #include "core/inference/attention.h"
 
 #include "core/inference/operations_backward.h"
+#include "core/kernels/exponentials.h"
+#include "core/kernels/norm_rows.h"
 
 #include <algorithm>
 #include <cstddef>
@@ -18,79 +20,68 @@ std::size_t firstKey(const AttentionHead& head, std::size_t position)
     return all ? 0 : position + 1 - static_cast<std::size_t>(head.window);
 }
 
-/// Of some queries: rows of scores of the keys from `firstKey` on, and what softmax makes of them.
-struct Attended {
-    std::size_t firstKey = 0, keys = 0, queries = 0;
-    std::vector<float> probabilities {};
-    std::vector<float> capped {};  ///< the scores behind the soft cap, where that was asked for
+}  // namespace
 
-    kernels::MutableMatrix rows() { return {probabilities.data(), queries, keys, keys}; }
-};
-
-Attended weighKeys(const AttentionHead& head, std::size_t firstQuery, std::size_t count, bool keepsCapped)
+AttentionWeights weighKeys(const AttentionHead& head, std::size_t firstQuery, std::size_t count, bool keepsCapped)
 {
     const auto begin = firstKey(head, firstQuery);
-    Attended attended {.firstKey = begin, .keys = firstQuery + count - begin, .queries = count};
-    const auto keys = attended.keys;
-    attended.probabilities.resize(count * keys);
-    kernels::multiplyByTransposed(
-        head.queries.rowRange(firstQuery, count), head.keys.rowRange(begin, keys), attended.rows(), head.scale);
+    const auto keys = firstQuery + count - begin;
+    AttentionWeights weights {.firstKey = begin, .keys = keys, .firstQuery = firstQuery, .queries = count};
+    weights.probabilities = UnsetArray<float>(count * keys);
+    kernels::multiplyByTransposed(head.queries.rowRange(firstQuery, count), head.keys.rowRange(begin, keys),
+        {weights.probabilities.data(), count, keys, keys}, head.scale);
+    keepsCapped = keepsCapped && head.cap > 0.0F;
     if (keepsCapped)
-        attended.capped.resize(count * keys);
+        weights.capped.resize(count * keys);
     for (std::size_t i = 0; i < count; ++i) {
         const auto position = firstQuery + i;
-        const auto row = std::span(attended.probabilities).subspan(i * keys, keys);
+        const auto row = std::span(weights.probabilities.data() + (i * keys), keys);
         const auto unseen = firstKey(head, position) - begin;
         const auto seen = row.subspan(unseen, position + 1 - begin - unseen);
         if (head.cap > 0.0F)
             softCap(seen, head.cap);
         if (keepsCapped)
             std::copy(
-                seen.begin(), seen.end(), attended.capped.begin() + static_cast<std::ptrdiff_t>((i * keys) + unseen));
+                seen.begin(), seen.end(), weights.capped.begin() + static_cast<std::ptrdiff_t>((i * keys) + unseen));
         if (head.softmaxInIntegers)
             softmaxInIntegers(seen);
         else
-            softmax(seen);
+            kernels::softmax(seen);
         std::fill_n(row.begin(), unseen, 0.0F);
         std::fill(row.begin() + static_cast<std::ptrdiff_t>(position + 1 - begin), row.end(), 0.0F);
     }
-    return attended;
+    return weights;
 }
 
-}  // namespace
+void attend(const AttentionHead& head, const AttentionWeights& weights)
+{
+    kernels::multiply(weights.rows(), head.values.rowRange(weights.firstKey, weights.keys),
+        head.result.rowRange(weights.firstQuery, weights.queries));
+}
 
 void attend(const AttentionHead& head, std::size_t firstQuery, std::size_t count)
 {
-    auto attended = weighKeys(head, firstQuery, count, false);
-    kernels::multiply(attended.rows(), head.values.rowRange(attended.firstKey, attended.keys),
-        head.result.rowRange(firstQuery, count));
+    attend(head, weighKeys(head, firstQuery, count, false));
 }
 
-void attendBackward(const AttentionHead& head, kernels::ConstMatrix resultGradient, std::size_t firstQuery,
-    std::size_t count, const AttentionHeadGradient& gradient)
+void attendBackward(const AttentionHead& head, const AttentionWeights& weights, kernels::ConstMatrix resultGradient,
+    const AttentionHeadGradient& gradient)
 {
     using kernels::Side;
-    auto attended = weighKeys(head, firstQuery, count, head.cap > 0.0F);
-    const auto begin = attended.firstKey, keys = attended.keys;
+    const auto begin = weights.firstKey, keys = weights.keys;
+    const auto firstQuery = weights.firstQuery, count = weights.queries;
     const auto given = resultGradient.rowRange(firstQuery, count);
     kernels::addProduct(
-        1.0F, attended.rows(), Side::Transposed, given, Side::Plain, 1.0F, gradient.values.rowRange(begin, keys));
+        1.0F, weights.rows(), Side::Transposed, given, Side::Plain, 1.0F, gradient.values.rowRange(begin, keys));
 
-    // Of softmax: ds = p · (dp − Σ p·dp). What is masked has p = 0.
-    std::vector<float> scores(count * keys);
+    // What is masked has probability 0.
+    UnsetArray<float> scores(count * keys);
     const kernels::MutableMatrix scoreRows {scores.data(), count, keys, keys};
     kernels::multiplyByTransposed(given, head.values.rowRange(begin, keys), scoreRows);
-    for (std::size_t i = 0; i < count; ++i) {
-        const float* weights = attended.rows().row(i);
-        float* row = scoreRows.row(i);
-        double mean = 0.0;
-        for (std::size_t key = 0; key < keys; ++key)
-            mean += static_cast<double>(weights[key]) * static_cast<double>(row[key]);
-        for (std::size_t key = 0; key < keys; ++key)
-            row[key] = weights[key] * (row[key] - static_cast<float>(mean));
-    }
+    for (std::size_t i = 0; i < count; ++i)
+        kernels::softmaxBackward({weights.rows().row(i), keys}, {scoreRows.row(i), keys});
     if (head.cap > 0.0F)
-        softCapBackward(attended.capped, head.cap, scores);
+        softCapBackward(weights.capped, head.cap, {scores.data(), scores.size()});
     kernels::addProduct(head.scale, scoreRows, Side::Plain, head.keys.rowRange(begin, keys), Side::Plain, 1.0F,
         gradient.queries.rowRange(firstQuery, count));
     kernels::addProduct(head.scale, scoreRows, Side::Transposed, head.queries.rowRange(firstQuery, count), Side::Plain,

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "core/base/unset_array.h"
 #include "core/kernels/dense_algebra.h"
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace quantloupe {
 
@@ -21,7 +23,23 @@ struct AttentionHead {
 /// Queries that are worked on together: their scores take queriesPerTile × keys floats.
 constexpr std::size_t queriesPerTile = 64;
 
-/// softmax(cap(scale · q · kᵀ) + causal mask) · v for queries [firstQuery, firstQuery + count).
+/// How some queries weigh the keys from `firstKey` on, row by row.
+struct AttentionWeights {
+    std::size_t firstKey = 0, keys = 0;
+    std::size_t firstQuery = 0, queries = 0;
+    UnsetArray<float> probabilities {};
+    std::vector<float> capped {};  ///< the scores behind the soft cap, where that was asked for
+
+    kernels::ConstMatrix rows() const { return {probabilities.data(), queries, keys, keys}; }
+};
+
+/// softmax(cap(scale · q · kᵀ) + causal mask) for queries [firstQuery, firstQuery + count). `keepsCapped`: as
+/// attendBackward() needs them.
+AttentionWeights weighKeys(const AttentionHead& head, std::size_t firstQuery, std::size_t count, bool keepsCapped);
+
+/// head.result = weights · v in the rows of their queries.
+void attend(const AttentionHead& head, const AttentionWeights& weights);
+/// The same for weights that nobody needs afterwards.
 void attend(const AttentionHead& head, std::size_t firstQuery, std::size_t count);
 
 /// ∂loss by what a head is given, of the same shapes.
@@ -29,9 +47,9 @@ struct AttentionHeadGradient {
     kernels::MutableMatrix queries, keys, values;
 };
 
-/// Adds what queries [firstQuery, firstQuery + count) say, given ∂loss/∂result (all rows). The scores are computed a
-/// second time, head.result is not used. @pre the softmax is not in integers
-void attendBackward(const AttentionHead& head, kernels::ConstMatrix resultGradient, std::size_t firstQuery,
-    std::size_t count, const AttentionHeadGradient& gradient);
+/// Adds what the queries of `weights` say, given ∂loss/∂result (all rows). head.result is not used.
+/// @pre the softmax is not in integers, and the weights have their capped scores
+void attendBackward(const AttentionHead& head, const AttentionWeights& weights, kernels::ConstMatrix resultGradient,
+    const AttentionHeadGradient& gradient);
 
 }  // namespace quantloupe

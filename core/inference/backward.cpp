@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/inference/backward.h"
 
-#include "core/inference/block_backward.h"
+#include "core/inference/kept_block.h"
 #include "core/inference/operations.h"
 #include "core/inference/operations_backward.h"
 #include "core/inference/pieces.h"
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <numeric>
 #include <utility>
 
@@ -32,7 +33,7 @@ class BackwardPass
 {
 public:
     BackwardPass(const Decoder& decoder, const WindowedText& text, std::size_t first, std::size_t last,
-        const WeightHook& weights, const InputHook& inputs, std::stop_token stop)
+        const WeightHook& weights, const InputHook& inputs, std::stop_token stop, std::uint64_t spareBytes = 0)
         : m_decoder(decoder)
         , m_text(text)
         , m_first(first)
@@ -40,6 +41,7 @@ public:
         , m_weights(weights)
         , m_inputHook(inputs)
         , m_stop(std::move(stop))
+        , m_spareBytes(spareBytes)
     {
     }
 
@@ -70,8 +72,7 @@ public:
             if (keepsInputs)
                 m_inputs.push_back(copyOf(m_states, m_stop));
             const auto done = inBlock(block, [&](const BlockRun& run) {
-                auto fine = keepsInputs ? requireOwnCalls(run) : Result<void>();
-                return fine ? runBlock(run, block, m_states, share) : fine;
+                return keepsInputs ? forwardKeeping(run, block, share) : runBlock(run, block, m_states, share);
             });
             if (!done)
                 return done;
@@ -116,9 +117,17 @@ public:
         for (auto block = m_decoder.blocks.size(); block-- > 0;) {
             const auto [share, left] = rest.split(1.0 / static_cast<double>(block + 1));
             rest = left;
-            const auto done = inBlock(block, [&](const BlockRun& run) { return backOf(run, block, hooks, share); });
+            auto& kept = m_kept[block];
+            const auto done = kept
+                ? backOf(block, hooks, share,
+                    [&](std::size_t sequence, kernels::MutableMatrix gradient) {
+                        return kept->runBackward(sequence, gradient);
+                    })
+                : inBlock(block, [&](const BlockRun& run) { return backAgain(run, block, hooks, share); });
             if (!done)
                 return done;
+            kept.reset();
+            m_inputs[block] = {};
         }
         return {};
     }
@@ -152,6 +161,23 @@ private:
         return work(BlockRun {m_decoder, *m_tables, replaced->weights, nobody, m_stop, replaced->inputs});
     }
 
+    /// Keeps all that the way back needs while there is memory for it.
+    Result<void> forwardKeeping(const BlockRun& run, std::size_t block, const ProgressShare& progress)
+    {
+        if (auto fine = requireOwnCalls(run); !fine)
+            return fine;
+        auto& kept = m_kept.emplace_back();
+        const auto bytes = KeptBlock::bytes(m_decoder, block, m_states.sequences, !run.inputs.empty());
+        if (bytes > m_spareBytes)
+            return runBlock(run, block, m_states, progress);
+        m_spareBytes -= bytes;
+        auto passed = KeptBlock::run(run, block, m_inputs[block], m_states, progress);
+        if (!passed)
+            return tl::unexpected(passed.error());
+        kept = std::move(*passed);
+        return {};
+    }
+
     /// On the way back every sequence goes by itself.
     Result<void> requireOwnCalls(const BlockRun& run) const
     {
@@ -173,11 +199,11 @@ private:
         const auto count = window.scored();
         const auto hidden = m_decoder.hidden, vocabulary = loaded.outputs;
         const auto x = std::as_const(m_states).matrix().rowRange(firstRow, count);
-        const auto normed = gradients.keep(count, hidden);
+        const auto normed = gradients.keepUnset(count, hidden);
         normRows(x, norm, m_decoder.architecture.norm, m_decoder.normEpsilon, normed);
         std::vector<float> back(count * hidden);
         const kernels::MutableMatrix normedGradient {back.data(), count, hidden, hidden};
-        const auto all = hooks.head ? gradients.keep(count, vocabulary) : kernels::MutableMatrix();
+        const auto all = hooks.head ? gradients.keepUnset(count, vocabulary) : kernels::MutableMatrix();
         std::vector<float> buffer(hooks.head ? 0 : std::min(kLogitTile, count) * vocabulary), capped;
         double loss = 0.0;
         for (std::size_t tile = 0; tile < count && !m_stop.stop_requested(); tile += kLogitTile) {
@@ -206,23 +232,35 @@ private:
         return loss;
     }
 
-    Result<void> backOf(
+    /// What happened in the block is computed a second time.
+    Result<void> backAgain(
         const BlockRun& run, std::size_t block, const BackwardHooks& hooks, const ProgressShare& progress)
     {
         const auto& parts = m_decoder.blocks[block];
         const auto loaded = loadBlock(run, parts);
         if (!loaded)
             return tl::unexpected(loaded.error());
-        const auto& sequences = m_states.sequences;
         const auto inputs = std::as_const(m_inputs[block]).matrix();
+        return backOf(block, hooks, progress, [&](std::size_t sequence, kernels::MutableMatrix gradient) {
+            UnsetArray<float> result(gradient.rows * gradient.columns);
+            const auto& [firstRow, length, call] = m_states.sequences[sequence];
+            return BlockPass(run, parts, *loaded, inputs.rowRange(firstRow, length),
+                {result.data(), length, gradient.columns, gradient.columns}, false)
+                .runBackward(gradient);
+        });
+    }
+
+    /// `passBack` takes the gradient of one sequence through the block.
+    template<class PassBack>
+    Result<void> backOf(
+        std::size_t block, const BackwardHooks& hooks, const ProgressShare& progress, const PassBack& passBack)
+    {
+        const auto& sequences = m_states.sequences;
         std::vector<SequenceGradients> gradients(sequences.size());
         forEachPiece(sequences.size(), m_stop, [&](std::size_t i) {
-            const auto& [firstRow, length, call] = sequences[i];
-            gradients[i] = runBlockBackward(
-                run, parts, *loaded, inputs.rowRange(firstRow, length), m_gradient.matrix().rowRange(firstRow, length));
+            gradients[i] = passBack(i, m_gradient.matrix().rowRange(sequences[i].firstRow, sequences[i].length));
             progress.advance(i, i + 1, sequences.size());
         });
-        m_inputs[block] = {};
         if (m_stop.stop_requested())
             return stopped("backward pass");
         if (!allFinite(m_gradient.values))
@@ -246,7 +284,9 @@ private:
     Replaced m_ends {};  ///< embedding and head
     HiddenStates m_states {}, m_gradient {};
     std::optional<RotaryTables> m_tables {};
-    std::vector<HiddenStates> m_inputs {};  ///< of each block that is still to come on the way back
+    std::vector<HiddenStates> m_inputs {};              ///< of each block that is still to come on the way back
+    std::vector<std::unique_ptr<KeptBlock>> m_kept {};  ///< the same; null for those that are computed a second time
+    std::uint64_t m_spareBytes;
 };
 
 }  // namespace
@@ -270,7 +310,7 @@ Result<BackwardResult> runBackward(const Decoder& decoder, const WindowedText& t
     std::size_t last, const BackwardHooks& hooks, std::stop_token stop, const ProgressShare& progress)
 {
     const auto [forwardShare, backwardShare] = progress.split(1.0 / 4.0);  // which computes all a second time
-    BackwardPass pass(decoder, text, first, last, hooks.weights, hooks.inputs, std::move(stop));
+    BackwardPass pass(decoder, text, first, last, hooks.weights, hooks.inputs, std::move(stop), hooks.spareBytes);
     if (auto done = pass.forward(true, forwardShare); !done)
         return tl::unexpected(done.error());
     auto result = pass.head(hooks);
@@ -297,24 +337,9 @@ std::uint64_t backwardBytes(
 {
     std::uint64_t widest = 0, weights = 0;
     for (const auto& block : decoder.blocks) {
-        std::uint64_t floats =
-            8 * std::uint64_t {decoder.hidden} + 4 * decoder.queryColumns() + 4 * decoder.keyColumns();
-        if (replacesInputs)
-            floats += block.attention.queryKeyValue.size() * std::uint64_t {decoder.hidden} + decoder.queryColumns();
-        std::uint64_t sizes = 0;
-        const auto gated = [&](const GatedLayers& layers, std::uint64_t times) {
-            floats += times * (6 * layers.down.inputs + 4 * layers.down.outputs);
-            if (replacesInputs)  // at worst of each layer by itself
-                floats += times * (layers.down.inputs + layers.gateUp.size() * decoder.hidden);
-            sizes += std::uint64_t {3} * layers.down.inputs * layers.down.outputs;
-        };
-        if (block.feedForward.dense)
-            gated(*block.feedForward.dense, 1);
-        for (std::size_t i = 0; i < block.feedForward.experts.size(); ++i)
-            gated(block.feedForward.experts[i], i == 0 ? decoder.expertsPerToken : 0);
-        sizes += 2 * std::uint64_t {decoder.hidden} * (decoder.queryColumns() + decoder.keyColumns());
-        widest = std::max(widest, floats);
-        weights = std::max(weights, sizes);
+        const auto floats = blockFloats(decoder, block, replacesInputs);
+        widest = std::max(widest, floats.perToken);
+        weights = std::max(weights, floats.weights);
     }
     const auto table = std::uint64_t {decoder.vocabulary} * decoder.hidden;
     const auto streams = (decoder.blocks.size() + 3) * std::uint64_t {decoder.hidden};

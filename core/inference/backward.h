@@ -52,6 +52,9 @@ struct BackwardHooks {
     GradientSink sink {};
     bool head =
         false;  ///< whether what flows through the output head's layer is kept: vocabulary floats per prediction
+    /// Bytes beyond backwardBytes() for what flows through blocks: of as many as that is enough for, nothing is
+    /// computed a second time on the way back. The bits are the same.
+    std::uint64_t spareBytes = 0;
 };
 
 struct BackwardResult {
@@ -61,7 +64,8 @@ struct BackwardResult {
 };
 
 /// Windows [first, last) once forward and once back. In memory at a time are what goes into each block, and of one
-/// block the float32 weights and what flows through its layers; the rest is computed a second time, with the same bits.
+/// block the float32 weights and what flows through its layers; the rest is computed a second time, with the same bits,
+/// where there are no bytes to spare.
 /// Sequences go side by side: the bits do not depend on the number of threads. Runs in the caller's task arena.
 /// Errors: Cancelled, Unsupported (functions or layers in integers, replaced inputs of the head, ranges of calls that
 /// several windows share), Malformed (activations, logits or gradients that overflow), those of the hooks, of

@@ -24,16 +24,19 @@ void copyRows(kernels::ConstMatrix from, kernels::MutableMatrix to)
 kernels::MutableMatrix outputNormBackward(const Decoder& decoder, const std::optional<NormLayer>& layer,
     const LoadedNorm& norm, kernels::ConstMatrix outputs, kernels::ConstMatrix gradient, SequenceGradients& gradients)
 {
-    const auto back = gradients.keep(gradient.rows, gradient.columns);
     if (!layer) {
+        const auto back = gradients.keepUnset(gradient.rows, gradient.columns);
         copyRows(gradient, back);
         return back;
     }
+    const auto back = gradients.keep(gradient.rows, gradient.columns);
     NormGradient weights {.norm = *layer};
     normRowsBackward(outputs, norm, decoder.architecture.norm.kind, decoder.normEpsilon, gradient, back, weights);
     gradients.norms.push_back(std::move(weights));
     return back;
 }
+
+}  // namespace
 
 /// What both parts of a block have in common: x += outputNorm(operation(norm(x))).
 class ResidualStep
@@ -47,7 +50,7 @@ public:
         , m_normLayer(norm)
         , m_norm(loaded)
         , m_x(x)
-        , m_normed(gradients.keep(x.rows, x.columns))
+        , m_normed(gradients.keepUnset(x.rows, x.columns))
     {
         normRows(x, loaded, m_decoder.architecture.norm, m_decoder.normEpsilon, m_normed);
     }
@@ -86,61 +89,68 @@ class AttentionStep : public ResidualStep
 {
 public:
     AttentionStep(const BlockRun& run, const AttentionPart& part, const LoadedAttention& loaded, kernels::ConstMatrix x,
-        SequenceGradients& gradients)
+        SequenceGradients& gradients, bool keepsWeights)
         : ResidualStep(run, part.norm, loaded.norm, x, gradients)
         , m_part(part)
         , m_loaded(loaded)
         , m_projections(run, part.queryKeyValue, loaded.queryKeyValue, gradients)
         , m_outputLayer(run, std::span(&part.output, 1), loaded.output, gradients)
-        , m_joined(x.rows * loaded.queryKeyValue.outputs)
-        , m_attended(gradients.keep(x.rows, m_decoder.queryColumns()))
-        , m_outputs(x.rows * x.columns)
+        , m_joined(gradients.keepUnset(x.rows, loaded.queryKeyValue.outputs))
+        , m_attended(gradients.keepUnset(x.rows, m_decoder.queryColumns()))
+        , m_outputs(gradients.keepUnset(x.rows, x.columns))
+        , m_keepsWeights(keepsWeights)
     {
     }
 
     void run(kernels::MutableMatrix x)
     {
         const auto tiles = tileRowsOf(m_x.rows);
-        m_projections.run(m_normed, tiles, joined());
+        m_projections.run(m_normed, tiles, m_joined);
         if (m_part.queryNorm || m_part.keyNorm)
-            m_projected = m_joined;
+            copyRows(m_joined, m_projected = m_gradients.keepUnset(m_joined.rows, m_joined.columns));
         const auto normIfThere = [&](kernels::MutableMatrix heads, const LoadedNorm& norm) {
             if (!norm.weight.empty())
                 normHeads(heads, m_decoder.headDimension, norm, m_decoder.architecture.norm, m_decoder.normEpsilon);
         };
-        normIfThere(queriesOf(joined()), m_loaded.queryNorm);
-        normIfThere(keysOf(joined()), m_loaded.keyNorm);
+        normIfThere(queriesOf(m_joined), m_loaded.queryNorm);
+        normIfThere(keysOf(m_joined), m_loaded.keyNorm);
         if (m_part.rotates)
-            for (const auto& heads : {queriesOf(joined()), keysOf(joined())})
+            for (const auto& heads : {queriesOf(m_joined), keysOf(m_joined)})
                 rotateHeads(heads, m_decoder.headDimension, table(), 0, m_decoder.architecture.positions);
-        for (std::size_t head = 0; head < m_decoder.heads; ++head)
-            forEachQueryTile([&](std::size_t first, std::size_t count) { attend(headOf(head), first, count); });
-        m_outputLayer.run(m_attended, tiles, outputs());
-        addNormed(m_part.outputNorm, m_loaded.outputNorm, outputs(), x);
+        forEachQueryTile([&](std::size_t head, std::size_t first, std::size_t count) {
+            auto weights = weighKeys(headOf(head), first, count, m_keepsWeights);
+            attend(headOf(head), weights);
+            if (m_keepsWeights)
+                m_weights.push_back(std::move(weights));
+        });
+        m_outputLayer.run(m_attended, tiles, m_outputs);
+        addNormed(m_part.outputNorm, m_loaded.outputNorm, m_outputs, x);
     }
 
     void runBackward(kernels::MutableMatrix gradient)
     {
         const auto outputGradient =
-            outputNormBackward(m_decoder, m_part.outputNorm, m_loaded.outputNorm, outputs(), gradient, m_gradients);
+            outputNormBackward(m_decoder, m_part.outputNorm, m_loaded.outputNorm, m_outputs, gradient, m_gradients);
         std::vector<float> between(m_x.rows * m_decoder.queryColumns());
         const kernels::MutableMatrix attendedGradient {
             between.data(), m_x.rows, m_decoder.queryColumns(), m_decoder.queryColumns()};
         m_outputLayer.runBackward(outputGradient, attendedGradient);
         const auto joinedGradient = m_gradients.keep(m_x.rows, m_loaded.queryKeyValue.outputs);
-        for (std::size_t head = 0; head < m_decoder.heads; ++head)
-            forEachQueryTile([&](std::size_t first, std::size_t count) {
-                attendBackward(headOf(head), headColumns(attendedGradient, head), first, count,
-                    {.queries = headColumns(queriesOf(joinedGradient), head),
-                        .keys = headColumns(keysOf(joinedGradient), sharedBy(head)),
-                        .values = headColumns(valuesOf(joinedGradient), sharedBy(head))});
-            });
+        std::size_t tile = 0;
+        forEachQueryTile([&](std::size_t head, std::size_t first, std::size_t count) {
+            const auto weights =
+                m_keepsWeights ? std::move(m_weights[tile++]) : weighKeys(headOf(head), first, count, true);
+            attendBackward(headOf(head), weights, headColumns(attendedGradient, head),
+                {.queries = headColumns(queriesOf(joinedGradient), head),
+                    .keys = headColumns(keysOf(joinedGradient), sharedBy(head)),
+                    .values = headColumns(valuesOf(joinedGradient), sharedBy(head))});
+        });
         if (m_part.rotates)
             for (const auto& heads : {queriesOf(joinedGradient), keysOf(joinedGradient)})
                 rotateHeadsBackward(heads, m_decoder.headDimension, table(), 0, m_decoder.architecture.positions);
-        if (!m_projected.empty()) {
-            headNormBackward(m_part.keyNorm, m_loaded.keyNorm, keysOf(projected()), keysOf(joinedGradient));
-            headNormBackward(m_part.queryNorm, m_loaded.queryNorm, queriesOf(projected()), queriesOf(joinedGradient));
+        if (m_projected.data) {
+            headNormBackward(m_part.keyNorm, m_loaded.keyNorm, keysOf(m_projected), keysOf(joinedGradient));
+            headNormBackward(m_part.queryNorm, m_loaded.queryNorm, queriesOf(m_projected), queriesOf(joinedGradient));
         }
         std::vector<float> normedGradient(m_x.rows * m_x.columns);
         const kernels::MutableMatrix back {normedGradient.data(), m_x.rows, m_x.columns, m_x.columns};
@@ -149,13 +159,6 @@ public:
     }
 
 private:
-    kernels::MutableMatrix matrixOf(std::vector<float>& values, std::size_t columns) const
-    {
-        return {values.data(), m_x.rows, columns, columns};
-    }
-    kernels::MutableMatrix joined() { return matrixOf(m_joined, m_loaded.queryKeyValue.outputs); }
-    kernels::MutableMatrix projected() { return matrixOf(m_projected, m_loaded.queryKeyValue.outputs); }
-    kernels::MutableMatrix outputs() { return matrixOf(m_outputs, m_x.columns); }
     kernels::MutableMatrix queriesOf(kernels::MutableMatrix rows) const
     {
         return rows.columnRange(0, m_decoder.queryColumns());
@@ -177,19 +180,21 @@ private:
 
     AttentionHead headOf(std::size_t head)
     {
-        return {.queries = headColumns(queriesOf(joined()), head),
-            .keys = headColumns(keysOf(joined()), sharedBy(head)),
-            .values = headColumns(valuesOf(joined()), sharedBy(head)),
+        return {.queries = headColumns(queriesOf(m_joined), head),
+            .keys = headColumns(keysOf(m_joined), sharedBy(head)),
+            .values = headColumns(valuesOf(m_joined), sharedBy(head)),
             .result = headColumns(m_attended, head),
             .scale = m_decoder.attentionScale,
             .cap = m_decoder.attentionCap,
             .window = m_part.window};
     }
+    /// Calls work(head, first query, queries).
     template<class Work>
     void forEachQueryTile(const Work& work) const
     {
-        for (std::size_t query = 0; query < m_x.rows && !m_run.stop.stop_requested(); query += queriesPerTile)
-            work(query, std::min(queriesPerTile, m_x.rows - query));
+        for (std::size_t head = 0; head < m_decoder.heads; ++head)
+            for (std::size_t query = 0; query < m_x.rows && !m_run.stop.stop_requested(); query += queriesPerTile)
+                work(head, query, std::min(queriesPerTile, m_x.rows - query));
     }
     void headNormBackward(const std::optional<NormLayer>& layer, const LoadedNorm& norm, kernels::ConstMatrix values,
         kernels::MutableMatrix gradient)
@@ -205,10 +210,11 @@ private:
     const AttentionPart& m_part;
     const LoadedAttention& m_loaded;
     LayersPass m_projections, m_outputLayer;
-    std::vector<float> m_joined;        ///< as attention reads them
-    std::vector<float> m_projected {};  ///< as they were projected, where the heads have norms
-    kernels::MutableMatrix m_attended;
-    std::vector<float> m_outputs;
+    kernels::MutableMatrix m_joined;        ///< as attention reads them
+    kernels::MutableMatrix m_projected {};  ///< as they were projected, where the heads have norms
+    kernels::MutableMatrix m_attended, m_outputs;
+    bool m_keepsWeights;
+    std::vector<AttentionWeights> m_weights {};  ///< in the order of forEachQueryTile(), where they are kept
 };
 
 class FeedForwardStep : public ResidualStep
@@ -219,13 +225,18 @@ public:
         : ResidualStep(run, part.norm, loaded.norm, x, gradients)
         , m_part(part)
         , m_loaded(loaded)
-        , m_outputs(x.rows * x.columns)
     {
-        const kernels::MutableMatrix result {m_outputs.data(), x.rows, x.columns, x.columns};
-        if (part.router)
-            m_mixture.emplace(run, part, loaded, gradients).run(m_normed, result);
-        else
-            m_dense.emplace(run, *part.dense, loaded.dense, gradients).run(m_normed, tileRowsOf(x.rows), result);
+    }
+
+    void run(kernels::MutableMatrix x)
+    {
+        if (m_part.router) {
+            m_mixture.emplace(m_run, m_part, m_loaded, m_gradients).run(m_normed, x);
+            return;
+        }
+        m_outputs = m_gradients.keepUnset(x.rows, x.columns);
+        m_dense.emplace(m_run, *m_part.dense, m_loaded.dense, m_gradients).run(m_normed, tileRowsOf(x.rows), m_outputs);
+        addNormed(m_part.outputNorm, m_loaded.outputNorm, m_outputs, x);
     }
 
     void runBackward(kernels::MutableMatrix gradient)
@@ -233,7 +244,7 @@ public:
         const auto rows = m_x.rows, columns = m_x.columns;
         // Mixtures have no norm behind them.
         const auto outputGradient = outputNormBackward(m_decoder, m_mixture ? std::nullopt : m_part.outputNorm,
-            m_loaded.outputNorm, {m_outputs.data(), rows, columns, columns}, gradient, m_gradients);
+            m_loaded.outputNorm, m_outputs, gradient, m_gradients);
         std::vector<float> normedGradient(rows * columns);
         const kernels::MutableMatrix back {normedGradient.data(), rows, columns, columns};
         if (m_mixture)
@@ -246,12 +257,10 @@ public:
 private:
     const FeedForwardPart& m_part;
     const LoadedFeedForward& m_loaded;
-    std::vector<float> m_outputs;
+    kernels::MutableMatrix m_outputs {};
     std::optional<GatedPass> m_dense {};
     std::optional<MixtureStep> m_mixture {};
 };
-
-}  // namespace
 
 Result<LoadedBlock> loadBlock(const BlockRun& run, const DecoderBlock& parts)
 {
@@ -263,19 +272,47 @@ Result<LoadedBlock> loadBlock(const BlockRun& run, const DecoderBlock& parts)
     return loaded;
 }
 
-SequenceGradients runBlockBackward(const BlockRun& run, const DecoderBlock& parts, const LoadedBlock& loaded,
-    kernels::ConstMatrix input, kernels::MutableMatrix gradient)
+struct BlockPass::Steps {
+    Steps(const BlockRun& run, const DecoderBlock& parts, const LoadedBlock& loaded, kernels::ConstMatrix input,
+        kernels::MutableMatrix result, bool keepsWeights)
+        : attention(run, parts.attention, loaded.attention, input, gradients, keepsWeights)
+        , between(attended(input, result))
+        , feedForward(run, parts.feedForward, loaded.feedForward, between, gradients)
+    {
+        feedForward.run(result);
+    }
+
+    /// The stream between both parts.
+    kernels::ConstMatrix attended(kernels::ConstMatrix input, kernels::MutableMatrix result)
+    {
+        const auto x = gradients.keepUnset(input.rows, input.columns);
+        copyRows(input, x);
+        attention.run(x);
+        copyRows(x, result);
+        return x;
+    }
+
+    SequenceGradients gradients {};
+    AttentionStep attention;
+    kernels::ConstMatrix between;
+    FeedForwardStep feedForward;
+};
+
+BlockPass::BlockPass(const BlockRun& run, const DecoderBlock& parts, const LoadedBlock& loaded,
+    kernels::ConstMatrix input, kernels::MutableMatrix result, bool keepsWeights)
+    : m_steps(std::make_unique<Steps>(run, parts, loaded, input, result, keepsWeights))
 {
-    SequenceGradients gradients;
-    std::vector<float> between(input.rows * input.columns);
-    const kernels::MutableMatrix x {between.data(), input.rows, input.columns, input.columns};
-    copyRows(input, x);
-    AttentionStep attention(run, parts.attention, loaded.attention, input, gradients);
-    attention.run(x);
-    FeedForwardStep feedForward(run, parts.feedForward, loaded.feedForward, x, gradients);
-    feedForward.runBackward(gradient);
-    attention.runBackward(gradient);
-    return gradients;
+}
+
+BlockPass::BlockPass(BlockPass&&) noexcept = default;
+BlockPass& BlockPass::operator=(BlockPass&&) noexcept = default;
+BlockPass::~BlockPass() = default;
+
+SequenceGradients BlockPass::runBackward(kernels::MutableMatrix gradient)
+{
+    m_steps->feedForward.runBackward(gradient);
+    m_steps->attention.runBackward(gradient);
+    return std::move(m_steps->gradients);
 }
 
 }  // namespace quantloupe

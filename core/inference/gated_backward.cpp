@@ -20,11 +20,10 @@ GatedPass::GatedPass(
 
 void GatedPass::run(kernels::ConstMatrix inputs, const TileRows& tiles, kernels::MutableMatrix result)
 {
-    m_gateUp.resize(inputs.rows * m_wide);
-    const kernels::MutableMatrix gateUp {m_gateUp.data(), inputs.rows, m_wide, m_wide};
-    m_gateUpLayers.run(inputs, tiles, gateUp);
-    const auto activated = m_gradients.keep(inputs.rows, m_inner);
-    activateRows(gateUp, m_decoder.gated, m_decoder.activation, activated);
+    m_gateUp = m_gradients.keepUnset(inputs.rows, m_wide);
+    m_gateUpLayers.run(inputs, tiles, m_gateUp);
+    const auto activated = m_gradients.keepUnset(inputs.rows, m_inner);
+    activateRows(m_gateUp, m_decoder.gated, m_decoder.activation, activated);
     m_downLayers.run(activated, tiles, result);
 }
 
@@ -34,9 +33,8 @@ void GatedPass::runBackward(kernels::ConstMatrix resultGradient, kernels::Mutabl
     std::vector<float> between(rows * m_inner);
     const kernels::MutableMatrix activated {between.data(), rows, m_inner, m_inner};
     m_downLayers.runBackward(resultGradient, activated);
-    const auto gateUp = m_gradients.keep(rows, m_wide);
-    activateRowsBackward(
-        {m_gateUp.data(), rows, m_wide, m_wide}, m_decoder.gated, m_decoder.activation, activated, gateUp);
+    const auto gateUp = m_gradients.keepUnset(rows, m_wide);
+    activateRowsBackward(m_gateUp, m_decoder.gated, m_decoder.activation, activated, gateUp);
     m_gateUpLayers.runBackward(gateUp, inputGradient);
 }
 

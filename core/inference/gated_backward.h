@@ -5,8 +5,6 @@
 #include "core/inference/gated.h"
 #include "core/inference/layers_backward.h"
 
-#include <vector>
-
 namespace quantloupe {
 
 /// down(activation(gate) · up) of some tokens of one sequence.
@@ -25,7 +23,7 @@ private:
     SequenceGradients& m_gradients;
     LayersPass m_gateUpLayers, m_downLayers;
     std::size_t m_wide, m_inner;  ///< outputs of gate and up; inputs of down
-    std::vector<float> m_gateUp {};
+    kernels::MutableMatrix m_gateUp {};
 };
 
 }  // namespace quantloupe

@@ -2,11 +2,12 @@
 // What a backward pass gives: the gradients of a loss by what the layers of a decoder compute.
 #pragma once
 
+#include "core/base/unset_array.h"
 #include "core/inference/decoder.h"
 #include "core/kernels/dense_algebra.h"
 
+#include <algorithm>
 #include <cstddef>
-#include <deque>
 #include <vector>
 
 namespace quantloupe {
@@ -29,13 +30,19 @@ struct NormGradient {
 struct SequenceGradients {
     std::vector<LayerGradient> layers {};  ///< against the order of the operations
     std::vector<NormGradient> norms {};
-    std::deque<std::vector<float>> kept {};  ///< what `layers` point to
+    std::vector<UnsetArray<float>> kept {};  ///< what `layers` point to
 
-    /// Zeros that live as long as this.
+    /// Numbers that live as long as this, and begin as anything.
+    kernels::MutableMatrix keepUnset(std::size_t rows, std::size_t columns)
+    {
+        return {kept.emplace_back(rows * columns).data(), rows, columns, columns};
+    }
+    /// The same from 0 on.
     kernels::MutableMatrix keep(std::size_t rows, std::size_t columns)
     {
-        auto& values = kept.emplace_back(rows * columns);
-        return {values.data(), rows, columns, columns};
+        const auto values = keepUnset(rows, columns);
+        std::fill_n(values.data, rows * columns, 0.0F);
+        return values;
     }
 };
 

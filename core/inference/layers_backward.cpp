@@ -43,7 +43,7 @@ LayersPass::Shared LayersPass::inputsOf(const LayersAlike& alike, const TileRows
     if (!alike.replacer)
         return shared;
     const auto columns = m_inputs.columns;
-    const auto replaced = m_gradients.keep(m_inputs.rows, columns);
+    const auto replaced = m_gradients.keepUnset(m_inputs.rows, columns);
     if (alike.replacer->needsRange)
         widen(shared.range, m_inputs);
     forEachTile(tiles, [&](std::size_t first, std::size_t rows) {

@@ -45,7 +45,7 @@ void MixtureStep::visit(const GatedLayers& layers, const LoadedGated& loaded, st
         .routes = std::move(routes),
         .weights = std::move(weights),
         .pass = GatedPass(m_run, layers, loaded, m_gradients)});
-    visit.inputs = m_gradients.keep(visit.rows.size(), hidden);
+    visit.inputs = m_gradients.keepUnset(visit.rows.size(), hidden);
     for (std::size_t i = 0; i < visit.rows.size(); ++i)
         std::copy_n(m_inputs.row(visit.rows[i]), hidden, visit.inputs.row(i));
     visit.outputs.resize(visit.rows.size() * hidden);
@@ -98,7 +98,7 @@ std::vector<float> MixtureStep::leave(
     const auto hidden = m_decoder.hidden;
     const auto count = visit.rows.size();
     std::vector<float> byWeights(count);
-    const auto outputs = m_gradients.keep(count, hidden);
+    const auto outputs = m_gradients.keepUnset(count, hidden);
     for (std::size_t i = 0; i < count; ++i) {
         const float* given = resultGradient.row(visit.rows[i]);
         double along = 0.0;
@@ -120,7 +120,7 @@ std::vector<float> MixtureStep::leave(
 void MixtureStep::routeBackward(std::span<const float> weightGradients, kernels::MutableMatrix inputGradient)
 {
     const auto tokens = m_inputs.rows, experts = m_loaded.router.outputs, chosen = m_decoder.expertsPerToken;
-    const auto scores = m_gradients.keep(tokens, experts);
+    const auto scores = m_gradients.keepUnset(tokens, experts);
     for (std::size_t token = 0; token < tokens; ++token) {
         const auto probabilities = std::span(m_probabilities).subspan(token * experts, experts);
         const auto routes = std::span(m_routes).subspan(token * chosen, chosen);
@@ -147,7 +147,7 @@ void MixtureStep::routeBackward(std::span<const float> weightGradients, kernels:
 
 void MixtureStep::shareBackward(std::span<const float> weightGradients, kernels::MutableMatrix inputGradient)
 {
-    const auto scores = m_gradients.keep(m_inputs.rows, 1);
+    const auto scores = m_gradients.keepUnset(m_inputs.rows, 1);
     for (std::size_t token = 0; token < m_inputs.rows; ++token)
         scores.row(token)[0] = weightGradients[token] * m_shares[token] * (1.0F - m_shares[token]);
     m_sharedGate->runBackward(scores, inputGradient);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/inference/operations.h"
 
+#include "core/kernels/exponentials.h"
 #include "core/kernels/integer_functions.h"
 
 #include <algorithm>
@@ -13,11 +14,9 @@
 namespace quantloupe {
 namespace {
 
-void weighNorm(const LoadedNorm& norm, NormKind kind, std::span<float> result)
+/// What comes behind the weights.
+void finishNorm(const LoadedNorm& norm, std::span<float> result)
 {
-    const float one = kind == NormKind::RmsPlusOne ? 1.0F : 0.0F;
-    for (std::size_t i = 0; i < result.size(); ++i)
-        result[i] *= one + norm.weight[i];
     for (std::size_t i = 0; i < norm.bias.size(); ++i)
         result[i] += norm.bias[i];
     for (std::size_t i = 0; i < norm.divisors.size(); ++i)
@@ -40,7 +39,10 @@ void normRowInIntegers(
     kernels::integerNormalize(values, kind == NormKind::Layer, static_cast<std::int64_t>(inSteps), normed);
     for (std::size_t i = 0; i < x.size(); ++i)
         result[i] = std::ldexp(static_cast<float>(normed[i]), -kernels::normalizedFractionBits);
-    weighNorm(norm, kind, result);
+    const float one = kind == NormKind::RmsPlusOne ? 1.0F : 0.0F;
+    for (std::size_t i = 0; i < result.size(); ++i)
+        result[i] *= one + norm.weight[i];
+    finishNorm(norm, result);
 }
 
 void normRow(const float* x, const LoadedNorm& norm, NormRule rule, double epsilon, std::size_t size, float* result)
@@ -48,26 +50,19 @@ void normRow(const float* x, const LoadedNorm& norm, NormRule rule, double epsil
     const auto kind = rule.kind;
     if (rule.inIntegers && allFinite({x, size}))
         return normRowInIntegers({x, size}, norm, kind, epsilon, {result, size});
-    const auto count = static_cast<double>(size);
-    double mean = 0.0;
-    if (kind == NormKind::Layer) {
-        for (std::size_t i = 0; i < size; ++i)
-            mean += static_cast<double>(x[i]);
-        mean /= count;
-    }
-    double squares = 0.0;
-    for (std::size_t i = 0; i < size; ++i) {
-        const double distance = static_cast<double>(x[i]) - mean;
-        squares += distance * distance;
-    }
-    const auto scale = static_cast<float>(1.0 / std::sqrt(squares / count + epsilon));
-    const auto center = static_cast<float>(mean);
-    for (std::size_t i = 0; i < size; ++i)
-        result[i] = (x[i] - center) * scale;
-    weighNorm(norm, kind, {result, size});
+    const std::span row(x, size);
+    const std::span out(result, size);
+    const auto scale = kernels::normScaleOf(row, epsilon, normScaleFor(kind));
+    kernels::normalize(row, scale, norm.weight, out);
+    finishNorm(norm, out);
 }
 
 }  // namespace
+
+kernels::NormScale normScaleFor(NormKind kind)
+{
+    return {.centers = kind == NormKind::Layer, .one = kind == NormKind::RmsPlusOne ? 1.0F : 0.0F};
+}
 
 void normRows(
     kernels::ConstMatrix x, const LoadedNorm& norm, NormRule rule, double epsilon, kernels::MutableMatrix result)
@@ -101,12 +96,16 @@ float activate(float x, Activation activation)
 
 void activateRows(kernels::ConstMatrix gateUp, bool gated, Activation activation, kernels::MutableMatrix result)
 {
+    const auto inner = result.columns;
     for (std::size_t row = 0; row < gateUp.rows; ++row) {
-        const float* gate = gateUp.row(row);
-        const float* up = gate + result.columns;
-        float* out = result.row(row);
-        for (std::size_t i = 0; i < result.columns; ++i)
-            out[i] = gated ? activate(gate[i], activation) * up[i] : activate(gate[i], activation);
+        const std::span gate(gateUp.row(row), inner), up(gate.data() + inner, gated ? inner : 0);
+        const std::span out(result.row(row), inner);
+        if (activation == Activation::Silu) {
+            kernels::silu(gate, up, out);
+            continue;
+        }
+        for (std::size_t i = 0; i < inner; ++i)
+            out[i] = activate(gate[i], activation) * (gated ? up[i] : 1.0F);
     }
 }
 
@@ -114,19 +113,6 @@ void softCap(std::span<float> values, float cap)
 {
     for (auto& value : values)
         value = cap * std::tanh(value / cap);
-}
-
-void softmax(std::span<float> values)
-{
-    const float largest = *std::max_element(values.begin(), values.end());
-    double sum = 0.0;
-    for (auto& value : values) {
-        value = std::exp(value - largest);
-        sum += static_cast<double>(value);
-    }
-    const auto scale = static_cast<float>(1.0 / sum);
-    for (auto& value : values)
-        value *= scale;
 }
 
 void softmaxInIntegers(std::span<float> values)

@@ -5,6 +5,7 @@
 #include "core/inference/architectures.h"
 #include "core/inference/weights.h"
 #include "core/kernels/dense_algebra.h"
+#include "core/kernels/norm_rows.h"
 
 #include <cstddef>
 #include <span>
@@ -22,6 +23,9 @@ void normHeads(
 
 float activate(float x, Activation activation);
 
+/// What a norm of this kind does, for any row.
+kernels::NormScale normScaleFor(NormKind kind);
+
 /// Of rows [gate | up]: activation(gate) · up, into the tight rows of `result`, half as wide. Where there is no gate:
 /// activation(up). `result` may be the memory of `gateUp`.
 void activateRows(kernels::ConstMatrix gateUp, bool gated, Activation activation, kernels::MutableMatrix result);
@@ -29,10 +33,8 @@ void activateRows(kernels::ConstMatrix gateUp, bool gated, Activation activation
 /// cap · tanh(x / cap). @pre cap > 0
 void softCap(std::span<float> values, float cap);
 
-/// Exponentials over their sum. @pre not empty
-void softmax(std::span<float> values);
-
-/// The same by kernels::integerSoftmax(), of distances to the largest rounded to its fraction bits. @pre not empty
+/// kernels::softmax() by kernels::integerSoftmax(), of distances to the largest rounded to its fraction bits. @pre not
+/// empty
 void softmaxInIntegers(std::span<float> values);
 
 /// x += addend, row by row.

@@ -1,49 +1,24 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/inference/operations_backward.h"
 
+#include "core/kernels/exponentials.h"
+
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <vector>
 
 namespace quantloupe {
 namespace {
 
-/// y = x̂·w + b with x̂ = (x − mean)·scale, so that dx = scale·(d − mean d − x̂·mean(d·x̂)) with d = dy·w. Without a
-/// mean to subtract, its term is not there.
 void normRowBackward(std::span<const float> x, const LoadedNorm& norm, NormKind kind, double epsilon,
     const float* resultGradient, float* xGradient, NormGradient& weights)
 {
-    const auto count = static_cast<double>(x.size());
-    double mean = 0.0;
-    if (kind == NormKind::Layer) {
-        for (const float value : x)
-            mean += static_cast<double>(value);
-        mean /= count;
-    }
-    double squares = 0.0;
-    for (const float value : x) {
-        const double distance = static_cast<double>(value) - mean;
-        squares += distance * distance;
-    }
-    const double scale = 1.0 / std::sqrt((squares / count) + epsilon);
-    const double one = kind == NormKind::RmsPlusOne ? 1.0 : 0.0;
-    const auto normedAt = [&](std::size_t i) { return (static_cast<double>(x[i]) - mean) * scale; };
-    const auto weighedAt = [&](std::size_t i) {
-        return static_cast<double>(resultGradient[i]) * (one + static_cast<double>(norm.weight[i]));
-    };
-    double sum = 0.0, along = 0.0;
-    for (std::size_t i = 0; i < x.size(); ++i) {
-        const double normed = normedAt(i);
-        const double weighed = weighedAt(i);
-        sum += weighed;
-        along += weighed * normed;
-        weights.weight[i] += static_cast<double>(resultGradient[i]) * normed;
-    }
+    const auto scale = kernels::normScaleOf(x, epsilon, normScaleFor(kind));
+    kernels::normalizeBackward(
+        x, scale, norm.weight, {resultGradient, x.size()}, {xGradient, x.size()}, weights.weight);
     for (std::size_t i = 0; i < weights.bias.size(); ++i)
         weights.bias[i] += static_cast<double>(resultGradient[i]);
-    const double shift = kind == NormKind::Layer ? sum / count : 0.0;
-    for (std::size_t i = 0; i < x.size(); ++i)
-        xGradient[i] += static_cast<float>(scale * (weighedAt(i) - shift - (normedAt(i) * along / count)));
 }
 
 void makeRoom(const LoadedNorm& norm, NormGradient& weights)
@@ -51,19 +26,6 @@ void makeRoom(const LoadedNorm& norm, NormGradient& weights)
     weights.weight.resize(norm.weight.size());
     weights.bias.resize(norm.bias.size());
 }
-
-struct Exponentials {
-    double largest = 0.0, sum = 0.0;
-
-    explicit Exponentials(std::span<const float> logits)
-        : largest(static_cast<double>(*std::max_element(logits.begin(), logits.end())))
-    {
-        for (const float logit : logits)
-            sum += std::exp(static_cast<double>(logit) - largest);
-    }
-    double probability(float logit) const { return std::exp(static_cast<double>(logit) - largest) / sum; }
-    double logProbability(float logit) const { return static_cast<double>(logit) - largest - std::log(sum); }
-};
 
 }  // namespace
 
@@ -117,14 +79,17 @@ void activateRowsBackward(kernels::ConstMatrix gateUp, bool gated, Activation ac
 {
     const auto inner = resultGradient.columns;
     for (std::size_t row = 0; row < gateUp.rows; ++row) {
-        const float* gate = gateUp.row(row);
-        const float* given = resultGradient.row(row);
-        float* back = gateUpGradient.row(row);
+        const std::span gate(gateUp.row(row), inner), up(gate.data() + inner, gated ? inner : 0);
+        const std::span given(resultGradient.row(row), inner);
+        const std::span back(gateUpGradient.row(row), inner), upBack(back.data() + inner, up.size());
+        if (activation == Activation::Silu) {
+            kernels::siluBackward(gate, up, given, back, upBack);
+            continue;
+        }
         for (std::size_t i = 0; i < inner; ++i) {
-            const float slope = activationSlope(gate[i], activation);
-            back[i] = given[i] * slope * (gated ? gate[inner + i] : 1.0F);
+            back[i] = given[i] * activationSlope(gate[i], activation) * (gated ? up[i] : 1.0F);
             if (gated)
-                back[inner + i] = given[i] * activate(gate[i], activation);
+                upBack[i] = given[i] * activate(gate[i], activation);
         }
     }
 }
@@ -148,21 +113,22 @@ void rotateHeadsBackward(kernels::MutableMatrix gradient, std::size_t headDimens
 
 double crossEntropyBackward(std::span<float> logits, std::uint32_t target)
 {
-    const Exponentials own(logits);
-    const double loss = -own.logProbability(logits[target]);
-    for (std::size_t i = 0; i < logits.size(); ++i)
-        logits[i] = static_cast<float>(own.probability(logits[i]) - (i == target ? 1.0 : 0.0));
+    std::vector<double> own(logits.size());
+    const double loss = kernels::logSoftmax(logits, own) - static_cast<double>(logits[target]);
+    own[target] -= 1.0;
+    std::transform(own.begin(), own.end(), logits.begin(), [](double slope) { return static_cast<float>(slope); });
     return loss;
 }
 
 double divergenceBackward(std::span<float> logits, std::span<const float> teacher)
 {
-    const Exponentials own(logits), taught(teacher);
+    std::vector<double> own(logits.size()), taught(logits.size());
+    const double logOwn = kernels::logSoftmax(logits, own), logTaught = kernels::logSoftmax(teacher, taught);
     double loss = 0.0;
     for (std::size_t i = 0; i < logits.size(); ++i) {
-        const double wanted = taught.probability(teacher[i]);
-        loss += wanted * (taught.logProbability(teacher[i]) - own.logProbability(logits[i]));
-        logits[i] = static_cast<float>(own.probability(logits[i]) - wanted);
+        const double apart = (static_cast<double>(teacher[i]) - logTaught) - (static_cast<double>(logits[i]) - logOwn);
+        loss += taught[i] * apart;
+        logits[i] = static_cast<float>(own[i] - taught[i]);
     }
     return std::max(0.0, loss);
 }

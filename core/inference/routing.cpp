@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/inference/routing.h"
 
-#include "core/inference/operations.h"
+#include "core/kernels/exponentials.h"
 
 #include <algorithm>
 #include <numeric>
@@ -11,7 +11,7 @@ namespace quantloupe {
 
 void chooseExperts(std::span<float> scores, bool normalizes, std::span<Route> routes)
 {
-    softmax(scores);
+    kernels::softmax(scores);
     std::vector<std::size_t> order(scores.size());
     std::iota(order.begin(), order.end(), std::size_t {0});
     std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(routes.size()), order.end(),

@@ -14,6 +14,9 @@
 namespace quantloupe {
 namespace {
 
+/// For what a pass need not compute a second time.
+constexpr std::uint64_t kSpareBytes = std::uint64_t {1} << 30U;
+
 Result<void> requireUsable(const WindowedText& text, const WindowedText& heldOut, const PretrainingOptions& options)
 {
     if (auto usable = requirePredictions(text, heldOut); !usable)
@@ -142,7 +145,8 @@ Result<TrainingStep> Pretraining::step(std::stop_token stop)
                     return addGradients(
                         part, [this](std::size_t tensor) { return valuesOf(tensor); }, stop);
                 },
-            .head = true};
+            .head = true,
+            .spareBytes = kSpareBytes};
         Progress ignored;
         const auto pass =
             runBackward(m_decoder, batch, 0, batch.windows.size(), hooks, stop, ProgressShare(ignored, 0));

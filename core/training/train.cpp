@@ -157,11 +157,13 @@ Result<std::unique_ptr<Training>> Training::prepare(const Decoder& teacher, cons
         return tl::unexpected(trained.error());
     if (auto given = requireInputs(teacher, plan, inputs); !given)
         return tl::unexpected(given.error());
-    if (const auto needed = trainingBytes(teacher, plan, text, options); needed > options.memory)
+    const auto needed = trainingBytes(teacher, plan, text, options);
+    if (needed > options.memory)
         return failure(ErrorCode::InvalidArgument, "memory",
             std::to_string(options.memory) + " bytes are too few: what is trained and a pass over "
                 + std::to_string(windowsOfPass(options)) + " windows take " + std::to_string(needed));
     std::unique_ptr<Training> training(new Training(teacher, text, heldOut, options, std::move(inputs)));
+    training->m_spareBytes = options.memory - needed;
     for (const auto& planned : plan.tensors)
         if (planned.scheme)
             training->m_schemes += std::to_string(planned.tensor) + "=" + planned.scheme->toString()
@@ -265,7 +267,8 @@ Result<double> Training::addPass(const std::vector<std::size_t>& windows, double
         .inputs = m_inputs,
         .loss = m_options.distils ? distillationLoss(m_teacher, m_teacherHead, batch, taught, scale)
                                   : crossEntropyLoss(batch, scale),
-        .sink = [&](const PartGradients& part) { return m_student->addGradients(part, stop); }};
+        .sink = [&](const PartGradients& part) { return m_student->addGradients(part, stop); },
+        .spareBytes = m_spareBytes};
     Progress ignored;
     const auto done =
         runBackward(m_student->decoder(), batch, 0, batch.windows.size(), hooks, stop, ProgressShare(ignored, 0));

@@ -115,6 +115,7 @@ private:
     InputHook m_inputs;
     std::string m_schemes {};  ///< of the plan, by tensor
     std::unique_ptr<Student> m_student {};
+    std::uint64_t m_spareBytes = 0;  ///< of the memory, beyond what training needs
     LoadedLayers m_teacherHead {};
     std::uint64_t m_done = 0;
     TrainingHistory m_history {};

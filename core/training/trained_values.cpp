@@ -13,7 +13,7 @@ namespace quantloupe {
 namespace {
 
 /// Rows of a weight gradient that one task takes.
-constexpr std::size_t kGradientRows = 64;
+constexpr std::size_t kGradientRows = 128;
 
 void addVectorGradient(TrainedValues* values, std::span<const double> gradient)
 {

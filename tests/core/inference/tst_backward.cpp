@@ -3,6 +3,7 @@
 // by scalar, and against differences of losses in double.
 #include "core/base/compute_arena.h"
 #include "core/inference/backward.h"
+#include "core/inference/kept_block.h"
 #include "core/inference/operations_backward.h"
 #include "tests/core/inference/summed_gradients.h"
 #include "tests/core/inference/taped_loss.h"
@@ -32,7 +33,8 @@ struct Backward {
     std::map<std::string, std::vector<double>> gradients;
 };
 
-Result<Backward> runFast(const Model& model, const WindowedText& text, unsigned threads = 2)
+Result<Backward> runFast(
+    const Model& model, const WindowedText& text, unsigned threads = 2, std::uint64_t spareBytes = 0)
 {
     const auto decoder = describeDecoder(model);
     if (!decoder)
@@ -44,7 +46,8 @@ Result<Backward> runFast(const Model& model, const WindowedText& text, unsigned 
                 sums.add(part);
                 return Result<void>();
             },
-        .head = true};
+        .head = true,
+        .spareBytes = spareBytes};
     Progress progress;
     auto result = ComputeArena(threads).execute(
         [&] { return runBackward(*decoder, text, 0, text.windows.size(), hooks, {}, ProgressShare(progress, 1000)); });
@@ -167,6 +170,36 @@ private Q_SLOTS:
         QCOMPARE(one->result.loss, three->result.loss);
         QVERIFY(one->gradients == three->gradients);
         QVERIFY(std::ranges::equal(one->result.embedded.values, three->result.embedded.values));
+    }
+
+    void bitsDoNotDependOnMemory_data()
+    {
+        QTest::addColumn<QByteArray>("family");
+        for (const auto& [name, family] : m_families)
+            QTest::newRow(name.c_str()) << QByteArray(name.c_str());
+    }
+
+    /// Whether no block, some or all keep what flows through them.
+    void bitsDoNotDependOnMemory()
+    {
+        QFETCH(const QByteArray, family);
+        const auto& d = m_families.at(family.toStdString());
+        const QTemporaryDir folder;
+        const auto model = openTiny(d, folder.path().toStdString());
+        QVERIFY(model);
+        const auto text = textOf(d, {{0, 66, 0}, {66, 30, 4}, {96, 5, 0}});
+        const auto decoder = describeDecoder(**model);
+        QVERIFY(decoder && decoder->blocks.size() > 1);
+        const std::vector<Sequence> sequences {{0, 66, 0}, {66, 30, 1}, {96, 5, 2}};
+        const auto ofOne = KeptBlock::bytes(*decoder, 0, sequences, false);
+        const auto none = runFast(**model, text), some = runFast(**model, text, 2, ofOne),
+                   all = runFast(**model, text, 2, std::uint64_t {1} << 30U);
+        QVERIFY(none && some && all);
+        for (const auto* other : {&*some, &*all}) {
+            QCOMPARE(other->result.loss, none->result.loss);
+            QVERIFY(other->gradients == none->gradients);
+            QVERIFY(std::ranges::equal(other->result.embedded.values, none->result.embedded.values));
+        }
     }
 
     void divergenceOfTheSameIsZero()
