@@ -2,8 +2,6 @@
 #include "core/training/train.h"
 
 #include "core/base/compute_arena.h"
-#include "core/inference/operations.h"
-#include "core/inference/operations_backward.h"
 #include "core/inference/pieces.h"
 #include "core/inference/scoring.h"
 #include "core/training/batches.h"
@@ -19,37 +17,6 @@ namespace {
 
 /// Windows of the held-out text that go together, more where a call has more.
 constexpr std::size_t kEvaluatedTogether = 16;
-
-/// The loss of distillation: logits of the teacher are computed beside those of the student, tile by tile.
-LossFunction distillationLoss(const Decoder& teacher, const LoadedLayers& head, const WindowedText& text,
-    std::span<const float> teacherOutputs, double scale)
-{
-    std::vector<std::size_t> firstRows;
-    std::size_t rows = 0;
-    for (const auto& window : text.windows) {
-        firstRows.push_back(rows);
-        rows += window.scored();
-    }
-    return [&teacher, &head, &text, teacherOutputs, scale, firstRows](const LogitTile& logits) {
-        const auto count = logits.values.rows, vocabulary = logits.values.columns, hidden = teacher.hidden;
-        const auto first = firstRows[logits.window] + logits.firstPosition - text.windows[logits.window].firstScored;
-        std::vector<float> taught(count * vocabulary);
-        const kernels::MutableMatrix rowsOfTeacher {taught.data(), count, vocabulary, vocabulary};
-        kernels::multiplyByTransposed(
-            {teacherOutputs.data() + (first * hidden), count, hidden, hidden}, head.matrix(), rowsOfTeacher);
-        addBias(head.bias, rowsOfTeacher);
-        if (teacher.outputCap > 0.0F)
-            softCap(taught, teacher.outputCap);
-        double loss = 0.0;
-        for (std::size_t row = 0; row < count; ++row) {
-            const std::span values(logits.values.row(row), vocabulary);
-            loss += scale * divergenceBackward(values, std::span(taught).subspan(row * vocabulary, vocabulary));
-            for (auto& value : values)
-                value *= static_cast<float>(scale);
-        }
-        return loss;
-    };
-}
 
 Result<void> requireSensible(const WindowedText& text, const WindowedText& heldOut, const TrainingOptions& options)
 {
@@ -163,7 +130,12 @@ Result<std::unique_ptr<Training>> Training::prepare(const Decoder& teacher, cons
             std::to_string(options.memory) + " bytes are too few: what is trained and a pass over "
                 + std::to_string(windowsOfPass(options)) + " windows take " + std::to_string(needed));
     std::unique_ptr<Training> training(new Training(teacher, text, heldOut, options, std::move(inputs)));
-    training->m_spareBytes = options.memory - needed;
+    const auto spare = options.memory - needed;
+    // A text that is read once is taught once.
+    const bool returns = options.distils && options.steps * options.batch > text.windows.size();
+    const auto forTeacher = returns ? spare / 4 : 0;
+    training->m_taught.emplace(teacher, text, forTeacher);
+    training->m_spareBytes = spare - forTeacher;
     for (const auto& planned : plan.tensors)
         if (planned.scheme)
             training->m_schemes += std::to_string(planned.tensor) + "=" + planned.scheme->toString()
@@ -256,9 +228,9 @@ std::vector<std::size_t> Training::windowsOfStep(std::uint64_t step) const
 Result<double> Training::addPass(const std::vector<std::size_t>& windows, double scale, const std::stop_token& stop)
 {
     const auto batch = someWindows(m_text, windows);
-    ZeroedArray<float> taught;
+    std::vector<TaughtWindow> taught;
     if (m_options.distils) {
-        auto outputs = runForward(m_teacher, batch, 0, batch.windows.size(), {}, {}, stop);
+        auto outputs = m_taught->of(windows, stop);
         if (!outputs)
             return tl::unexpected(outputs.error());
         taught = std::move(*outputs);

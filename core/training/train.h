@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// End-to-end quantization-aware training, with distillation after Hinton, Vinyals & Dean, "Distilling the knowledge in
-// a neural network" (2015).
+// End-to-end quantization-aware training.
 #pragma once
 
 #include "core/base/progress.h"
+#include "core/training/distillation.h"
 #include "core/training/student.h"
 
 #include <cstddef>
@@ -115,7 +115,8 @@ private:
     InputHook m_inputs;
     std::string m_schemes {};  ///< of the plan, by tensor
     std::unique_ptr<Student> m_student {};
-    std::uint64_t m_spareBytes = 0;  ///< of the memory, beyond what training needs
+    std::optional<TaughtOutputs> m_taught {};
+    std::uint64_t m_spareBytes = 0;  ///< of the memory, for a pass
     LoadedLayers m_teacherHead {};
     std::uint64_t m_done = 0;
     TrainingHistory m_history {};

@@ -16,7 +16,7 @@ using namespace quantloupe;
 
 namespace {
 
-constexpr std::size_t stepWindows = 8, stepTokens = 256;
+constexpr std::size_t stepWindows = 8, stepTokens = 256, longTextWindows = 4'096;
 constexpr unsigned threadsOfStep = 2;
 
 const Model& modelOfSample()
@@ -39,17 +39,20 @@ WindowedText textOfStep(std::size_t windows)
     return text;
 }
 
-void stepOfSample(benchmark::State& state, const char* notation, StepRule rule, bool distils)
+enum class Loss : std::uint8_t { OfTeacher, OfTaught, OfText };
+
+/// OfTeacher: the text is long enough for the teacher to be asked anew in each step; OfTaught: it has been.
+void stepOfSample(benchmark::State& state, const char* notation, StepRule rule, Loss loss)
 {
     const auto& model = modelOfSample();
     const auto decoder = describeDecoder(model);
-    const auto text = textOfStep(stepWindows);
+    const auto text = textOfStep(loss == Loss::OfTeacher ? longTextWindows : stepWindows);
     Plan plan;
     for (const auto& block : decoder->blocks)
         for (const auto tensor : matricesOf(block))
             plan.tensors.push_back({.tensor = tensor, .scheme = *Scheme::parse(notation)});
     auto training = Training::begin(*decoder, plan, text, text,
-        {.batch = text.windows.size(), .distils = distils, .rule = rule, .threads = threadsOfStep}, {});
+        {.batch = stepWindows, .distils = loss != Loss::OfText, .rule = rule, .threads = threadsOfStep}, {});
     if (!training)
         return state.SkipWithError(training.error().reason.c_str());
     for (auto _ : state) {
@@ -136,17 +139,22 @@ BENCHMARK(productsOfSample)
     ->MeasureProcessCPUTime()
     ->UseRealTime()
     ->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(stepOfSample, ste, "int4:g32", StepRule::Estimated, true)
+BENCHMARK_CAPTURE(stepOfSample, ste, "int4:g32", StepRule::Estimated, Loss::OfTeacher)
     ->Name("sample's step: ste, distilled")
     ->MeasureProcessCPUTime()
     ->UseRealTime()
     ->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(stepOfSample, lsq, "int4:g32", StepRule::Scale, true)
+BENCHMARK_CAPTURE(stepOfSample, later, "int4:g32", StepRule::Estimated, Loss::OfTaught)
+    ->Name("sample's step: ste, distilled, later epochs")
+    ->MeasureProcessCPUTime()
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(stepOfSample, lsq, "int4:g32", StepRule::Scale, Loss::OfTeacher)
     ->Name("sample's step: lsq, distilled")
     ->MeasureProcessCPUTime()
     ->UseRealTime()
     ->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(stepOfSample, ce, "int4:g32", StepRule::Estimated, false)
+BENCHMARK_CAPTURE(stepOfSample, ce, "int4:g32", StepRule::Estimated, Loss::OfText)
     ->Name("sample's step: ste, cross-entropy")
     ->MeasureProcessCPUTime()
     ->UseRealTime()

@@ -218,6 +218,25 @@ private Q_SLOTS:
         QVERIFY(run(changed).first.steps.front().loss != one.first.steps.front().loss);
     }
 
+    /// Whether blocks and the teacher's outputs are kept or computed again: over some epochs, windows of which come
+    /// twice in a step.
+    void howMuchMemoryThereIs()
+    {
+        TrainingOptions options {.steps = 4, .batch = 12, .learningRate = 1e-2, .evaluateEvery = 0, .threads = 2};
+        const auto generous = begin("int4:g16", options);
+        std::unique_ptr<Training> scarce;
+        for (options.memory = 1U << 12U; !scarce; options.memory += 256)
+            if (auto training =
+                    Training::begin(m_decoder, uniformPlan(*m_model, "int4:g16"), m_text, m_heldOut, options, {}))
+                scarce = std::move(*training);
+        for (int step = 0; step < 4; ++step) {
+            const auto one = generous->step({}), other = scarce->step({});
+            QVERIFY(one && other);
+            QVERIFY(*one == *other);
+        }
+        QVERIFY(valuesOf(*generous) == valuesOf(*scarce));
+    }
+
     void endsEarly()
     {
         // At such a rate nothing gets better.
