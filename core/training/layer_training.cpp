@@ -346,6 +346,15 @@ LayerStart LayerTraining::start() const
     return m_work->m_start;
 }
 
+LayerVerdict LayerTrainingResult::verdict() const
+{
+    if (!gptq)
+        return beatsNearest() ? LayerVerdict::BetterThanNearest : LayerVerdict::NotBetterThanNearest;
+    if (beatsGptq())
+        return LayerVerdict::BetterThanGptq;
+    return trained == *gptq ? LayerVerdict::IsGptq : LayerVerdict::NotBetterThanGptq;
+}
+
 Result<LayerTrainingResult> trainLayer(const LayerToTrain& layer, const Scheme& scheme,
     const LayerTrainingOptions& options, std::stop_token stop, const ProgressShare& progress,
     const std::function<Result<void>(const LayerTrainingStep&)>& afterStep)

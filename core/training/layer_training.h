@@ -85,6 +85,15 @@ struct LayerTrainingHistory {
     bool operator==(const LayerTrainingHistory&) const = default;
 };
 
+/// How training compares on tokens that nothing was chosen by.
+enum class LayerVerdict : std::uint8_t {
+    BetterThanNearest,     ///< of a format that GPTQ does not round
+    NotBetterThanNearest,  ///< likewise
+    BetterThanGptq,
+    IsGptq,  ///< no step made its rounding better
+    NotBetterThanGptq,
+};
+
 struct LayerTrainingResult {
     LayerMethod nearest {};                  ///< round-to-nearest by the scheme's own range
     std::optional<LayerMethod> gptq {};      ///< absent: the scheme does not take it
@@ -97,6 +106,7 @@ struct LayerTrainingResult {
     LayerTrainingHistory history {};
     std::shared_ptr<const TrainedLayer> layer;  ///< codes, grids and Ŵ
 
+    LayerVerdict verdict() const;
     bool beatsStart() const { return trained.heldOut.squared < begun.heldOut.squared; }
     bool beatsNearest() const { return trained.heldOut.squared < nearest.heldOut.squared; }
     bool beatsGptq() const { return !gptq || trained.heldOut.squared < gptq->heldOut.squared; }

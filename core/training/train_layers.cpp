@@ -103,7 +103,7 @@ std::vector<std::size_t> layersToTrain(const Decoder& decoder, const Plan& plan)
 
 Result<std::vector<TrainedTensor>> trainLayers(const Decoder& decoder, const Plan& plan, const WindowedText& text,
     const WindowedText& heldOut, const LayersTrainingOptions& options, std::stop_token stop, Progress& progress,
-    const std::function<Result<void>(const TrainedTensor&)>& afterLayer)
+    const LayersWatch& watch)
 {
     const auto groups = groupLayers(decoder, plan);
     if (groups.inOrder.empty())
@@ -152,8 +152,10 @@ Result<std::vector<TrainedTensor>> trainLayers(const Decoder& decoder, const Pla
                 .columns = inputs.columns,
                 .training = &inputs,
                 .heldOut = &held.at(key)};
-            auto result = trainLayer(
-                layer, schemes.at(tensor), options.layer, stop, ProgressShare(progress, tensors[tensor].parameters()));
+            auto result = trainLayer(layer, schemes.at(tensor), options.layer, stop,
+                ProgressShare(progress, tensors[tensor].parameters()), [&](const LayerTrainingStep& step) {
+                    return watch.afterStep ? watch.afterStep(tensor, step) : Result<void>();
+                });
             if (!result) {
                 auto error = result.error();
                 error.reason = tensors[tensor].name + ": " + error.reason;
@@ -161,8 +163,8 @@ Result<std::vector<TrainedTensor>> trainLayers(const Decoder& decoder, const Pla
             }
             trained.push_back({.tensor = tensor, .result = std::move(*result)});
             ++progress.doneItems;
-            if (afterLayer)
-                if (auto told = afterLayer(trained.back()); !told)
+            if (watch.afterLayer)
+                if (auto told = watch.afterLayer(trained.back()); !told)
                     return told;
         }
         held.erase(key);

@@ -34,14 +34,20 @@ struct TrainedTensor {
 /// can be trained by themselves, in the order of the operations. Experts that lie in one stack see tokens of their own.
 std::vector<std::size_t> layersToTrain(const Decoder& decoder, const Plan& plan);
 
+/// Told of a training of layers on its own thread, one at a time; empty ones are not.
+struct LayersWatch {
+    std::function<Result<void>(const TrainedTensor&)> afterLayer {};
+    std::function<Result<void>(std::size_t tensor, const LayerTrainingStep&)> afterStep {};
+};
+
 /// Runs the model on both texts and trains each planned layer on what the original model's layer reads, one after the
-/// other: in memory are the held-out inputs of all, one layer with its inputs, and what was trained. `afterLayer` is
-/// called on the calling thread's behalf after each. The bits depend neither on threads nor on memory.
+/// other: in memory are the held-out inputs of all, one layer with its inputs, and what was trained. The bits depend
+/// neither on threads nor on memory, nor those of a layer on which others are planned.
 /// Errors: InvalidArgument (nothing to train, options, memory), Unsupported (the plan quantizes inputs), those of
-/// calibrate(), of LayerTraining and of `afterLayer`.
+/// calibrate(), of LayerTraining and of `watch`.
 Result<std::vector<TrainedTensor>> trainLayers(const Decoder& decoder, const Plan& plan, const WindowedText& text,
     const WindowedText& heldOut, const LayersTrainingOptions& options, std::stop_token stop, Progress& progress,
-    const std::function<Result<void>(const TrainedTensor&)>& afterLayer = {});
+    const LayersWatch& watch = {});
 
 /// How the model will lie with these layers trained, for drafts of what will be written: see Student::outline().
 ModelPointer layersOutline(const Decoder& decoder, const Plan& plan);

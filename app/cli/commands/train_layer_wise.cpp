@@ -58,14 +58,16 @@ std::vector<std::size_t> othersThanLayers(const Session& session, const Decoder&
     return others;
 }
 
-/// How the outputs compare on tokens that nothing was chosen by.
-const char* verdictOf(const LayerTrainingResult& result)
+const char* wordsFor(LayerVerdict verdict)
 {
-    if (!result.gptq)
-        return result.beatsNearest() ? "better than RTN" : "NOT better than RTN";
-    if (result.beatsGptq())
-        return "better than GPTQ";
-    return result.trained == *result.gptq ? "no better: is GPTQ's rounding" : "NOT better than GPTQ";
+    switch (verdict) {
+    case LayerVerdict::BetterThanNearest: return "better than RTN";
+    case LayerVerdict::NotBetterThanNearest: return "NOT better than RTN";
+    case LayerVerdict::BetterThanGptq: return "better than GPTQ";
+    case LayerVerdict::IsGptq: return "no better: is GPTQ's rounding";
+    case LayerVerdict::NotBetterThanGptq: return "NOT better than GPTQ";
+    }
+    return "";
 }
 
 Json errorJson(const LayerError& error)
@@ -110,7 +112,7 @@ Findings layerFindings(const Decoder& decoder, const std::vector<TrainedTensor>&
         findings.table.add({printable(decoder.model->tensors[one.tensor].name),
             Cell(result.nearest.heldOut.relative, 5), result.gptq ? Cell(result.gptq->heldOut.relative, 5) : Cell("–"),
             Cell(result.trained.heldOut.relative, 5), nameOf(result.start), Cell(result.begun.heldOut.relative, 5),
-            Cell(result.keptStep), verdictOf(result)});
+            Cell(result.keptStep), wordsFor(result.verdict())});
     }
     findings.json = {{"layers", std::move(layers)}, {"compared_with_gptq", compared}, {"better_than_gptq", better},
         {"better_than_start", gained}};

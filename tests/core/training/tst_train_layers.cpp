@@ -51,14 +51,19 @@ private Q_SLOTS:
     /// Errors are those of rows gathered through whole forward passes, computed number by number.
     void onInputsOfTheOriginal()
     {
-        std::size_t told = 0;
+        std::size_t told = 0, steps = 0;
         Progress progress;
         const auto plan = uniformPlan(*m_tiny.m_model, kScheme);
-        const auto trained = trainLayers(m_tiny.m_decoder, plan, m_tiny.m_text, m_tiny.m_heldOut, fewSteps(), {},
-            progress, [&](const TrainedTensor&) -> Result<void> {
-                ++told;
-                return {};
-            });
+        const auto trained =
+            trainLayers(m_tiny.m_decoder, plan, m_tiny.m_text, m_tiny.m_heldOut, fewSteps(), {}, progress,
+                {.afterLayer = [&](const TrainedTensor& one) -> Result<void> {
+                     ++told;
+                     return steps == one.result.history.steps.size() ? Result<void>() : failure({}, "steps", "missed");
+                 },
+                    .afterStep = [&](std::size_t, const LayerTrainingStep& step) -> Result<void> {
+                        steps = std::size_t(step.step) + 1;
+                        return {};
+                    }});
         QVERIFY2(trained, trained ? "" : describe(trained.error()).c_str());
         QCOMPARE(told, trained->size());
         QCOMPARE(progress.doneBytes.load(), progress.totalBytes.load());
@@ -93,6 +98,28 @@ private Q_SLOTS:
         for (std::size_t i = 0; i < one->size(); ++i) {
             QVERIFY((*one)[i].result.layer->weights == (*two)[i].result.layer->weights);
             QVERIFY((*one)[i].result.history == (*two)[i].result.history);
+        }
+    }
+
+    /// Whoever was stopped between layers goes on with the others.
+    void layersKnowNothingOfEachOther()
+    {
+        const auto all = train(fewSteps());
+        QVERIFY(all && all->size() > 3);
+        auto rest = uniformPlan(*m_tiny.m_model, kScheme);
+        std::erase_if(rest.tensors, [&](const PlannedTensor& planned) {
+            return planned.tensor == (*all)[0].tensor || planned.tensor == (*all)[2].tensor;
+        });
+        Progress progress;
+        const auto some =
+            trainLayers(m_tiny.m_decoder, rest, m_tiny.m_text, m_tiny.m_heldOut, fewSteps(), {}, progress);
+        QVERIFY(some);
+        QCOMPARE(some->size() + 2, all->size());
+        for (const auto& one : *some) {
+            const auto same = std::find_if(
+                all->begin(), all->end(), [&](const TrainedTensor& other) { return other.tensor == one.tensor; });
+            QVERIFY(same != all->end() && same->result.layer->weights == one.result.layer->weights);
+            QVERIFY(same->result.trained == one.result.trained);
         }
     }
 
