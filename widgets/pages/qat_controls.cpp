@@ -4,6 +4,7 @@
 #include "widgets/dialogs/text_dialog.h"
 #include "widgets/docks/scheme_editor.h"
 #include "widgets/pages/elided_label.h"
+#include "widgets/pages/qat_rules.h"
 #include "widgets/workbench/workbench.h"
 
 #include <QCheckBox>
@@ -30,34 +31,6 @@ using quantloupe::TrainedQuantizer;
 
 namespace {
 
-constexpr StepRule stepRules[] {StepRule::Estimated, StepRule::Scale, StepRule::Affine};
-
-QString ruleTitle(StepRule rule)
-{
-    switch (rule) {
-    case StepRule::Estimated: return QatControls::tr("STE: scales from the weights");
-    case StepRule::Scale: return QatControls::tr("LSQ: learned scales");
-    case StepRule::Affine: return QatControls::tr("Affine: learned scales and minima");
-    }
-    return {};
-}
-
-QString ruleExplanation(StepRule rule)
-{
-    switch (rule) {
-    case StepRule::Estimated:
-        return QatControls::tr("Scales are found anew from the weights in each step, gradients pass straight through "
-                               "rounding (straight-through estimator). Any scheme.");
-    case StepRule::Scale:
-        return QatControls::tr("Learned step size quantization: a scale per group is trained beside the weights. "
-                               "Symmetric integers.");
-    case StepRule::Affine:
-        return QatControls::tr("A scale and a minimum per group are trained beside the weights. Integers with a "
-                               "floating minimum (asymf).");
-    }
-    return {};
-}
-
 void addField(QHBoxLayout* row, const QString& text, QWidget* field, int stretch = 0)
 {
     auto* label = new QLabel(text);
@@ -76,37 +49,15 @@ void setUpSpin(QSpinBox* spin, const QString& name, int low, int high, int value
     spin->setToolTip(tip);
 }
 
-/// Schemes of a plan with a row length each: what a rule must go with.
-std::set<std::pair<std::string, std::size_t>> schemesOf(
-    const quantloupe::Plan& plan, const quantloupe::ModelCatalog& catalog)
-{
-    std::set<std::pair<std::string, std::size_t>> schemes;
-    for (const auto& planned : plan.tensors)
-        if (const auto& shape = catalog.tensors[planned.tensor].shape; planned.scheme && !shape.empty())
-            schemes.emplace(planned.scheme->toString(), static_cast<std::size_t>(shape.back()));
-    return schemes;
-}
-
-/// Why a rule does not go with one of the schemes; empty where it does.
-QString refusalOf(StepRule rule, const std::set<std::pair<std::string, std::size_t>>& schemes)
-{
-    for (const auto& [text, columns] : schemes) {
-        const auto scheme = quantloupe::Scheme::parse(text);
-        if (!scheme)
-            continue;
-        if (const auto made = TrainedQuantizer::create(*scheme, rule, 1, columns); !made)
-            return QString::fromStdString(quantloupe::describe(made.error()));
-    }
-    return {};
-}
-
 }  // namespace
 
 QatControls::QatControls(Workbench* workbench, QWidget* parent)
     : QWidget(parent)
     , m_workbench(workbench)
+    , m_mode(new QComboBox)
     , m_what(new QComboBox)
     , m_rule(new QComboBox)
+    , m_start(new QComboBox)
     , m_scheme(new SchemeEditor)
     , m_steps(new QSpinBox)
     , m_batch(new QSpinBox)
@@ -117,8 +68,11 @@ QatControls::QatControls(Workbench* workbench, QWidget* parent)
     , m_text(new ElidedLabel)
     , m_choose(new QPushButton(tr("Choose te&xt…")))
     , m_hint(new QLabel)
+    , m_startLabel(new QLabel(tr("Begin &as")))
+    , m_others {.steps = 1'000, .batch = 256, .rate = 5e-4}
 {
     layOut();
+    connect(m_mode, &QComboBox::currentIndexChanged, this, &QatControls::followMode);
     connect(m_what, &QComboBox::currentIndexChanged, this, &QatControls::follow);
     connect(m_rule, &QComboBox::currentIndexChanged, this, &QatControls::checkRules);
     connect(m_scheme, &SchemeEditor::edited, this, &QatControls::follow);
@@ -136,6 +90,46 @@ void QatControls::reset()
     scheme.algorithms.clear();
     m_scheme->setScheme(scheme);
     follow();
+}
+
+QatControls::Mode QatControls::mode() const
+{
+    return static_cast<Mode>(m_mode->currentData().toInt());
+}
+
+/// Each mode keeps its own figures: a step of a layer is another thing than one of the model.
+void QatControls::followMode()
+{
+    if (m_shown != mode()) {
+        const Figures figures {m_steps->value(), m_batch->value(), m_rate->value()};
+        m_steps->setValue(m_others.steps);
+        m_batch->setValue(m_others.batch);
+        m_rate->setValue(m_others.rate);
+        m_others = figures;
+        m_shown = mode();
+    }
+    const bool layers = mode() == Mode::Layers;
+    m_distils->setVisible(!layers);
+    m_start->setVisible(layers);
+    m_startLabel->setVisible(layers);
+    explainFigures();
+    checkRules();
+}
+
+void QatControls::explainFigures()
+{
+    const bool layers = mode() == Mode::Layers;
+    m_steps->setToolTip(layers ? tr("Updates of each layer's weights, at most: a layer ends early where 20 looks at "
+                                    "held-out tokens found nothing better.")
+                               : tr("Updates of the weights."));
+    m_batch->setToolTip(layers
+            ? tr("Tokens that each step goes by, unless the moments of all tokens cost no more.")
+            : tr("Windows of text that each step goes by. More make steps steadier, slower and larger in memory."));
+    m_rate->setToolTip(layers
+            ? tr("Highest learning rate, as a share of the layer's mean step between levels: reached after 20 steps, "
+                 "then down to 0 along a cosine.")
+            : tr("Highest learning rate: reached after 20 steps, then down to 0 along a cosine. For 4 bits and "
+                 "small models about 0.0003 to 0.001, for 2 bits about 0.003."));
 }
 
 QatControls::What QatControls::what() const
@@ -193,10 +187,12 @@ void QatControls::checkRules()
         return;
     }
     const auto& catalog = m_workbench->catalog();
-    const auto schemes = schemesOf(quantloupe::resolve(recipe(), catalog), catalog);
+    const auto plan = quantloupe::resolve(recipe(), catalog);
+    const auto schemes = schemesOf(plan, catalog);
     auto* items = qobject_cast<QStandardItemModel*>(m_rule->model());
     QStringList refusals;
-    m_refusal = schemes.empty() ? tr("Nothing would be trained: select layers that can be quantized") : QString();
+    m_refusal =
+        schemes.empty() ? tr("Nothing would be trained: select layers that can be quantized") : refusalOfMode(plan);
     for (int i = 0; i < m_rule->count(); ++i) {
         const auto each = static_cast<StepRule>(m_rule->itemData(i).toInt());
         const auto refusal = refusalOf(each, schemes);
@@ -214,11 +210,22 @@ void QatControls::checkRules()
     Q_EMIT changed();
 }
 
+QString QatControls::refusalOfMode(const quantloupe::Plan& plan) const
+{
+    if (mode() == Mode::Layers && !quantloupe::requireFloatingInputs(plan))
+        return tr("Single layers are trained on the original's inputs, and the recipe quantizes activations: train the "
+                  "whole model");
+    return {};
+}
+
 QString QatControls::problem() const
 {
     if (!m_refusal.isEmpty())
         return m_refusal;
-    return m_file.isEmpty() ? tr("Choose a text to train on") : QString();
+    if (!m_file.isEmpty())
+        return {};
+    return mode() == Mode::Layers ? tr("Choose a text to train on: it gives each layer its inputs")
+                                  : tr("Choose a text to train on");
 }
 
 std::optional<TrainingRequest> QatControls::request() const
@@ -238,6 +245,15 @@ std::optional<TrainingRequest> QatControls::request() const
     // About twenty points on the curves, whatever the length.
     request.options.evaluateEvery = std::max<std::uint64_t>(1, request.options.steps / 20);
     request.options.memory = static_cast<std::uint64_t>(m_memory->value()) << 30U;
+    if (mode() == Mode::Whole)
+        return request;
+    auto& layers = request.layers.emplace();
+    layers.memory = request.options.memory;
+    layers.layer.steps = request.options.steps;
+    layers.layer.batch = request.options.batch;
+    layers.layer.learningRate = request.options.learningRate;
+    layers.layer.rule = request.options.rule;
+    layers.layer.start = static_cast<quantloupe::LayerStart>(m_start->currentData().toInt());
     return request;
 }
 
@@ -276,13 +292,30 @@ void QatControls::showText()
 
 void QatControls::layOut()
 {
+    m_mode->setObjectName(QStringLiteral("train-mode"));
+    m_mode->addItem(tr("Whole model"), static_cast<int>(Mode::Whole));
+    m_mode->setItemData(0, tr("End to end: all chosen layers at once, on the model's predictions"), Qt::ToolTipRole);
+    m_mode->addItem(tr("Single layers"), static_cast<int>(Mode::Layers));
+    m_mode->setItemData(1,
+        tr("One layer after the other, each by itself, on what its outputs lose: which layers could training rescue?"),
+        Qt::ToolTipRole);
+    m_mode->setToolTip(tr("Whole model: end to end, on the model's predictions. Single layers: one after the other, "
+                          "each by itself, on what its outputs lose, held against RTN and GPTQ."));
+    m_start->setObjectName(QStringLiteral("train-start"));
+    m_start->addItem(tr("Best of these"), static_cast<int>(quantloupe::LayerStart::Best));
+    m_start->addItem(tr("RTN"), static_cast<int>(quantloupe::LayerStart::Nearest));
+    m_start->addItem(tr("GPTQ"), static_cast<int>(quantloupe::LayerStart::Gptq));
+    m_start->addItem(tr("Coordinate descent"), static_cast<int>(quantloupe::LayerStart::Descent));
+    m_start->setToolTip(tr("What the weights begin as: round-to-nearest, GPTQ, coordinate descent behind GPTQ, or the "
+                           "one whose outputs err least on held-out tokens."));
+    m_startLabel->setBuddy(m_start);
     m_what->setObjectName(QStringLiteral("train-what"));
-    m_what->addItem(tr("Whole model"), static_cast<int>(What::Model));
+    m_what->addItem(tr("All layers"), static_cast<int>(What::Model));
     m_what->addItem(tr("Selected layers"), static_cast<int>(What::Selection));
     m_what->addItem(tr("As the recipe"), static_cast<int>(What::Recipe));
     m_what->setSizeAdjustPolicy(QComboBox::AdjustToContents);
     m_what->setToolTip(
-        tr("Which matrices of blocks are quantized in the forward pass and trained, end to end, with the "
+        tr("Which matrices of blocks are quantized and trained, in the whole model with the "
            "norms: all under one scheme, those selected in the tree, or each as the recipe says, without its "
            "algorithms, which training takes the place of; where it quantizes activations, inputs of these layers are "
            "rounded too. Embedding and output head stay as stored."));
@@ -300,11 +333,13 @@ void QatControls::layOut()
     layout->addLayout(thirdRow());
     layout->addWidget(m_hint);
     showText();
+    followMode();
 }
 
 QHBoxLayout* QatControls::firstRow()
 {
     auto* row = new QHBoxLayout;
+    addField(row, tr("Mod&e"), m_mode);
     addField(row, tr("Trai&n"), m_what);
     addField(row, tr("Sche&me"), m_scheme);
     if (auto* format = m_scheme->findChild<QComboBox*>())
@@ -315,18 +350,14 @@ QHBoxLayout* QatControls::firstRow()
 
 QHBoxLayout* QatControls::secondRow()
 {
-    setUpSpin(m_steps, QStringLiteral("train-steps"), 1, 10'000'000, 400, tr("Updates of the weights."));
+    setUpSpin(m_steps, QStringLiteral("train-steps"), 1, 10'000'000, 400, {});
     m_steps->setStepType(QAbstractSpinBox::AdaptiveDecimalStepType);
-    setUpSpin(m_batch, QStringLiteral("train-batch"), 1, 4096, 8,
-        tr("Windows of text that each step goes by. More make steps steadier, slower and larger in memory."));
+    setUpSpin(m_batch, QStringLiteral("train-batch"), 1, 4096, 8, {});
     m_rate->setObjectName(QStringLiteral("train-rate"));
     m_rate->setDecimals(6);
     m_rate->setRange(1e-6, 1.0);
     m_rate->setStepType(QAbstractSpinBox::AdaptiveDecimalStepType);
     m_rate->setValue(1e-3);
-    m_rate->setToolTip(
-        tr("Highest learning rate: reached after 20 steps, then down to 0 along a cosine. For 4 bits and "
-           "small models about 0.0003 to 0.001, for 2 bits about 0.003."));
     m_distils->setObjectName(QStringLiteral("train-distils"));
     m_distils->setChecked(true);
     m_distils->setToolTip(tr("The loss is the divergence from the original's predictions. Off: the surprise at the "
@@ -337,6 +368,8 @@ QHBoxLayout* QatControls::secondRow()
     addField(row, tr("Learnin&g rate"), m_rate);
     addField(row, tr("&Batch"), m_batch);
     row->addWidget(m_distils);
+    row->addWidget(m_startLabel);
+    row->addWidget(m_start);
     row->addStretch(1);
     return row;
 }

@@ -7,6 +7,7 @@
 #include "widgets/pages/elided_label.h"
 #include "widgets/pages/qat_controls.h"
 #include "widgets/pages/qat_figures.h"
+#include "widgets/pages/qat_layers.h"
 #include "widgets/pages/section.h"
 #include "widgets/plots/level_histogram_plot.h"
 #include "widgets/plots/step_size_plot.h"
@@ -16,13 +17,11 @@
 
 #include <QFileDialog>
 #include <QFileInfo>
-#include <QHBoxLayout>
 #include <QLabel>
 #include <QMenu>
 #include <QMessageBox>
 #include <QProgressBar>
 #include <QPushButton>
-#include <QSplitter>
 #include <QStackedWidget>
 #include <QTabWidget>
 #include <QTableWidget>
@@ -46,15 +45,6 @@ quantloupe::Result<QString> findOutWhyNot(const quantloupe::Model& model)
     return QString();
 }
 
-QSplitter* pairOf(QWidget* above, QWidget* below)
-{
-    auto* splitter = new QSplitter(Qt::Vertical);
-    splitter->addWidget(above);
-    splitter->addWidget(below);
-    splitter->setChildrenCollapsible(false);
-    return splitter;
-}
-
 }  // namespace
 
 QatPage::QatPage(Workbench* workbench, QWidget* parent)
@@ -62,7 +52,9 @@ QatPage::QatPage(Workbench* workbench, QWidget* parent)
     , m_workbench(workbench)
     , m_training(new QuantizedTraining(workbench, this))
     , m_controls(new QatControls(workbench))
+    , m_layers(new QatLayers(workbench))
     , m_stack(new QStackedWidget)
+    , m_results(new QStackedWidget)
     , m_reason(qobject_cast<QLabel*>(emptyState({})))
     , m_status(new QLabel)
     , m_progress(new QProgressBar)
@@ -91,72 +83,6 @@ QatPage::QatPage(Workbench* workbench, QWidget* parent)
     findOut();
     showState();
     showSnapshot();
-}
-
-QWidget* QatPage::makeContent()
-{
-    m_start->setObjectName(QStringLiteral("start-training"));
-    m_stop->setObjectName(QStringLiteral("stop-training"));
-    m_save->setObjectName(QStringLiteral("save-trained"));
-    m_discard->setObjectName(QStringLiteral("discard-training"));
-    m_status->setObjectName(QStringLiteral("training-status"));
-    m_watched->setObjectName(QStringLiteral("watched-layer"));
-    m_distance->setForegroundRole(QPalette::PlaceholderText);
-    m_distance->setToolTip(
-        tr("Mean distance of the layer's weights from the levels that they are rounded to, in scales "
-           "of their groups. Weights spread evenly between integers have 0.25."));
-    m_stop->setToolTip(tr("Stops behind the step at hand; Continue goes on with the same numbers as without a stop"));
-    m_save->setToolTip(tr("Writes a model with the codes, grids and norms as they were trained"));
-    m_discard->setToolTip(tr("Forgets what was trained, and opens the choices for another training"));
-    m_compare->setObjectName(QStringLiteral("compare-recipe"));
-    m_compare->setToolTip(tr("Runs the present recipe with its algorithms, which training goes without, on the same "
-                             "held-out text"));
-    m_save->setMenu(m_saveMenu);
-    m_saveMenu->setToolTipsVisible(true);
-    m_status->setWordWrap(true);
-    m_status->setTextInteractionFlags(Qt::TextSelectableByMouse);
-    m_progress->setTextVisible(false);
-    m_progress->setMaximumHeight(6);
-    m_progress->setAccessibleName(tr("Progress of the training"));
-    auto* buttons = new QHBoxLayout;
-    for (auto* button : {m_start, m_stop, m_save, m_discard})
-        buttons->addWidget(button);
-    buttons->addWidget(m_status, 1);
-
-    m_views->setDocumentMode(true);
-    m_views->setObjectName(QStringLiteral("training-views"));
-    m_views->addTab(m_levels, tr("Weights"));
-    m_views->setTabToolTip(0, m_levels->accessibleDescription());
-    m_views->addTab(m_steps, tr("Step sizes"));
-    m_views->setTabToolTip(1, m_steps->accessibleDescription());
-    auto* layer = new QWidget;
-    auto* column = new QVBoxLayout(layer);
-    column->setContentsMargins({});
-    auto* heading = new QHBoxLayout;
-    heading->addWidget(m_watched, 1);
-    heading->addWidget(m_distance);
-    column->addLayout(heading);
-    column->addWidget(m_views, 1);
-    auto* figures = new Section(tr("Rounding and training"),
-        tr("What the same schemes do to predictions of the held-out text, rounded to nearest and trained"), m_figures,
-        {m_compare});
-    auto* left = pairOf(new Section(m_loss->title(), m_loss->accessibleDescription(), m_loss),
-        new Section(m_perplexity->title(), m_perplexity->accessibleDescription(), m_perplexity));
-    auto* right = pairOf(figures, layer);
-    right->setSizes({230, 320});
-    auto* splitter = new QSplitter;
-    splitter->addWidget(left);
-    splitter->addWidget(right);
-    splitter->setSizes({500, 500});
-    splitter->setChildrenCollapsible(false);
-
-    auto* content = new QWidget;
-    auto* layout = new QVBoxLayout(content);
-    layout->addWidget(m_controls);
-    layout->addLayout(buttons);
-    layout->addWidget(m_progress);
-    layout->addWidget(splitter, 1);
-    return content;
 }
 
 void QatPage::connectAll()
@@ -209,7 +135,9 @@ void QatPage::findOut()
 std::size_t QatPage::stepsDone() const
 {
     const auto snapshot = m_training->snapshot();
-    return snapshot ? snapshot->history.steps.size() : 0;
+    if (!snapshot)
+        return 0;
+    return snapshot->layers ? snapshot->layers->trained.size() : snapshot->history.steps.size();
 }
 
 bool QatPage::holdsUnsavedTraining() const
@@ -312,6 +240,13 @@ void QatPage::showState()
     m_stop->setEnabled(state == State::Running || state == State::Busy);
     m_discard->setEnabled(rests);
     m_compare->setEnabled(rests);
+    const auto* request = m_training->request();
+    const bool layers = request ? request->layers.has_value() : m_controls->mode() == QatControls::Mode::Layers;
+    m_results->setCurrentIndex(layers ? 1 : 0);
+    m_stop->setToolTip(layers
+            ? tr("Stops at once; Continue begins the layer at hand anew, and what is trained stays")
+            : tr("Stops behind the step at hand; Continue goes on with the same numbers as without a stop"));
+    m_layers->setContent(m_training->snapshot(), request, state == State::Running);
     fillSaveMenu();
     m_save->setEnabled(rests && !m_training->targets().empty());
     showProgress();
@@ -330,15 +265,19 @@ void QatPage::showProgress()
     }
     const auto total = request->options.steps;
     const auto done = snapshot ? snapshot->history.steps.size() : 0;
-    m_progress->setRange(0, snapshot ? 1000 : 0);
-    m_progress->setValue(static_cast<int>(1000 * done / std::max<std::uint64_t>(1, total)));
+    const double share = request->layers
+        ? m_training->fraction()
+        : static_cast<double>(done) / static_cast<double>(std::max<std::uint64_t>(1, total));
+    m_progress->setRange(0, snapshot && share >= 0.0 ? 1000 : 0);
+    m_progress->setValue(static_cast<int>(1000.0 * share));
     if (!snapshot) {
         m_status->setText(tr("Preparing: the text is read and the grids are fitted…"));
         return;
     }
-    auto text = tr("Step %1 of %2, %3 windows trained on, %4 held out")
-                    .arg(format::integer(done), format::integer(total), format::integer(snapshot->windows),
-                        format::integer(snapshot->heldOutWindows));
+    auto text =
+        snapshot->layers ? layersProgress() : tr("Step %1 of %2").arg(format::integer(done), format::integer(total));
+    text += tr(", %1 windows trained on, %2 held out")
+                .arg(format::integer(snapshot->windows), format::integer(snapshot->heldOutWindows));
     if (const auto left = m_training->secondsLeft(); left && state == State::Running)
         text += u' ' + tr("· %1 left").arg(format::duration(*left));
     text += u'.';
@@ -347,16 +286,41 @@ void QatPage::showProgress()
     else if (!m_said.isEmpty())
         text += u' ' + m_said;
     else if (state == State::Done || state == State::Stopped)
-        text += u' ' + tr("A recipe cannot hold trained weights: save the checkpoint to keep them.");
+        text += u' ' + afterwards();
     m_status->setText(text);
+}
+
+QString QatPage::layersProgress() const
+{
+    const auto& layers = *m_training->snapshot()->layers;
+    const auto all = format::integer(layers.planned.size());
+    if (m_training->state() != State::Running || layers.isDone())
+        return tr("%1 of %2 layers trained").arg(format::integer(layers.trained.size()), all);
+    const auto which = tr("Layer %1 of %2").arg(format::integer(layers.trained.size() + 1), all);
+    if (layers.trained.empty() && layers.steps.empty())
+        return which + tr(": its inputs are gathered");
+    return layers.steps.empty() ? which : which + tr(", step %1").arg(format::integer(layers.steps.back().step + 1));
+}
+
+/// What can be done with what was trained.
+QString QatPage::afterwards() const
+{
+    const auto& layers = m_training->snapshot()->layers;
+    if (!layers)
+        return tr("A recipe cannot hold trained weights: save the checkpoint to keep them.");
+    if (layers->trained.empty())
+        return {};
+    return layers->isDone() ? tr("Save the checkpoint to keep these codes.")
+                            : tr("A checkpoint keeps these codes; other layers stay in it as stored.");
 }
 
 void QatPage::showSnapshot()
 {
     const auto snapshot = m_training->snapshot();
     const auto* request = m_training->request();
+    m_layers->setContent(snapshot, request, m_training->state() == State::Running);
     showTrainingFigures(m_figures, snapshot.get());
-    if (!snapshot || !request) {
+    if (!snapshot || !request || snapshot->layers) {
         m_loss->setData({});
         m_perplexity->setData({});
         m_steps->setData({});

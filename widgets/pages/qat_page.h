@@ -10,6 +10,7 @@ class LevelHistogramPlot;
 class LossPlot;
 class PerplexityPlot;
 class QatControls;
+class QatLayers;
 class QLabel;
 class QMenu;
 class QProgressBar;
@@ -21,8 +22,9 @@ class QuantizedTraining;
 class StepSizePlot;
 class Workbench;
 
-/// Quantization-aware training of the open model: chosen, watched while it runs, held against rounding, and written to
-/// a checkpoint or discarded. The recipe is left alone: it cannot name trained weights.
+/// Quantization-aware training of the open model, as a whole or layer by layer: chosen, watched while it runs, held
+/// against rounding, and written to a checkpoint or discarded. A recipe cannot name trained weights: of layers that
+/// training helps it can say that they are to be trained.
 class QatPage final : public QWidget
 {
     Q_OBJECT
@@ -35,9 +37,10 @@ public:
 
 private:
     QWidget* makeContent();
+    QWidget* makeWhole();
     void connectAll();
-    std::size_t stepsDone() const;
-    void findOut();  ///< whether the model can be trained
+    std::size_t stepsDone() const;  ///< of layers that are trained by themselves: layers
+    void findOut();                 ///< whether the model can be trained
     void start();
     void askToDiscard();
     void fillSaveMenu();
@@ -46,11 +49,14 @@ private:
     void showState();
     void showSnapshot();
     void showProgress();
+    QString layersProgress() const;
+    QString afterwards() const;
 
     Workbench* m_workbench;
     QuantizedTraining* m_training;
     QatControls* m_controls;
-    QStackedWidget* m_stack;
+    QatLayers* m_layers;
+    QStackedWidget *m_stack, *m_results;
     QLabel *m_reason, *m_status;
     QProgressBar* m_progress;
     QPushButton *m_start, *m_stop, *m_save, *m_discard, *m_compare;

@@ -166,6 +166,16 @@ LossPlot::LossPlot(QWidget* parent)
     setEmptyText(tr("Start a training to see its loss"));
 }
 
+LayerLossPlot::LayerLossPlot(QWidget* parent)
+    : TrainingCurvePlot(tr("‖E·x‖², mean over tokens"), parent)
+{
+    setDescription(tr("Loss of the layer"),
+        tr("The squared error of the layer's outputs in each step, and on the held-out tokens that decide which step "
+           "is "
+           "kept. Lower is better; where only the first falls, the layer learns its tokens by heart."));
+    setEmptyText(tr("Start a training to see a layer's loss"));
+}
+
 PerplexityPlot::PerplexityPlot(QWidget* parent)
     : TrainingCurvePlot(tr("perplexity"), parent)
 {

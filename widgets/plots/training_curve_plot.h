@@ -56,6 +56,14 @@ public:
     explicit LossPlot(QWidget* parent = nullptr);
 };
 
+/// What one layer's outputs lose in each step of its own training, and on the held-out tokens that decide what is kept.
+class LayerLossPlot final : public TrainingCurvePlot
+{
+    Q_OBJECT
+public:
+    explicit LayerLossPlot(QWidget* parent = nullptr);
+};
+
 /// Perplexity on the held-out text, with the original's.
 class PerplexityPlot final : public TrainingCurvePlot
 {

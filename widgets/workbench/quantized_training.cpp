@@ -61,6 +61,8 @@ std::optional<double> QuantizedTraining::secondsLeft() const
 {
     if (state() != State::Running || !m_snapshot)
         return std::nullopt;
+    if (m_snapshot->layers)
+        return m_job->secondsLeft();
     // By the steps of this job alone: one that goes on begins with some that took it no time.
     const auto done = m_snapshot->history.steps.size();
     if (done <= m_doneBefore || done >= m_run->request().options.steps)
@@ -69,9 +71,16 @@ std::optional<double> QuantizedTraining::secondsLeft() const
         * static_cast<double>(m_run->request().options.steps - done);
 }
 
+double QuantizedTraining::fraction() const
+{
+    return m_job ? m_job->fraction() : -1.0;
+}
+
 void QuantizedTraining::start(TrainingRequest request)
 {
     request.options.threads = m_workbench->jobs()->threads();
+    if (request.layers)
+        request.layers->layer.threads = request.options.threads;
     m_run = std::make_shared<TrainingRun>(std::move(request));
     m_run->watch(m_watched.toStdString());
     train();
@@ -90,7 +99,7 @@ void QuantizedTraining::train()
     m_doneBefore = m_snapshot ? m_snapshot->history.steps.size() : 0;
     const auto text = QFileInfo(QString::fromStdU16String(m_run->request().text.u16string())).fileName();
     m_job = m_workbench->jobs()->start(
-        {.title = tr("Train quantized on %1").arg(text), .view = trainingView, .countsSteps = true},
+        {.title = tr("Train quantized on %1").arg(text), .view = trainingView, .countsSteps = !m_run->request().layers},
         [weak = WeakRun(m_run)](std::stop_token stop, Progress& progress) -> Result<void> {
             const auto run = weak.lock();
             return run ? run->train(std::move(stop), progress) : Result<void>(discarded());

@@ -36,6 +36,7 @@ public:
     TrainingSnapshotPointer snapshot() const;
     const TrainingRequest* request() const;     ///< null where nothing is trained
     std::optional<double> secondsLeft() const;  ///< at the mean pace of the job
+    double fraction() const;                    ///< of what remained when the job began; negative while nobody knows
     /// Formats that the result can be written as, and why not as the others. Empty while that is not known.
     const std::vector<TrainingRun::Target>& targets() const { return m_targets; }
 

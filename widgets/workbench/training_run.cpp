@@ -37,8 +37,9 @@ Result<void> TrainingRun::begin(const std::stop_token& stop)
     if (!decoder)
         return tl::unexpected(decoder.error());
     m_decoder = std::move(*decoder);
-    auto plan = quantloupe::planTraining(model, m_request.recipe,
-        [this](const quantloupe::Plan& all) { return quantloupe::Student::untrained(m_decoder, all); });
+    auto plan = quantloupe::planTraining(model, m_request.recipe, [this](const quantloupe::Plan& all) {
+        return m_request.layers ? LayersRun::untrained(m_decoder, all) : quantloupe::Student::untrained(m_decoder, all);
+    });
     if (!plan)
         return tl::unexpected(plan.error());
     m_plan = std::move(*plan);
@@ -52,7 +53,19 @@ Result<void> TrainingRun::begin(const std::stop_token& stop)
     if (!texts)
         return tl::unexpected(texts.error());
     m_texts = std::move(*texts);
-    auto inputs = quantloupe::quantizedInputs(model, m_plan.plan, {});  // no ranges: each step has its own
+    return beginTraining(stop);
+}
+
+Result<void> TrainingRun::beginTraining(const std::stop_token& stop)
+{
+    if (m_request.layers) {
+        auto layers = LayersRun::begin(m_decoder, m_plan, m_texts, *m_request.layers);
+        if (!layers)
+            return tl::unexpected(layers.error());
+        m_layers = std::move(*layers);
+        return {};
+    }
+    auto inputs = quantloupe::quantizedInputs(*m_request.model, m_plan.plan, {});  // no ranges: each step has its own
     if (!inputs)
         return tl::unexpected(inputs.error());
     m_inputs = std::move(*inputs);
@@ -119,17 +132,21 @@ Result<void> TrainingRun::compare(const quantloupe::Recipe& recipe, const quantl
 Result<void> TrainingRun::train(std::stop_token stop, Progress& progress)
 {
     const std::lock_guard use(m_use);
-    if (!m_training)
+    if (!hasBegun())
         if (auto begun = begin(stop); !begun)
             return begun;
     publish();
+    if (m_layers) {
+        auto done = m_layers->train(stop, progress, [this] { publishSometimes(); });
+        publish();
+        return done;
+    }
     if (!m_rounded && m_request.options.rule != quantloupe::StepRule::Estimated)
         if (auto measured = measureRounding(stop); !measured)
             return measured;
     const auto done = m_training->run(stop, progress, [this]() -> Result<void> {
         noteStep();
-        if (std::chrono::steady_clock::now() >= m_nextPublication)
-            publish();
+        publishSometimes();
         return {};
     });
     publish();  // also what was done before it stopped
@@ -147,12 +164,27 @@ void TrainingRun::noteStep()
 void TrainingRun::look()
 {
     const std::lock_guard use(m_use);
-    if (m_training)
+    if (hasBegun())
+        publish();
+}
+
+void TrainingRun::publishSometimes()
+{
+    if (std::chrono::steady_clock::now() >= m_nextPublication)
         publish();
 }
 
 void TrainingRun::publish()
 {
+    if (m_layers) {
+        const auto layers = std::make_shared<const LayersSnapshot>(m_layers->snapshot());
+        publishNow({.kept = m_plan.kept,
+            .windows = m_texts.text.windows.size(),
+            .heldOutWindows = m_texts.heldOut.windows.size(),
+            .isDone = layers->isDone(),
+            .layers = layers});
+        return;
+    }
     TrainingSnapshot snapshot {.history = m_training->history(),
         .rounded = m_rounded,
         .compared = m_compared,
@@ -181,6 +213,11 @@ void TrainingRun::publish()
         snapshot.beginning = m_trace->beginning(i);
         snapshot.now = quantloupe::levelHistogram(matrices[i]);
     }
+    publishNow(std::move(snapshot));
+}
+
+void TrainingRun::publishNow(TrainingSnapshot snapshot)
+{
     auto published = std::make_shared<const TrainingSnapshot>(std::move(snapshot));
     {
         const std::lock_guard lock(m_publicationMutex);
@@ -204,7 +241,7 @@ TrainingSnapshotPointer TrainingRun::published() const
 Result<quantloupe::CheckpointDraft> TrainingRun::draft(
     const quantloupe::CheckpointTarget& target, const quantloupe::ModelPointer& student) const
 {
-    const auto request = quantloupe::trainedCheckpoint(student, m_plan.recipe);
+    const auto request = quantloupe::trainedCheckpoint(student, m_layers ? m_layers->recipe() : m_plan.recipe);
     auto drafted = target.draft(request);
     if (!drafted)
         return drafted;
@@ -213,13 +250,18 @@ Result<quantloupe::CheckpointDraft> TrainingRun::draft(
     return drafted;
 }
 
+quantloupe::ModelPointer TrainingRun::trainedModel() const
+{
+    return m_layers ? m_layers->model() : std::make_shared<const quantloupe::Model>(m_training->student().model());
+}
+
 std::vector<TrainingRun::Target> TrainingRun::targets()
 {
     const std::lock_guard use(m_use);
     std::vector<Target> all;
-    if (!m_training)
+    if (!hasBegun() || (m_layers && m_layers->snapshot().trained.empty()))
         return all;
-    const auto student = std::make_shared<const quantloupe::Model>(m_training->student().model());
+    const auto student = trainedModel();
     for (const auto* target : quantloupe::checkpointTargets()) {
         const auto drafted = draft(*target, student);
         all.push_back({target, drafted ? std::nullopt : std::optional(drafted.error())});
@@ -231,14 +273,15 @@ Result<quantloupe::WrittenCheckpoint> TrainingRun::write(const quantloupe::Check
     const std::filesystem::path& path, std::stop_token stop, Progress& progress)
 {
     const std::lock_guard use(m_use);
-    if (!m_training)
+    if (!hasBegun())
         return quantloupe::failure(
             quantloupe::ErrorCode::InvalidArgument, "training", "has not begun: there is nothing to write");
-    const auto student = std::make_shared<const quantloupe::Model>(m_training->student().model());
+    const auto student = trainedModel();
+    auto others = quantloupe::weightQuantization(*student);
     const auto drafted = draft(target, student);
     if (!drafted)
         return tl::unexpected(drafted.error());
     return quantloupe::writeCheckpoint(*drafted,
-        m_training->student().quantization(quantloupe::weightQuantization(*student)), path,
-        {.threads = m_request.options.threads, .overwrite = true}, std::move(stop), progress);
+        m_layers ? m_layers->quantization(std::move(others)) : m_training->student().quantization(std::move(others)),
+        path, {.threads = m_request.options.threads, .overwrite = true}, std::move(stop), progress);
 }

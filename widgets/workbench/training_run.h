@@ -8,6 +8,7 @@
 #include "core/training/training_plan.h"
 #include "core/training/training_texts.h"
 #include "core/training/training_trace.h"
+#include "widgets/workbench/layers_run.h"
 
 #include <chrono>
 #include <cstddef>
@@ -27,6 +28,8 @@ struct TrainingRequest {
     unsigned heldOut = 10;      ///< percent of its windows
     std::size_t context = 256;  ///< tokens of a window, unless the model was made for fewer
     quantloupe::TrainingOptions options {};
+    /// Trains each layer by itself with these, instead of the whole model with `options`.
+    std::optional<quantloupe::LayersTrainingOptions> layers {};
 };
 
 /// What a training has come to, for the window: immutable.
@@ -43,6 +46,9 @@ struct TrainingSnapshot {
     std::string watched {};  ///< tensor that the rest is of; empty: none that is trained
     std::vector<quantloupe::StepSpread> spreads {};
     std::optional<quantloupe::LevelHistogram> beginning {}, now {};
+
+    /// Of layers that are trained by themselves; then `history` and what is judged by it are empty.
+    std::shared_ptr<const LayersSnapshot> layers {};
 };
 using TrainingSnapshotPointer = std::shared_ptr<const TrainingSnapshot>;
 
@@ -54,7 +60,7 @@ public:
     explicit TrainingRun(TrainingRequest request);
 
     /// Begins, or goes on where it was stopped, with the same bits. Errors: those of describeDecoder(),
-    /// readModelText(), holdOut(), planTraining(), quantizedInputs() and of Training.
+    /// readModelText(), holdOut(), planTraining(), quantizedInputs(), of Training and of LayersRun.
     quantloupe::Result<void> train(std::stop_token stop, quantloupe::Progress& progress);
     /// The codes and grids as they were trained; replaces what has the name. Errors: Unsupported (the format cannot
     /// hold them), those of writeCheckpoint().
@@ -81,6 +87,11 @@ public:
 
 private:
     quantloupe::Result<void> begin(const std::stop_token& stop);
+    quantloupe::Result<void> beginTraining(const std::stop_token& stop);
+    bool hasBegun() const { return m_training || m_layers; }
+    quantloupe::ModelPointer trainedModel() const;
+    void publishNow(TrainingSnapshot snapshot);
+    void publishSometimes();
     quantloupe::Result<void> measureRounding(const std::stop_token& stop);
     quantloupe::Result<quantloupe::TrainingEvaluation> measure(const quantloupe::Decoder& decoder,
         const quantloupe::ForwardHooks& hooks, const std::stop_token& stop, quantloupe::Progress& progress) const;
@@ -97,6 +108,7 @@ private:
     quantloupe::TrainingPlan m_plan;
     quantloupe::InputHook m_inputs;  ///< what the plan makes of layers' inputs
     std::unique_ptr<quantloupe::Training> m_training;
+    std::unique_ptr<LayersRun> m_layers;  ///< one of both, once it has begun
     std::optional<quantloupe::TrainingTrace> m_trace;
     std::optional<quantloupe::TrainingEvaluation> m_rounded, m_compared;
     std::chrono::steady_clock::time_point m_nextPublication {};

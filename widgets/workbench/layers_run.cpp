@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "widgets/workbench/layers_run.h"
+
+#include <algorithm>
+#include <utility>
+
+using quantloupe::Result;
+using quantloupe::TrainedTensor;
+
+LayersRun::LayersRun(const quantloupe::Decoder& decoder, const quantloupe::TrainingPlan& plan,
+    const quantloupe::TrainingTexts& texts, const quantloupe::LayersTrainingOptions& options)
+    : m_decoder(decoder)
+    , m_plan(plan)
+    , m_texts(texts)
+    , m_options(options)
+    , m_planned(quantloupe::layersToTrain(decoder, plan.plan))
+{
+}
+
+std::vector<std::size_t> LayersRun::untrained(const quantloupe::Decoder& decoder, const quantloupe::Plan& plan)
+{
+    const auto layers = quantloupe::layersToTrain(decoder, plan);
+    std::vector<std::size_t> others;
+    for (const auto& planned : plan.tensors)
+        if (planned.scheme && std::find(layers.begin(), layers.end(), planned.tensor) == layers.end())
+            others.push_back(planned.tensor);
+    return others;
+}
+
+Result<std::unique_ptr<LayersRun>> LayersRun::begin(const quantloupe::Decoder& decoder,
+    const quantloupe::TrainingPlan& plan, const quantloupe::TrainingTexts& texts,
+    const quantloupe::LayersTrainingOptions& options)
+{
+    if (auto floating = quantloupe::requireFloatingInputs(plan.plan); !floating)
+        return tl::unexpected(floating.error());
+    std::unique_ptr<LayersRun> run(new LayersRun(decoder, plan, texts, options));
+    if (run->m_planned.empty())
+        return quantloupe::failure(quantloupe::ErrorCode::InvalidArgument, "training",
+            "no layer of a block is chosen that could be trained by itself");
+    return run;
+}
+
+Result<void> LayersRun::train(
+    std::stop_token stop, quantloupe::Progress& progress, const std::function<void()>& afterStep)
+{
+    auto rest = m_plan.plan;
+    std::erase_if(rest.tensors, [this](const quantloupe::PlannedTensor& planned) {
+        return std::any_of(m_trained.begin(), m_trained.end(),
+            [&](const TrainedTensorPointer& trained) { return trained->tensor == planned.tensor; });
+    });
+    m_steps.clear();
+    const auto done =
+        quantloupe::trainLayers(m_decoder, rest, m_texts.text, m_texts.heldOut, m_options, std::move(stop), progress,
+            {.afterLayer = [this](const TrainedTensor& trained) -> Result<void> {
+                 m_trained.push_back(std::make_shared<const TrainedTensor>(trained));
+                 m_steps.clear();
+                 return {};
+             },
+                .afterStep = [&](std::size_t, const quantloupe::LayerTrainingStep& step) -> Result<void> {
+                    m_steps.push_back(step);
+                    afterStep();
+                    return {};
+                }});
+    return done ? Result<void>() : tl::unexpected(done.error());
+}
+
+LayersSnapshot LayersRun::snapshot() const
+{
+    LayersSnapshot snapshot {.trained = m_trained, .steps = m_steps};
+    for (const auto tensor : m_planned)
+        snapshot.planned.push_back(m_decoder.model->tensors[tensor].name);
+    return snapshot;
+}
+
+std::vector<TrainedTensor> LayersRun::trained() const
+{
+    std::vector<TrainedTensor> all;
+    for (const auto& one : m_trained)
+        all.push_back(*one);
+    return all;
+}
+
+quantloupe::ModelPointer LayersRun::model() const
+{
+    return quantloupe::withTrainedLayers(m_decoder, trained());
+}
+
+quantloupe::Recipe LayersRun::recipe() const
+{
+    auto recipe = m_plan.recipe;
+    for (auto i = m_trained.size(); i < m_planned.size(); ++i)
+        recipe.keep.push_back(m_decoder.model->tensors[m_planned[i]].name);
+    return recipe;
+}
+
+quantloupe::WeightQuantization LayersRun::quantization(quantloupe::WeightQuantization others) const
+{
+    return quantloupe::layersQuantization(m_decoder, trained(), std::move(others));
+}
