@@ -35,9 +35,8 @@ Result<void> requireFitting(const Scheme& scheme, StepRule rule)
         return doesNotGo(scheme, rule, "it learns a step for each group or channel");
     if (scheme.scales != ScaleStorage::Float32 && scheme.scales != ScaleStorage::Float16)
         return doesNotGo(scheme, rule, "it learns scales that are stored as s32 or s16");
-    const bool symmetric = scheme.symmetry == Symmetry::Symmetric || scheme.symmetry == Symmetry::SymmetricFull;
-    if (rule == StepRule::Scale && !symmetric)
-        return doesNotGo(scheme, rule, "it learns a scale alone: sym or symf");
+    if (rule == StepRule::Scale && scheme.symmetry == Symmetry::AsymmetricFloat)
+        return doesNotGo(scheme, rule, "it learns a scale alone: sym, symf or asym");
     if (rule == StepRule::Affine && scheme.symmetry != Symmetry::AsymmetricFloat)
         return doesNotGo(scheme, rule, "it learns a floating minimum: asymf");
     return {};
@@ -94,12 +93,17 @@ Result<TrainedQuantizer> TrainedQuantizer::create(
         const auto half = static_cast<float>(codes);
         trained.m_lowest = scheme.symmetry == Symmetry::SymmetricFull ? -half : 1.0F - half;
         trained.m_highest = half - 1.0F;
-        if (rule == StepRule::Affine) {
+        if (trained.hasOrigins()) {
             trained.m_lowest = 0.0F;
             trained.m_highest = (2.0F * half) - 1.0F;
         }
     }
     return trained;
+}
+
+bool TrainedQuantizer::keepsZeroPoints() const
+{
+    return m_rule == StepRule::Scale && m_quantizer.scheme().symmetry == Symmetry::Asymmetric;
 }
 
 TrainedQuantizer TrainedQuantizer::ofRows(std::size_t rows) const
@@ -129,7 +133,7 @@ void TrainedQuantizer::initialize(std::span<const UnitGrid> grids)
     }
     for (const auto& grid : grids)
         m_parameters.push_back(grid.scale);
-    if (m_rule == StepRule::Affine)
+    if (hasOrigins())
         for (const auto& grid : grids)
             m_parameters.push_back(grid.zero);
     clampParameters();
@@ -137,7 +141,7 @@ void TrainedQuantizer::initialize(std::span<const UnitGrid> grids)
 
 std::size_t TrainedQuantizer::parameterCount() const
 {
-    return m_rule == StepRule::Estimated ? 0 : m_rule == StepRule::Affine ? 2 * units() : units();
+    return m_rule == StepRule::Estimated ? 0 : hasOrigins() ? 2 * units() : units();
 }
 
 void TrainedQuantizer::clampParameters()
@@ -178,7 +182,7 @@ bool TrainedQuantizer::quantize(std::span<const float> weights, std::span<float>
         const auto middle = static_cast<float>(code);
         m_grids.resize(count);
         for (std::size_t i = 0; i < count; ++i)
-            m_grids[i] = {m_parameters[i], m_rule == StepRule::Affine ? m_parameters[count + i] : middle};
+            m_grids[i] = {m_parameters[i], hasOrigins() ? m_parameters[count + i] : middle};
     }
     m_grids = asStored(m_quantizer.scheme(), m_grids);
     m_quantizer.fakeQuantize(weights, m_rows, m_grids, result);
@@ -192,15 +196,17 @@ void TrainedQuantizer::propagateRow(
     for (std::size_t unit = 0; unit < perRow; ++unit) {
         const auto& grid = m_grids[(row * perRow) + unit];
         const float offset = m_rule == StepRule::Affine ? grid.zero : 0.0F;
+        const float zero = keepsZeroPoints() ? grid.zero : 0.0F;
+        const float lowest = m_lowest - zero, highest = m_highest - zero;
         double byScale = 0.0, byMinimum = 0.0;
         for (auto i = unit * length; i < std::min((unit + 1) * length, columns); ++i) {
             const float place = (weights[i] - offset) / grid.scale;
             const auto given = static_cast<double>(gradient[i]);
-            if (place >= m_lowest && place <= m_highest) {
+            if (place >= lowest && place <= highest) {
                 byScale += given * static_cast<double>(((place + kRounder) - kRounder) - place);
                 continue;
             }
-            byScale += given * static_cast<double>(place < m_lowest ? m_lowest : m_highest);
+            byScale += given * static_cast<double>(place < lowest ? lowest : highest);
             byMinimum += given;
             gradient[i] = 0.0F;
         }

@@ -20,8 +20,10 @@ namespace quantloupe {
 /// Where the grids of a trained matrix come from.
 enum class StepRule : std::uint8_t {
     Estimated,  ///< "ste": found anew from the weights in every step, by the scheme's range; any scheme
-    Scale,      ///< "lsq": a learned scale per unit, round(clamp(w/s, n, p))·s; integers, sym or symf
-    Affine,     ///< "aff": a learned scale and minimum per unit, s·q + m; integers, asymf
+    /// "lsq": a learned scale per unit, round(clamp(w/s, n − z, p − z))·s; integers, sym, symf or asym, whose whole
+    /// zero point z stays as it is found
+    Scale,
+    Affine,  ///< "aff": a learned scale and minimum per unit, s·q + m; integers, asymf
 };
 std::string_view nameOf(StepRule rule);
 std::optional<StepRule> stepRuleNamed(std::string_view name);
@@ -52,7 +54,8 @@ public:
     /// weights
     void propagate(std::span<const float> weights, std::span<float> gradient, std::span<float> parameterGradient) const;
 
-    /// What is learned: scales unit by unit, then minima. Empty where nothing is, and before initialize().
+    /// What is learned: scales unit by unit, then minima; in the place of these, zero points that stay (their gradients
+    /// are 0). Empty where nothing is, and before initialize().
     std::vector<float>& parameters() { return m_parameters; }
     const std::vector<float>& parameters() const { return m_parameters; }
     std::size_t parameterCount() const;
@@ -66,13 +69,16 @@ public:
 private:
     TrainedQuantizer(Quantizer quantizer, StepRule rule, std::size_t rows);
     std::size_t units() const { return m_quantizer.gridCount(m_rows); }
+    /// Minima or zero points.
+    bool hasOrigins() const { return m_rule == StepRule::Affine || keepsZeroPoints(); }
+    bool keepsZeroPoints() const;
     void propagateRow(
         std::size_t row, const float* weights, float* gradient, std::span<float> scales, std::span<float> minima) const;
 
     Quantizer m_quantizer;
     StepRule m_rule;
     std::size_t m_rows;
-    float m_lowest = 0.0F, m_highest = 0.0F;  ///< codes, of lsq around 0
+    float m_lowest = 0.0F, m_highest = 0.0F;  ///< codes, of sym and symf around 0
     std::vector<float> m_parameters {};
     std::vector<UnitGrid> m_grids {}, m_givenGrids {};
 };

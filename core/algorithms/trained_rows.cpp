@@ -25,8 +25,7 @@ StepRule ruleOf(const Scheme& scheme)
     using Kind = Granularity::Kind;
     const bool own = scheme.granularity.kind == Kind::Group || scheme.granularity.kind == Kind::Channel;
     const bool plain = scheme.scales == ScaleStorage::Float32 || scheme.scales == ScaleStorage::Float16;
-    if (!isInteger(scheme.format) || scheme.format == Format::Int16 || !own || !plain
-        || scheme.symmetry == Symmetry::Asymmetric)
+    if (!isInteger(scheme.format) || scheme.format == Format::Int16 || !own || !plain)
         return StepRule::Estimated;
     return scheme.symmetry == Symmetry::AsymmetricFloat ? StepRule::Affine : StepRule::Scale;
 }

@@ -214,7 +214,7 @@ private Q_SLOTS:
                               << QByteArray("ste, lsq and aff");
         QTest::newRow("loss") << QStringList {"--scheme", "int4:g32", "--loss", "mse"} << QByteArray("kd and ce");
         QTest::newRow("target") << QStringList {"--scheme", "int4:g32", "--to", "nothing"} << QByteArray("targets");
-        QTest::newRow("scheme and rule") << QStringList {"--scheme", "int4:g32:asym", "--rule", "lsq"}
+        QTest::newRow("scheme and rule") << QStringList {"--scheme", "int4:g32:asymf", "--rule", "lsq"}
                                          << QByteArray("cannot be trained by lsq");
         const auto out = m_folder.filePath(QStringLiteral("refused"));
         QTest::newRow("floats") << QStringList {"--scheme", "int4:g32", "--out", out, "--floats", "fp8"}

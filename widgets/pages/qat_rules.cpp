@@ -33,7 +33,7 @@ QString ruleExplanation(StepRule rule)
                         "rounding (straight-through estimator). Any scheme.");
     case StepRule::Scale:
         return ruleText("Learned step size quantization: a scale per group is trained beside the weights. "
-                        "Symmetric integers.");
+                        "Integers, whose whole zero point stays where there is one (sym, symf, asym).");
     case StepRule::Affine:
         return ruleText("A scale and a minimum per group are trained beside the weights. Integers with a "
                         "floating minimum (asymf).");

@@ -55,7 +55,7 @@ private Q_SLOTS:
         for (const auto* scheme : {"int3:g32:asym", "int4:channel", "int2:g32:asymf:s32", "fp4_e2m1:g32", "nf4:g32",
                  "mxfp4", "int8:tensor", "nvfp4", "int4:g16:sym:mse"})
             QTest::addRow("ste %s", scheme) << QByteArray(scheme) << int(StepRule::Estimated);
-        for (const auto* scheme : {"int3:g32:symf:s32", "int4:channel:sym"})
+        for (const auto* scheme : {"int3:g32:symf:s32", "int4:channel:sym", "int3:g32:asym:s32", "int4:channel:asym"})
             QTest::addRow("lsq %s", scheme) << QByteArray(scheme) << int(StepRule::Scale);
         for (const auto* scheme : {"int2:g32:asymf:s32", "int4:channel:asymf"})
             QTest::addRow("aff %s", scheme) << QByteArray(scheme) << int(StepRule::Affine);
@@ -102,7 +102,8 @@ private Q_SLOTS:
         QVERIFY(gradient == given);
     }
 
-    /// The rules of the papers number by number: LSQ's equation 3, and for the minimum 1 where a weight is clipped.
+    /// The rules of the papers number by number: LSQ's equation 3, between ends that a whole zero point moves, and for
+    /// the minimum 1 where a weight is clipped.
     void learned_data()
     {
         QTest::addColumn<QByteArray>("scheme");
@@ -112,6 +113,7 @@ private Q_SLOTS:
         QTest::newRow("symf") << QByteArray("int3:g32:symf:s32") << false << -4.0 << 3.0;
         QTest::newRow("sym") << QByteArray("int3:g32:sym:s32") << false << -3.0 << 3.0;
         QTest::newRow("asymf") << QByteArray("int2:g32:asymf:s32") << true << 0.0 << 3.0;
+        QTest::newRow("asym") << QByteArray("int3:g32:asym:s32") << false << 0.0 << 7.0;
     }
 
     void learned()
@@ -122,7 +124,8 @@ private Q_SLOTS:
         QFETCH(const double, highest);
         auto quantizer = made(scheme.constData(), affine ? StepRule::Affine : StepRule::Scale);
         const std::size_t units = kRows * 3;
-        QCOMPARE(quantizer.parameters().size(), affine ? 2 * units : units);
+        const bool hasZeros = scheme.contains(":asym:");
+        QCOMPARE(quantizer.parameters().size(), affine || hasZeros ? 2 * units : units);
         for (std::size_t i = 0; i < units; ++i)
             quantizer.parameters()[i] *= 0.6F;  // so that weights are clipped
         const auto weights = normals(2), given = normals(4);
@@ -138,9 +141,12 @@ private Q_SLOTS:
             const float scale = quantizer.parameters()[unit];
             const float minimum = affine ? quantizer.parameters()[units + unit] : 0.0F;
             const float v = (weights[i] - minimum) / scale;
-            const double code = std::clamp(std::nearbyint(double(v)), lowest, highest);
+            const double zero = hasZeros ? double(quantizer.parameters()[units + unit]) : 0.0;
+            QVERIFY(zero == std::nearbyint(zero) && zero >= 0.0 && (!hasZeros || zero <= highest));
+            const double least = lowest - zero, most = highest - zero;
+            const double code = std::clamp(std::nearbyint(double(v)), least, most);
             QVERIFY(std::abs(double(seen[i]) - (double(scale) * code + double(minimum))) < 1e-5);
-            const bool inside = double(v) >= lowest && double(v) <= highest;
+            const bool inside = double(v) >= least && double(v) <= most;
             clipped += inside ? 0 : 1;
             QCOMPARE(gradient[i], inside ? given[i] : 0.0F);
             expected[unit] += double(given[i]) * (inside ? code - double(v) : code);
@@ -182,7 +188,7 @@ private Q_SLOTS:
     {
         QTest::addColumn<QByteArray>("scheme");
         QTest::addColumn<int>("rule");
-        QTest::newRow("asymmetric scales") << QByteArray("int4:g32:asym") << int(StepRule::Scale);
+        QTest::newRow("scales with minima") << QByteArray("int4:g32:asymf") << int(StepRule::Scale);
         QTest::newRow("minimum of sym") << QByteArray("int4:g32") << int(StepRule::Affine);
         QTest::newRow("steps of floats") << QByteArray("fp4_e2m1:g32") << int(StepRule::Scale);
         QTest::newRow("whole tensor") << QByteArray("int4:tensor") << int(StepRule::Scale);

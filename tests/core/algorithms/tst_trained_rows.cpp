@@ -102,8 +102,8 @@ private Q_SLOTS:
     void layers_data()
     {
         QTest::addColumn<QByteArray>("scheme");
-        for (const char* scheme : {"int2:g32:symf", "int3:g32", "int3:g32:asymf:s32", "int2:g32:asym",
-                 "int2:channel:symf", "int3:channel:symf"})
+        for (const char* scheme : {"int2:g32:symf", "int3:g32", "int3:g32:asymf:s32", "int2:g32:asym", "int3:g32:asym",
+                 "int2:channel:asym", "int2:channel:symf", "int3:channel:symf"})
             QTest::newRow(scheme) << QByteArray(scheme);
     }
 

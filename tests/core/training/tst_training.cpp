@@ -115,6 +115,23 @@ private Q_SLOTS:
         }
     }
 
+    void zeroPointsStay()
+    {
+        const TrainingOptions options {
+            .steps = 10, .batch = 4, .learningRate = 4e-3, .rule = StepRule::Scale, .evaluateEvery = 0, .threads = 2};
+        const auto training = begin("int3:g16:asym", options), fresh = begin("int3:g16:asym", options);
+        Progress progress;
+        QVERIFY(training->run({}, progress));
+        QVERIFY(training->history().steps.back().loss < training->history().steps.front().loss);
+        for (std::size_t i = 0; i < training->student().matrices().size(); ++i) {
+            const auto& [before, after] = std::pair {std::span(fresh->student().matrices()[i].steps.values),
+                std::span(training->student().matrices()[i].steps.values)};
+            const auto units = before.size() / 2;
+            QVERIFY(units > 0 && !std::ranges::equal(before.first(units), after.first(units)));
+            QVERIFY(std::ranges::equal(before.last(units), after.last(units)));
+        }
+    }
+
     /// The codes that go to a file are those that the forward pass was evaluated with.
     void convertsToTrueCodes()
     {

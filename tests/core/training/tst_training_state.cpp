@@ -19,15 +19,26 @@ class TestTrainingState : public QObject, private TinyTraining
 private Q_SLOTS:
     void initTestCase() { open(); }
 
+    void goesOnWithTheSameBits_data()
+    {
+        QTest::addColumn<QByteArray>("scheme");
+        QTest::addColumn<int>("rule");
+        QTest::newRow("minima") << QByteArray("int3:g16:asymf") << int(StepRule::Affine);
+        QTest::newRow("zero points") << QByteArray("int3:g16:asym") << int(StepRule::Scale);
+    }
+
     void goesOnWithTheSameBits()
     {
+        QFETCH(const QByteArray, scheme);
+        QFETCH(const int, rule);
+        const auto otherWidth = QByteArray(scheme).replace("int3", "int4");
         const auto file = std::filesystem::path(m_folder.filePath("state").toStdString());
-        const TrainingOptions options {.steps = 9, .batch = 3, .rule = StepRule::Affine, .seed = 4, .evaluateEvery = 2};
-        const auto whole = begin("int3:g16:asymf", options);
+        const TrainingOptions options {.steps = 9, .batch = 3, .rule = StepRule(rule), .seed = 4, .evaluateEvery = 2};
+        const auto whole = begin(scheme.constData(), options);
         Progress progress;
         QVERIFY(whole->run({}, progress));
 
-        const auto first = begin("int3:g16:asymf", options);
+        const auto first = begin(scheme.constData(), options);
         std::stop_source source;
         const auto stopped = first->run(source.get_token(), progress, [&]() -> Result<void> {
             if (first->history().steps.size() == 5)
@@ -38,7 +49,7 @@ private Q_SLOTS:
         QCOMPARE(stopped.error().code, ErrorCode::Cancelled);
         QCOMPARE(first->history().steps.size(), std::size_t(5));
 
-        const auto second = begin("int3:g16:asymf", options);
+        const auto second = begin(scheme.constData(), options);
         const auto resumed = second->resume(file);
         QVERIFY2(resumed, resumed ? "" : describe(resumed.error()).c_str());
         QVERIFY(second->run({}, progress));
@@ -46,7 +57,7 @@ private Q_SLOTS:
         QVERIFY(valuesOf(*second) == valuesOf(*whole));
 
         const auto third =
-            Training::goOn(file, m_decoder, uniformPlan(*m_model, "int3:g16:asymf"), m_text, m_heldOut, options, {});
+            Training::goOn(file, m_decoder, uniformPlan(*m_model, scheme.constData()), m_text, m_heldOut, options, {});
         QVERIFY2(third, third ? "" : describe(third.error()).c_str());
         QVERIFY((*third)->run({}, progress));
         QVERIFY((*third)->history() == whole->history());
@@ -54,8 +65,8 @@ private Q_SLOTS:
 
         auto others = options;
         others.seed = 5;
-        QCOMPARE(begin("int3:g16:asymf", others)->resume(file).error().code, ErrorCode::Conflict);
-        QCOMPARE(begin("int4:g16:asymf", options)->resume(file).error().code, ErrorCode::Conflict);
+        QCOMPARE(begin(scheme.constData(), others)->resume(file).error().code, ErrorCode::Conflict);
+        QCOMPARE(begin(otherWidth.constData(), options)->resume(file).error().code, ErrorCode::Conflict);
         QFile damaged(m_folder.filePath("state"));
         QVERIFY(damaged.open(QIODevice::ReadWrite) && damaged.seek(damaged.size() / 2) && damaged.putChar('~'));
         damaged.close();

@@ -76,10 +76,10 @@ private Q_SLOTS:
         QTest::addColumn<QString>("reason");
         QTest::newRow("sym") << QStringLiteral("int3:g32") << QList<bool> {true, true, false}
                              << QStringLiteral("asymf");
-        QTest::newRow("asym") << QStringLiteral("int3:g32:asym") << QList<bool> {true, false, false}
-                              << QStringLiteral("sym or symf");
+        QTest::newRow("asym") << QStringLiteral("int3:g32:asym") << QList<bool> {true, true, false}
+                              << QStringLiteral("asymf");
         QTest::newRow("asymf") << QStringLiteral("int3:g32:asymf") << QList<bool> {true, false, true}
-                               << QStringLiteral("sym or symf");
+                               << QStringLiteral("sym, symf or asym");
         QTest::newRow("code book") << QStringLiteral("nf4:g32") << QList<bool> {true, false, false}
                                    << QStringLiteral("ste trains any format");
     }
