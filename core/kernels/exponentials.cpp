@@ -145,7 +145,7 @@ void Silu(const float* x, const float* up, float* result, std::size_t count)
 {
     ForEachVector<float>(count, [&](auto d, std::size_t i) HWY_ATTR {
         const auto at = hn::LoadU(d, x + i);
-        const auto activated = hn::Mul(at, logistic(d, at));
+        const auto activated = hn::Div(at, hn::Add(hn::Set(d, 1.0F), exponential(d, hn::Neg(at))));
         hn::StoreU(up ? hn::Mul(activated, hn::LoadU(d, up + i)) : activated, d, result + i);
     });
 }
