@@ -6,7 +6,7 @@
 namespace quantloupe::read_hdf5 {
 namespace {
 
-/// Different ones of a file; looking up more takes longer than a sound file may.
+/// Different ones of a file.
 constexpr std::size_t kMaxReferences = 65'536;
 
 }  // namespace

@@ -13,7 +13,8 @@
 
 namespace quantloupe::read_hdf5 {
 
-/// Looks up what references of one file lead to, each once.
+/// Looks up what references of one file lead to, each once, and 65,536 different ones at most: more take longer than a
+/// file may.
 class References
 {
 public:

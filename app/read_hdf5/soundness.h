@@ -12,7 +12,8 @@ namespace quantloupe::read_hdf5 {
 /// Looks at what listing would pass by, and throws Refusal, naming `path`, where it is damaged: whatever made such a
 /// file, its numbers are not to be relied on. Damaged are types whose parts do not fit (integers of more bits than
 /// bytes, references of no known kind, members outside of their compound), attributes that cannot be read, references
-/// to what is not there, and chunks larger than a dataset that cannot grow. For one file.
+/// to what is not there (among the first 65,536 that differ), and chunks larger than a dataset that cannot grow. For
+/// one file.
 class SoundnessChecks
 {
 public:

@@ -84,7 +84,11 @@ void normHeads(
 float activate(float x, Activation activation)
 {
     switch (activation) {
-    case Activation::Silu: return x / (1.0F + std::exp(-x));
+    case Activation::Silu: {
+        float activated = 0.0F;
+        kernels::silu({&x, 1}, {}, {&activated, 1});
+        return activated;
+    }
     case Activation::Gelu: return 0.5F * x * (1.0F + std::erf(x * (std::numbers::sqrt2_v<float> / 2.0F)));
     case Activation::GeluTanh: {
         constexpr float slope = 0.7978845608028654F;  // √(2/π)

@@ -56,8 +56,10 @@ float activationSlope(float x, Activation activation)
 {
     switch (activation) {
     case Activation::Silu: {
-        const float share = 1.0F / (1.0F + std::exp(-x));
-        return share * (1.0F + (x * (1.0F - share)));
+        constexpr float one = 1.0F;
+        float slope = 0.0F;
+        kernels::siluBackward({&x, 1}, {}, {&one, 1}, {&slope, 1}, {});
+        return slope;
     }
     case Activation::Gelu: {
         constexpr float height = std::numbers::inv_sqrtpi_v<float> / std::numbers::sqrt2_v<float>;  // of the density

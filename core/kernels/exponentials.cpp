@@ -4,18 +4,20 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/kernels/exponentials.cpp"
 #include <hwy/foreach_target.h>  // compiles this file once per instruction set
 #include <hwy/highway.h>
+#include "core/kernels/vectors_inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// e^x for x ≤ 88; above, e^88. x = n·ln 2 + r with n whole, ln 2 in two parts of which the first times n is exact.
+// e^x; infinity above 88. x = n·ln 2 + r with n whole, ln 2 in two parts of which the first times n is exact.
 template<class D, class V = hn::Vec<D>>
 HWY_INLINE V exponential(D d, V x)
 {
@@ -33,7 +35,8 @@ HWY_INLINE V exponential(D d, V x)
     const auto exponent = hn::ShiftLeft<23>(hn::Sub(hn::BitCast(di, sum), hn::BitCast(di, magic)));
     const V power = hn::BitCast(d, hn::Add(hn::BitCast(di, p), exponent));
     const V normal = hn::IfThenElse(hn::Lt(x, hn::Set(d, -87.3F)), hn::Zero(d), power);
-    return hn::IfThenElse(hn::Eq(x, x), normal, x);
+    const V infinity = hn::Set(d, std::numeric_limits<float>::infinity());
+    return hn::IfThenElse(hn::Eq(x, x), hn::IfThenElse(hn::Gt(x, hn::Set(d, 88.0F)), infinity, normal), x);
 }
 
 // The same in double, for x ≤ 708.
@@ -75,19 +78,6 @@ float Largest(const float* values, std::size_t count)
     for (; i < count; ++i)
         largest = HWY_MAX(largest, values[i]);
     return largest;
-}
-
-// Calls work(tag, index) for whole vectors, then lane by lane.
-template<class Number, class Work>
-HWY_INLINE void ForEachVector(std::size_t count, const Work& work)
-{
-    const hn::ScalableTag<Number> d;
-    const hn::CappedTag<Number, 1> one;
-    std::size_t i = 0;
-    for (; i + hn::Lanes(d) <= count; i += hn::Lanes(d))
-        work(d, i);
-    for (; i < count; ++i)
-        work(one, i);
 }
 
 void Softmax(float* values, std::size_t count)

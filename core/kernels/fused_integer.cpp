@@ -99,7 +99,7 @@ ErrorSums AddStretch(const Stretch& stretch, const IntegerScheme& scheme, const 
     const StretchSums made = AddUnits<floating, clipping, counting>(
         {run.weights, scheme.codes, stretch.units, profile.columnEnergies.data() + run.column, slots}, run.count,
         ahead);
-    clipped += static_cast<std::uint64_t>(made.clipped);
+    clipped += made.clipped;
     // ŵ = w − e: as exact as its own sums wherever ŵ is anything like w. The root of a rounded square is the number
     // itself, exactly.
     const double signal = stretch.signal;

@@ -43,7 +43,7 @@ constexpr bool canCount(const HistogramBins& bins)
 ///
 /// Codes, and with them every e = w − ŵ, are those of integerFakeQuantizeReference() bit for bit: products with 1/scale
 /// stand in for quotients only where they cannot change the rounding. Counts and maxAbsError are exact; other sums are
-/// as errorSums() makes them, in float lanes over at most 1,024 weights.
+/// as errorSums() makes them, in float lanes over at most 1,024 weights (Σw²: 2,048, in four times as many lanes).
 /// `clipped` gains the finite weights that were clamped.
 /// @pre whole rows; shape.shared only with IntegerRule::Given
 ErrorSums integerErrors(std::span<const float> rows, const IntegerScheme& scheme, const IntegerErrorProfile& profile,

@@ -14,6 +14,7 @@
 #include <hwy/highway.h>
 
 #include <cmath>
+#include <cstdint>
 
 HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE {
@@ -40,16 +41,6 @@ struct BlockLanes {
         , largest(hn::Zero(d))
         , clipped(hn::Zero(d))
     {
-    }
-
-    HWY_INLINE void add(const BlockLanes& other)
-    {
-        product = hn::Add(product, other.product);
-        odd = hn::Add(odd, other.odd);
-        energy = hn::Add(energy, other.energy);
-        sum = hn::Add(sum, other.sum);
-        largest = hn::Max(largest, other.largest);
-        clipped = hn::Add(clipped, other.clipped);
     }
 };
 
@@ -223,14 +214,15 @@ HWY_NOINLINE BlockLanes<Wide> correction(const float* w, std::size_t count, cons
 // Sums over blocks.
 struct StretchSums {
     double product = 0.0, energy = 0.0, sum = 0.0;
-    float largest = 0.0F, clipped = 0.0F;
+    float largest = 0.0F;
+    std::uint64_t clipped = 0;
 
     template<class D>
     HWY_INLINE void add(D d, const BlockLanes<D>& lanes)
     {
         addSums(d, lanes);
         largest = HWY_MAX(largest, hn::GetLane(hn::MaxOfLanes(d, lanes.largest)));
-        clipped += hn::GetLane(hn::SumOfLanes(d, lanes.clipped));
+        clipped += static_cast<std::uint64_t>(hn::GetLane(hn::SumOfLanes(d, lanes.clipped)));
     }
     // Apart from what is marked by segments.
     template<class D>

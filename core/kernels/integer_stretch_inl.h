@@ -132,7 +132,7 @@ HWY_NOINLINE void settleSegments(const StretchWork& work, std::size_t segmentLen
                 work.codes, work.units, u, work.columns + segment.begin + whole, work.slots, sums);
     }
     sums.largest = HWY_MAX(sums.largest, hn::GetLane(hn::MaxOfLanes(d, largest)));
-    sums.clipped += static_cast<float>(hn::GetLane(hn::SumOfLanes(di, clipped)));
+    sums.clipped += static_cast<std::uint64_t>(hn::GetLane(hn::SumOfLanes(di, clipped)));
 }
 
 // Units of any length, any weights [begin, end) of the stretch.
@@ -248,7 +248,7 @@ HWY_NOINLINE void addWholeSegments(const StretchWork& work, UnitsAhead& ahead, S
             continue;
         }
         sums.largest = HWY_MAX(sums.largest, hn::GetLane(hn::MaxOfLanes(d, most)));
-        sums.clipped += static_cast<float>(hn::GetLane(hn::SumOfLanes(di, hn::BitCast(di, clipped))));
+        sums.clipped += static_cast<std::uint64_t>(hn::GetLane(hn::SumOfLanes(di, hn::BitCast(di, clipped))));
     }
 }
 

@@ -8,6 +8,7 @@
 #define HWY_TARGET_INCLUDE "core/kernels/norm_rows.cpp"
 #include <hwy/foreach_target.h>  // compiles this file once per instruction set
 #include <hwy/highway.h>
+#include "core/kernels/vectors_inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE {
@@ -36,18 +37,6 @@ HWY_INLINE double SumOf(std::size_t count, const Term& term)
     for (; i < count; ++i)
         sum += hn::GetLane(term(one, i));
     return sum;
-}
-
-template<class Number, class Work>
-HWY_INLINE void ForEachVector(std::size_t count, const Work& work)
-{
-    const hn::ScalableTag<Number> d;
-    const hn::CappedTag<Number, 1> one;
-    std::size_t i = 0;
-    for (; i + hn::Lanes(d) <= count; i += hn::Lanes(d))
-        work(d, i);
-    for (; i < count; ++i)
-        work(one, i);
 }
 
 double Sum(const float* x, std::size_t count)

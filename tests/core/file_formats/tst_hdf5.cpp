@@ -183,53 +183,6 @@ private Q_SLOTS:
         QVERIFY((*model)->warnings.back() == "2 datasets were never written and are left out.");
     }
 
-    void referencesMustLeadSomewhere_data()
-    {
-        QTest::addColumn<bool>("damaged");
-        QTest::newRow("sound") << false;
-        QTest::newRow("to nowhere") << true;
-    }
-
-    /// Nothing of ours needs them; a file that has a broken one is damaged all the same.
-    void referencesMustLeadSomewhere()
-    {
-        QFETCH(const bool, damaged);
-        const auto path = m_folder->path() / "r.h5";
-        {
-            const Hdf5Builder file(path);
-            file.floats("w", {4}, {1, 2, 3, 4});
-            std::vector<hobj_ref_t> references(2, 0);
-            QVERIFY(H5Rcreate(references.data(), file.file(), "w", H5R_OBJECT, H5I_INVALID_HID) >= 0);
-            if (damaged)
-                references[1] = references[0] + 3;
-            file.dataset("all", {2}, H5T_STD_REF_OBJ, references, {.stored = H5T_STD_REF_OBJ});
-        }
-        const auto model = openModel(path);
-        QCOMPARE(model.has_value(), !damaged);
-        if (damaged) {
-            QVERIFY(model.error().code == ErrorCode::Malformed);
-            QVERIFY2(model.error().reason == "dataset 'all' refers to what is not there", model.error().reason.c_str());
-        }
-    }
-
-    /// Each place is looked up once: as many references as there may be to one dataset are no work.
-    void referencesMayBeMany()
-    {
-        const auto path = m_folder->path() / "many.h5";
-        {
-            const Hdf5Builder file(path);
-            file.floats("w", {4}, {1, 2, 3, 4});
-            hobj_ref_t reference = 0;
-            QVERIFY(H5Rcreate(&reference, file.file(), "w", H5R_OBJECT, H5I_INVALID_HID) >= 0);
-            constexpr std::size_t many = 400'000;
-            file.dataset(
-                "all", {many}, H5T_STD_REF_OBJ, std::vector<hobj_ref_t>(many, reference), {.stored = H5T_STD_REF_OBJ});
-        }
-        const auto model = openModel(path);
-        QVERIFY2(model, model ? "" : describe(model.error()).c_str());
-        QCOMPARE((*model)->tensors.size(), std::size_t(1));
-    }
-
     void largeArraysComeInOrder()
     {
         // Several blocks, of which a row of chunks is no whole number; more than a pipe and a record hold.

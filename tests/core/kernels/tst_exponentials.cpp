@@ -103,7 +103,11 @@ private Q_SLOTS:
         kernels::silu(x, {}, result);
         for (const std::size_t i : {3U, 4U, 8U})
             QCOMPARE(result[i], x[i]);
-        QVERIFY(std::abs(result[1]) < 1e-30F && std::abs(result[2]) < 1e-30F && result[5] == 0.0F);
+        QVERIFY(result[0] == 0.0F && result[1] == 0.0F && result[2] == 0.0F && result[5] == 0.0F);
+        const std::vector<float> ones(x.size(), 1.0F);
+        std::vector<float> slopes(x.size());
+        kernels::siluBackward(x, {}, ones, slopes, {});
+        QVERIFY(slopes[0] == 0.0F && slopes[1] == 0.0F && slopes[2] == 0.0F && slopes[4] == 1.0F);
         QVERIFY(std::isnan(result[7]));
         for (const float bad : {std::nanf(""), kInfinity}) {
             auto broken = x;

@@ -138,6 +138,28 @@ private Q_SLOTS:
         }
     }
 
+    // Rows of several stretches, the last one shorter; units of one segment and of several, of every length there is.
+    void walksRegularUnits_data() { addTargetRows({2304, 5120}); }
+    void walksRegularUnits()
+    {
+        QFETCH(const qint64, target);
+        QFETCH(const int, count);
+        QFETCH(const int, shift);
+        const TargetScope scope(target);
+        const auto columns = std::size_t(count);
+        const Samples samples(count * int(rowCount), shift, Content::Weights);
+        for (const Case& of : {cases[0], cases[4], cases[6], cases[8]})
+            for (const std::size_t length :
+                {std::size_t(64), std::size_t(96), std::size_t(128), std::size_t(384), std::size_t(640), columns}) {
+                if (columns % length != 0)
+                    continue;
+                const auto scheme = schemeOf(of, columns, length);
+                const auto expected = run(kernels::integerErrorsReference, samples.values(), scheme, 0.003F);
+                QVERIFY2(agree(run(kernels::integerErrors, samples.values(), scheme, 0.003F), expected, rowCount),
+                    qPrintable(QString("%1 g%2").arg(of.name).arg(length)));
+            }
+    }
+
     void everyErrorIsExact_data() { addTargetRows({32, 333, 1024}); }
     void everyErrorIsExact()
     {

@@ -105,7 +105,6 @@ private Q_SLOTS:
         }
     }
 
-    // The search finds a shrink whose error, summed in double, is within 1e-5 of the best of all eighty.
     void quantilesAreThoseOfSortedValues_data()
     {
         QTest::addColumn<int>("count");
@@ -138,6 +137,7 @@ private Q_SLOTS:
             }
     }
 
+    // The search finds a shrink whose error, summed in double, is within 1e-5 of the best of all eighty.
     void clippingSearch_data()
     {
         QTest::addColumn<std::string>("scheme");
