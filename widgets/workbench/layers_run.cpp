@@ -7,6 +7,26 @@
 using quantloupe::Result;
 using quantloupe::TrainedTensor;
 
+namespace {
+
+/// More than a plot is wide.
+constexpr std::size_t mostPoints = 4'000;
+
+}  // namespace
+
+std::vector<quantloupe::LayerTrainingStep> curvePoints(const std::vector<quantloupe::LayerTrainingStep>& steps)
+{
+    const auto every = (steps.size() + mostPoints - 1) / mostPoints;
+    if (every <= 1)
+        return steps;
+    std::vector<quantloupe::LayerTrainingStep> points;
+    for (std::size_t i = 0; i < steps.size(); i += every)
+        points.push_back(steps[i]);
+    if (points.back().step != steps.back().step)
+        points.push_back(steps.back());
+    return points;
+}
+
 LayersRun::LayersRun(const quantloupe::Decoder& decoder, const quantloupe::TrainingPlan& plan,
     const quantloupe::TrainingTexts& texts, const quantloupe::LayersTrainingOptions& options)
     : m_decoder(decoder)
@@ -48,9 +68,11 @@ Result<void> LayersRun::train(
         return std::any_of(m_trained.begin(), m_trained.end(),
             [&](const TrainedTensorPointer& trained) { return trained->tensor == planned.tensor; });
     });
-    m_steps.clear();
+    auto options = m_options;
+    for (const auto& trained : m_trained)
+        options.memory -= trained->result.layer->weights.size() * sizeof(float);  // counted before: it is not below 0
     const auto done =
-        quantloupe::trainLayers(m_decoder, rest, m_texts.text, m_texts.heldOut, m_options, std::move(stop), progress,
+        quantloupe::trainLayers(m_decoder, rest, m_texts.text, m_texts.heldOut, options, std::move(stop), progress,
             {.afterLayer = [this](const TrainedTensor& trained) -> Result<void> {
                  m_trained.push_back(std::make_shared<const TrainedTensor>(trained));
                  m_steps.clear();
@@ -66,7 +88,7 @@ Result<void> LayersRun::train(
 
 LayersSnapshot LayersRun::snapshot() const
 {
-    LayersSnapshot snapshot {.trained = m_trained, .steps = m_steps};
+    LayersSnapshot snapshot {.trained = m_trained, .steps = curvePoints(m_steps)};
     for (const auto tensor : m_planned)
         snapshot.planned.push_back(m_decoder.model->tensors[tensor].name);
     return snapshot;

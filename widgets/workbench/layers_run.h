@@ -17,10 +17,13 @@ using TrainedTensorPointer = std::shared_ptr<const quantloupe::TrainedTensor>;
 struct LayersSnapshot {
     std::vector<std::string> planned {};                  ///< tensors in the order of their training
     std::vector<TrainedTensorPointer> trained {};         ///< of the first of them
-    std::vector<quantloupe::LayerTrainingStep> steps {};  ///< so far, of the one behind those
+    std::vector<quantloupe::LayerTrainingStep> steps {};  ///< curvePoints() so far, of the one behind those
 
     bool isDone() const { return trained.size() == planned.size(); }
 };
+
+/// Steps to draw a curve by: where there are thousands, evenly spread ones and the last.
+std::vector<quantloupe::LayerTrainingStep> curvePoints(const std::vector<quantloupe::LayerTrainingStep>& steps);
 
 /// Layers of a model under training, each by itself, one after the other. Borrows what it is given.
 class LayersRun
@@ -34,10 +37,13 @@ public:
         const quantloupe::TrainingPlan& plan, const quantloupe::TrainingTexts& texts,
         const quantloupe::LayersTrainingOptions& options);
 
-    /// Trains the layers that are not trained yet: the one that a stop left half begins anew, with the same bits.
-    /// `afterStep` is called on this thread. Errors: those of trainLayers().
+    /// Trains the layers that are not trained yet: the one that a stop left half begins anew, with the same bits. The
+    /// limit of memory is for those that are trained already, too. @pre forgetHalf() after a stop. `afterStep` is
+    /// called on this thread. Errors: those of trainLayers().
     quantloupe::Result<void> train(
         std::stop_token stop, quantloupe::Progress& progress, const std::function<void()>& afterStep);
+    /// Forgets the steps of a layer that a stop left half.
+    void forgetHalf() { m_steps.clear(); }
     LayersSnapshot snapshot() const;
 
     /// The model with what is trained so far, the recipe for it (other layers stay as stored), and the codes.

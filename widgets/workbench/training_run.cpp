@@ -135,6 +135,8 @@ Result<void> TrainingRun::train(std::stop_token stop, Progress& progress)
     if (!hasBegun())
         if (auto begun = begin(stop); !begun)
             return begun;
+    if (m_layers)
+        m_layers->forgetHalf();
     publish();
     if (m_layers) {
         auto done = m_layers->train(stop, progress, [this] { publishSometimes(); });
