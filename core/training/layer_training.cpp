@@ -351,7 +351,7 @@ LayerVerdict LayerTrainingResult::verdict() const
     if (!gptq)
         return beatsNearest() ? LayerVerdict::BetterThanNearest : LayerVerdict::NotBetterThanNearest;
     if (beatsGptq())
-        return LayerVerdict::BetterThanGptq;
+        return beatsNearest() ? LayerVerdict::BetterThanGptq : LayerVerdict::NotBetterThanNearest;
     return trained == *gptq ? LayerVerdict::IsGptq : LayerVerdict::NotBetterThanGptq;
 }
 

@@ -88,9 +88,9 @@ struct LayerTrainingHistory {
 /// How training compares on tokens that nothing was chosen by.
 enum class LayerVerdict : std::uint8_t {
     BetterThanNearest,     ///< of a format that GPTQ does not round
-    NotBetterThanNearest,  ///< likewise
-    BetterThanGptq,
-    IsGptq,  ///< no step made its rounding better
+    NotBetterThanNearest,  ///< likewise, or of a layer on which GPTQ is worse than plain rounding, too
+    BetterThanGptq,        ///< and than rounding to nearest
+    IsGptq,                ///< no step made its rounding better
     NotBetterThanGptq,
 };
 

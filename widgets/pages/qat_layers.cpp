@@ -253,7 +253,7 @@ void QatLayers::showChosen()
     const auto* result = isTrained ? &shown->trained[place]->result : nullptr;
     TrainingCurvesData curves {.lines = {{.name = tr("Loss")}}, .steps = options.steps};
     const auto addLoss = [&](const std::vector<quantloupe::LayerTrainingStep>& steps) {
-        for (const auto& step : steps) {
+        for (const auto& step : curvePoints(steps)) {
             curves.lines[0].steps.push_back(step.step);
             curves.lines[0].values.push_back(step.loss);
         }
@@ -327,7 +327,9 @@ void QatLayers::showAdoption()
         m_adoption->setText(
             shown ? tr("When the training rests, layers that it helps can go into the recipe.") : QString());
     else if (better.empty())
-        m_adoption->setText(shown->trained.empty() ? QString() : tr("Training helps none of these layers."));
+        m_adoption->setText(shown->trained.empty()
+                ? QString()
+                : tr("Training makes none of these layers better than its start, rounding and GPTQ."));
     else if (!refusal.isEmpty())
         m_adoption->setText(refusal);
     else if (!calibrated)
@@ -352,7 +354,8 @@ void QatLayers::adopt()
     for (const auto& [text, tensors] : names)
         recipe =
             quantloupe::setScheme(recipe, m_workbench->catalog(), tensors, quantloupe::Scheme::parse(text).value());
-    m_workbench->setRecipe(recipe, tr("Train %1 layers").arg(format::integer(better.size())));
+    m_workbench->setRecipe(
+        recipe, better.size() == 1 ? tr("Train one layer") : tr("Train %1 layers").arg(format::integer(better.size())));
     showAdoption();
 }
 

@@ -51,24 +51,27 @@ QString startText(LayerStart start)
 /// What a start has won already is not training's: both are told apart.
 QString answerTo(const LayerTrainingResult& result)
 {
-    const auto& rival = result.gptq ? *result.gptq : result.nearest;
-    const auto rivalStart = result.gptq ? LayerStart::Gptq : LayerStart::Nearest;
-    const auto below = [&](const quantloupe::LayerMethod& other) {
-        return 1.0 - (result.trained.heldOut.squared / other.heldOut.squared);
+    // On some layers GPTQ loses more than plain rounding: what is to be beaten is the better of both.
+    const bool byGptq = result.gptq && result.gptq->heldOut.squared <= result.nearest.heldOut.squared;
+    const auto& rival = byGptq ? *result.gptq : result.nearest;
+    const auto rivalStart = byGptq ? LayerStart::Gptq : LayerStart::Nearest;
+    const auto below = [](const quantloupe::LayerMethod& one, const quantloupe::LayerMethod& other) {
+        return 1.0 - (one.heldOut.squared / other.heldOut.squared);
     };
     if (!(result.trained.heldOut.squared < rival.heldOut.squared))
         return verdictText("No: QAT loses no less than %1.").arg(startText(rivalStart));
     const auto start = startText(result.start), than = startText(rivalStart);
     if (!result.beatsStart())
         return verdictText("No: training adds nothing to %1, which it began as and which loses %2 less than %3.")
-            .arg(start, format::percent(below(rival)), than);
-    const double own = below(result.begun);
+            .arg(start, format::percent(below(result.begun, rival)), than);
+    const double own = below(result.trained, result.begun);
     auto answer = (own >= rescue ? verdictText("Yes: training won back %1 of what %2, which it began as, loses.")
             : own >= little      ? verdictText("A little: training won back %1 of what %2, which it began as, loses.")
                                  : verdictText("Hardly: training won back %1 of what %2, which it began as, loses."))
                       .arg(format::percent(own), start);
     if (result.start != rivalStart)
-        answer += u' ' + verdictText("In all it loses %1 less than %2.").arg(format::percent(below(rival)), than);
+        answer += u' '
+            + verdictText("In all it loses %1 less than %2.").arg(format::percent(below(result.trained, rival)), than);
     return answer;
 }
 
@@ -101,10 +104,15 @@ QString verdictOfAll(const LayersSnapshot& layers)
     };
     if (layers.trained.empty())
         return {};
-    return verdictText(
-        "QAT is better than GPTQ in %1 of %2 layers. Training itself made %3 of %4 better than what they began "
-        "as.")
-        .arg(count([](const auto& result) { return result.gptq && result.beatsGptq(); }),
-            count([](const auto& result) { return result.gptq.has_value(); }),
-            count([](const auto& result) { return result.beatsStart(); }), format::integer(layers.trained.size()));
+    const auto all = format::integer(layers.trained.size());
+    const bool byGptq = std::any_of(layers.trained.begin(), layers.trained.end(),
+        [](const TrainedTensorPointer& one) { return one->result.gptq.has_value(); });
+    const auto compared = byGptq ? verdictText("QAT is better than GPTQ in %1 of %2 layers.")
+                                       .arg(count([](const auto& result) { return result.gptq && result.beatsGptq(); }),
+                                           count([](const auto& result) { return result.gptq.has_value(); }))
+                                 : verdictText("QAT is better than RTN in %1 of %2 layers.")
+                                       .arg(count([](const auto& result) { return result.beatsNearest(); }), all);
+    return compared + u' '
+        + verdictText("Training itself made %1 of %2 better than what they began as.")
+              .arg(count([](const auto& result) { return result.beatsStart(); }), all);
 }

@@ -211,10 +211,62 @@ private Q_SLOTS:
         QCOMPARE(says(LayerStart::Descent, 7.0, 6.99, "Hardly: training won back 0"), QByteArray());
         QVERIFY(verdictSentence(result).contains(QStringLiteral("In all it loses 30.1")));
         QCOMPARE(says(LayerStart::Descent, 7.0, 7.0, "No: training adds nothing to coordinate descent"), QByteArray());
+        // What is said of a start is its own figure, though training made it worse on the judging tokens.
+        QCOMPARE(says(LayerStart::Descent, 7.0, 7.5,
+                     "No: training adds nothing to coordinate descent, which it began as and which loses 30"),
+            QByteArray());
         QCOMPARE(says(LayerStart::Gptq, 10.0, 10.0, "No: QAT loses no less than GPTQ"), QByteArray());
+        // Where GPTQ is the worse of both, plain rounding is what is to be beaten.
+        set(result.nearest, 9.0);
+        QCOMPARE(says(LayerStart::Gptq, 10.0, 9.5, "No: QAT loses no less than rounding to nearest"), QByteArray());
+        QCOMPARE(result.verdict(), LayerVerdict::NotBetterThanNearest);
+        QCOMPARE(says(LayerStart::Gptq, 10.0, 8.0, "Yes: training won back 20"), QByteArray());
+        QVERIFY(verdictSentence(result).contains(QStringLiteral("less than rounding to nearest.")));
+        QCOMPARE(result.verdict(), LayerVerdict::BetterThanGptq);
+        set(result.nearest, 20.0);
         result.gptq.reset();
         QCOMPARE(says(LayerStart::Nearest, 20.0, 10.0, "Yes: training won back 50"), QByteArray());
         QVERIFY(verdictSentence(result).contains(QStringLiteral("GPTQ does not round this format")));
+    }
+
+    /// Against GPTQ where it rounds, else against rounding to nearest.
+    void sentenceOfAllLayers()
+    {
+        LayersSnapshot several;
+        const auto add = [&](double nearest, std::optional<double> gptq, double begun, double trained) {
+            TrainedTensor one;
+            one.result.nearest.heldOut.squared = nearest;
+            if (gptq)
+                one.result.gptq.emplace().heldOut.squared = *gptq;
+            one.result.begun.heldOut.squared = begun;
+            one.result.trained.heldOut.squared = trained;
+            several.trained.push_back(std::make_shared<const TrainedTensor>(std::move(one)));
+        };
+        QCOMPARE(verdictOfAll(several), QString());
+        add(20.0, std::nullopt, 20.0, 15.0);
+        add(20.0, std::nullopt, 20.0, 20.0);
+        QCOMPARE(verdictOfAll(several),
+            QStringLiteral("QAT is better than RTN in 1 of 2 layers. Training itself made 1 of 2 better than what "
+                           "they began as."));
+        add(20.0, 10.0, 8.0, 8.0);
+        QCOMPARE(verdictOfAll(several),
+            QStringLiteral("QAT is better than GPTQ in 1 of 1 layers. Training itself made 1 of 3 better than what "
+                           "they began as."));
+    }
+
+    /// A curve of a million steps is drawn, and copied while it grows, by some thousand of them.
+    void longCurvesAreThinned()
+    {
+        std::vector<LayerTrainingStep> taken(1'000'000);
+        for (std::size_t i = 0; i < taken.size(); ++i)
+            taken[i].step = i;
+        const auto points = curvePoints(taken);
+        QVERIFY(points.size() > 2'000 && points.size() < 5'000);
+        QVERIFY(points.front() == taken.front() && points.back() == taken.back());
+        for (std::size_t i = 1; i + 1 < points.size(); ++i)
+            QCOMPARE(points[i].step - points[i - 1].step, points[1].step);
+        taken.resize(2'000);
+        QVERIFY(curvePoints(taken) == taken);
     }
 
     /// +qat needs calibration: there is a button for it, and then one for the recipe.
