@@ -27,7 +27,6 @@
 #include <vector>
 
 using quantloupe::StepRule;
-using quantloupe::TrainedQuantizer;
 
 namespace {
 
