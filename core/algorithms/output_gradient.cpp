@@ -2,9 +2,9 @@
 #include "core/algorithms/output_gradient.h"
 
 #include "core/algorithms/banded_product.h"
+#include "core/base/unset_array.h"
 
 #include <algorithm>
-#include <memory>
 
 namespace quantloupe {
 namespace {
@@ -33,20 +33,20 @@ std::optional<double> outputGradient(
     using kernels::Side;
     const auto rows = errors.rows, columns = errors.columns, tokens = inputs.values.rows;
     if (inputs.moments) {
-        const auto product = std::make_unique_for_overwrite<float[]>(rows * columns);
+        UnsetArray<float> product(rows * columns);
         if (!addProductInBands(2.0F, errors, Side::Plain, inputs.values, Side::Plain, 0.0F,
-                {product.get(), rows, columns, columns}, stop))
+                {product.data(), rows, columns, columns}, stop))
             return std::nullopt;
-        const double loss = addRows(rows, columns, errors.data, product.get(), 0.5, rowLosses);
-        std::copy_n(product.get(), rows * columns, errors.data);
+        const double loss = addRows(rows, columns, errors.data, product.data(), 0.5, rowLosses);
+        std::copy_n(product.data(), rows * columns, errors.data);
         return loss;
     }
-    const auto outputs = std::make_unique_for_overwrite<float[]>(rows * tokens);
-    const kernels::MutableMatrix lost {outputs.get(), rows, tokens, tokens};
+    UnsetArray<float> outputs(rows * tokens);
+    const kernels::MutableMatrix lost {outputs.data(), rows, tokens, tokens};
     if (!addProductInBands(1.0F, errors, Side::Plain, inputs.values, Side::Transposed, 0.0F, lost, stop))
         return std::nullopt;
     const double share = 1.0 / static_cast<double>(tokens);
-    const double loss = addRows(rows, tokens, outputs.get(), outputs.get(), share, rowLosses);
+    const double loss = addRows(rows, tokens, outputs.data(), outputs.data(), share, rowLosses);
     if (!addProductInBands(
             static_cast<float>(2.0 * share), lost, Side::Plain, inputs.values, Side::Plain, 0.0F, errors, stop))
         return std::nullopt;

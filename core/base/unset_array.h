@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <memory>
 #include <type_traits>
+#include <utility>
 
 namespace quantloupe {
 
@@ -21,6 +22,21 @@ public:
         , m_size(size)
     {
     }
+    /// What was moved from is empty.
+    UnsetArray(UnsetArray&& other) noexcept
+        : m_values(std::move(other.m_values))
+        , m_size(std::exchange(other.m_size, 0))
+    {
+    }
+    UnsetArray& operator=(UnsetArray&& other) noexcept
+    {
+        m_values = std::move(other.m_values);
+        m_size = std::exchange(other.m_size, 0);
+        return *this;
+    }
+    UnsetArray(const UnsetArray&) = delete;
+    UnsetArray& operator=(const UnsetArray&) = delete;
+    ~UnsetArray() = default;
 
     std::size_t size() const { return m_size; }
     bool empty() const { return m_size == 0; }

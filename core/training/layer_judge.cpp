@@ -4,17 +4,13 @@
 #include "core/algorithms/banded_product.h"
 #include "core/algorithms/damped_moments.h"
 #include "core/algorithms/row_blocks.h"
+#include "core/base/unset_array.h"
 #include "core/base/zeroed_array.h"
 
 #include <numeric>
 #include <vector>
 
 namespace quantloupe {
-
-std::unique_ptr<float[]> unwrittenFloats(std::size_t count)
-{
-    return std::make_unique_for_overwrite<float[]>(count);
-}
 
 LayerJudge::LayerJudge(std::span<const float> weights, kernels::ConstMatrix tokens)
     : m_weights(weights)
@@ -40,13 +36,13 @@ std::optional<double> LayerJudge::squares(std::span<const float> quantized, cons
             own[i] = m_weights[(first * columns) + i] - (quantized.empty() ? 0.0F : quantized[(first * columns) + i]);
         if (m_moments != nullptr)
             return;
-        const auto outputs = unwrittenFloats(count * m_tokens.rows);
+        UnsetArray<float> outputs(count * m_tokens.rows);
         if (!addProductInBands(1.0F, {own.data(), count, columns, columns}, kernels::Side::Plain, m_tokens,
-                kernels::Side::Transposed, 0.0F, {outputs.get(), count, m_tokens.rows, m_tokens.rows}, stop))
+                kernels::Side::Transposed, 0.0F, {outputs.data(), count, m_tokens.rows, m_tokens.rows}, stop))
             return;
         double sum = 0.0;
-        for (std::size_t i = 0; i < count * m_tokens.rows; ++i)
-            sum += static_cast<double>(outputs[i]) * static_cast<double>(outputs[i]);
+        for (const float output : outputs)
+            sum += static_cast<double>(output) * static_cast<double>(output);
         sums[first / rowsPerBlock] = sum;
     });
     if (!done)

@@ -8,15 +8,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
 #include <stop_token>
 
 namespace quantloupe {
-
-/// Numbers that nobody has written yet: scratch of one task.
-std::unique_ptr<float[]> unwrittenFloats(std::size_t count);
 
 /// Some inputs of a layer with its original weights, against which any Ŵ is measured: token by token in float32, or by
 /// second moments in double; sums in double in the order of the rows. The same bits for any number of threads of the

@@ -2,7 +2,7 @@
 #include "core/training/layer_rows.h"
 
 #include "core/algorithms/row_blocks.h"
-#include "core/training/layer_judge.h"
+#include "core/base/unset_array.h"
 
 #include <algorithm>
 #include <cmath>
@@ -106,8 +106,8 @@ bool LayerRows::stepBlock(std::size_t index, std::span<const float> original, co
     auto& block = m_blocks[index];
     const auto first = block.firstRow * m_columns, count = block.rows * m_columns;
     const auto weights = weightsOf(block);
-    const auto buffer = unwrittenFloats(count);
-    const std::span<float> gradient(buffer.get(), count);
+    UnsetArray<float> buffer(count);
+    const std::span<float> gradient(buffer.data(), count);
     if (!apart())
         std::copy_n(m_quantized.begin() + first, count, gradient.begin());
     else if (!m_quantizers[index].quantize(weights, gradient, stop))
