@@ -15,9 +15,6 @@
 namespace quantloupe {
 namespace {
 
-/// Predictions whose logits are worked on together.
-constexpr std::size_t kLogitTile = 64;
-
 Result<void> refuseIntegers(const Decoder& decoder, const Replacers& replacers)
 {
     const bool integers = decoder.integerFunctions
@@ -204,10 +201,10 @@ private:
         std::vector<float> back(count * hidden);
         const kernels::MutableMatrix normedGradient {back.data(), count, hidden, hidden};
         const auto all = hooks.head ? gradients.keepUnset(count, vocabulary) : kernels::MutableMatrix();
-        std::vector<float> buffer(hooks.head ? 0 : std::min(kLogitTile, count) * vocabulary), capped;
+        std::vector<float> buffer(hooks.head ? 0 : std::min(predictionsPerTile, count) * vocabulary), capped;
         double loss = 0.0;
-        for (std::size_t tile = 0; tile < count && !m_stop.stop_requested(); tile += kLogitTile) {
-            const auto rows = std::min(kLogitTile, count - tile);
+        for (std::size_t tile = 0; tile < count && !m_stop.stop_requested(); tile += predictionsPerTile) {
+            const auto rows = std::min(predictionsPerTile, count - tile);
             const auto logits = hooks.head ? all.rowRange(tile, rows)
                                            : kernels::MutableMatrix {buffer.data(), rows, vocabulary, vocabulary};
             const std::span values(logits.data, rows * vocabulary);
@@ -309,7 +306,8 @@ LossFunction crossEntropyLoss(const WindowedText& text, double scale)
 Result<BackwardResult> runBackward(const Decoder& decoder, const WindowedText& text, std::size_t first,
     std::size_t last, const BackwardHooks& hooks, std::stop_token stop, const ProgressShare& progress)
 {
-    const auto [forwardShare, backwardShare] = progress.split(1.0 / 4.0);  // which computes all a second time
+    const auto [forwardShare, backwardShare] =
+        progress.split(1.0 / 4.0);  // the way back costs more, and may compute all a second time
     BackwardPass pass(decoder, text, first, last, hooks.weights, hooks.inputs, std::move(stop), hooks.spareBytes);
     if (auto done = pass.forward(true, forwardShare); !done)
         return tl::unexpected(done.error());
@@ -332,8 +330,8 @@ Result<ZeroedArray<float>> runForward(const Decoder& decoder, const WindowedText
     return pass.normedOutputs();
 }
 
-std::uint64_t backwardBytes(
-    const Decoder& decoder, std::uint64_t tokens, std::uint64_t longest, bool head, bool replacesInputs)
+std::uint64_t backwardBytes(const Decoder& decoder, std::uint64_t tokens, std::uint64_t longest, bool head,
+    bool replacesInputs, std::uint64_t tiles)
 {
     std::uint64_t widest = 0, weights = 0;
     for (const auto& block : decoder.blocks) {
@@ -343,7 +341,9 @@ std::uint64_t backwardBytes(
     }
     const auto table = std::uint64_t {decoder.vocabulary} * decoder.hidden;
     const auto streams = (decoder.blocks.size() + 3) * std::uint64_t {decoder.hidden};
-    const auto logits = std::uint64_t {decoder.vocabulary} * (head ? tokens : std::min<std::uint64_t>(longest, 64));
+    const auto tile = std::min<std::uint64_t>(longest, predictionsPerTile);
+    const auto copies = std::uint64_t {decoder.outputCap > 0.0F ? 1U : 0U};  // capped
+    const auto logits = std::uint64_t {decoder.vocabulary} * ((head ? tokens : tiles * tile) + (copies * tiles * tile));
     return sizeof(float) * (std::max(weights, table + logits) + (tokens * (streams + widest)));
 }
 

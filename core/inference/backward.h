@@ -18,6 +18,9 @@
 
 namespace quantloupe {
 
+/// Whose logits are worked on together.
+constexpr std::size_t predictionsPerTile = 64;
+
 /// Logits of some predictions of one window, [predictions × vocabulary].
 struct LogitTile {
     std::size_t window = 0;         ///< index into WindowedText::windows
@@ -78,9 +81,10 @@ Result<BackwardResult> runBackward(const Decoder& decoder, const WindowedText& t
 Result<ZeroedArray<float>> runForward(const Decoder& decoder, const WindowedText& text, std::size_t first,
     std::size_t last, const WeightHook& weights, const InputHook& inputs, std::stop_token stop);
 
-/// Bytes that a pass over windows of so many tokens in all takes, at most `longest` of them in one window.
-std::uint64_t backwardBytes(
-    const Decoder& decoder, std::uint64_t tokens, std::uint64_t longest, bool head, bool replacesInputs = false);
+/// Bytes that a pass over windows of so many tokens in all takes, at most `longest` of them in one window; `tiles`: of
+/// logits at a time, one per thread.
+std::uint64_t backwardBytes(const Decoder& decoder, std::uint64_t tokens, std::uint64_t longest, bool head,
+    bool replacesInputs = false, std::uint64_t tiles = 1);
 
 /// Adds ∂loss by a layer's weights, rows [firstRow, firstRow + sum.rows) of `layer`, over all its tokens: Σ g·xᵀ.
 void addWeightGradient(const LayerGradient& gradient, std::size_t firstRow, kernels::MutableMatrix sum);

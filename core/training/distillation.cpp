@@ -74,4 +74,11 @@ LossFunction distillationLoss(const Decoder& teacher, const LoadedLayers& head, 
     };
 }
 
+std::uint64_t distillationBytes(const Decoder& teacher, std::uint64_t positions, std::uint64_t threads)
+{
+    const auto vocabulary = std::uint64_t {teacher.vocabulary};
+    return ((vocabulary + positions) * teacher.hidden * sizeof(float))
+        + (threads * vocabulary * ((predictionsPerTile * sizeof(float)) + (2 * sizeof(double))));
+}
+
 }  // namespace quantloupe

@@ -42,4 +42,8 @@ private:
 LossFunction distillationLoss(const Decoder& teacher, const LoadedLayers& head, const WindowedText& text,
     std::span<const TaughtWindow> taught, double scale);
 
+/// Bytes that learning from a teacher takes beside the student's pass: the head, what it is given at so many positions
+/// at a time, and of each thread a tile of the teacher's logits and both distributions of a prediction.
+std::uint64_t distillationBytes(const Decoder& teacher, std::uint64_t positions, std::uint64_t threads);
+
 }  // namespace quantloupe

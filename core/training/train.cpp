@@ -7,6 +7,8 @@
 #include "core/training/batches.h"
 #include "core/training/epoch_order.h"
 
+#include <tbb/task_arena.h>
+
 #include <algorithm>
 #include <cmath>
 #include <string>
@@ -85,7 +87,13 @@ std::size_t windowsOfPass(const TrainingOptions& options)
     return (options.batch + options.accumulate - 1) / options.accumulate;
 }
 
-/// 20 per trained weight, and what a pass over the longest windows takes. @pre requireTrained()
+std::uint64_t threadsOf(const TrainingOptions& options)
+{
+    return static_cast<std::uint64_t>(
+        ComputeArena(options.threads).execute([] { return tbb::this_task_arena::max_concurrency(); }));
+}
+
+/// 20 per trained weight, what a pass over the longest windows takes, and what teaches it. @pre requireTrained()
 std::uint64_t trainingBytes(
     const Decoder& teacher, const Plan& plan, const WindowedText& text, const TrainingOptions& options)
 {
@@ -96,8 +104,10 @@ std::uint64_t trainingBytes(
     for (const auto& window : text.windows)
         longest = std::max<std::uint64_t>(longest, window.length);
     constexpr std::uint64_t kBytesPerWeight = 20;  // the weight, its gradient, two moments, what it is rounded to
-    return (kBytesPerWeight * trained)
-        + backwardBytes(teacher, longest * windowsOfPass(options), longest, false, replacesInputs(plan));
+    const auto tokens = longest * windowsOfPass(options);
+    const auto threads = std::min<std::uint64_t>(threadsOf(options), windowsOfPass(options));  // a window each
+    return (kBytesPerWeight * trained) + backwardBytes(teacher, tokens, longest, false, replacesInputs(plan), threads)
+        + (options.distils ? distillationBytes(teacher, tokens, threads) : 0);
 }
 
 }  // namespace
@@ -144,6 +154,8 @@ Result<std::unique_ptr<Training>> Training::prepare(const Decoder& teacher, cons
     if (!student)
         return tl::unexpected(student.error());
     training->m_student = std::move(*student);
+    if (!options.distils)
+        return training;
     auto head = loadLayers(*teacher.model, std::span(&teacher.head, 1), {}, stop);
     if (!head)
         return tl::unexpected(head.error());

@@ -31,7 +31,7 @@ struct TrainingOptions {
     std::uint64_t evaluateEvery = 50;  ///< steps; 0: only at both ends
     std::uint64_t patience = 0;        ///< evaluations without a better one after which training ends; 0: never early
     unsigned threads = 0;
-    std::uint64_t memory = std::uint64_t {4} << 30U;  ///< bytes for all that is trained, and a pass
+    std::uint64_t memory = std::uint64_t {4} << 30U;  ///< bytes for all that is trained, what teaches it, and a pass
 
     bool operator==(const TrainingOptions&) const = default;
 };
@@ -117,7 +117,7 @@ private:
     std::unique_ptr<Student> m_student {};
     std::optional<TaughtOutputs> m_taught {};
     std::uint64_t m_spareBytes = 0;  ///< of the memory, for a pass
-    LoadedLayers m_teacherHead {};
+    LoadedLayers m_teacherHead {};   ///< where it distils
     std::uint64_t m_done = 0;
     TrainingHistory m_history {};
 };

@@ -15,6 +15,18 @@ class TestTraining : public QObject, private TinyTraining
 {
     Q_OBJECT
 
+    /// Bytes below which a training refuses to begin.
+    std::uint64_t leastMemory(TrainingOptions options, const Plan& plan, const InputHook& inputs) const
+    {
+        std::uint64_t refused = 0, enough = std::uint64_t {1} << 30U;
+        while (enough - refused > 1) {
+            options.memory = (refused + enough) / 2;
+            const bool begins = Training::begin(m_decoder, plan, m_text, m_heldOut, options, {}, inputs).has_value();
+            (begins ? enough : refused) = options.memory;
+        }
+        return enough;
+    }
+
 private Q_SLOTS:
     void initTestCase() { open(); }
 
@@ -240,18 +252,66 @@ private Q_SLOTS:
     void howMuchMemoryThereIs()
     {
         TrainingOptions options {.steps = 4, .batch = 12, .learningRate = 1e-2, .evaluateEvery = 0, .threads = 2};
-        const auto generous = begin("int4:g16", options);
-        std::unique_ptr<Training> scarce;
-        for (options.memory = 1U << 12U; !scarce; options.memory += 256)
-            if (auto training =
-                    Training::begin(m_decoder, uniformPlan(*m_model, "int4:g16"), m_text, m_heldOut, options, {}))
-                scarce = std::move(*training);
+        const auto plan = uniformPlan(*m_model, "int4:g16/int8:token");
+        const auto inputs = quantizedInputs(*m_model, plan, {}).value();
+        const auto watched = matricesOf(m_decoder.blocks.back()).front();
+        int asked = 0;
+        const InputHook counting = [&](std::size_t tensor) {
+            asked += tensor == watched ? 1 : 0;
+            return inputs(tensor);
+        };
+        const auto beginWith = [&] {
+            return Training::begin(m_decoder, plan, m_text, m_heldOut, options, {}, counting);
+        };
+        const auto generous = beginWith().value();
+        options.memory = leastMemory(options, plan, inputs);
+        const auto scarce = beginWith().value();
         for (int step = 0; step < 4; ++step) {
-            const auto one = generous->step({}), other = scarce->step({});
+            asked = 0;
+            const auto one = generous->step({});
+            QCOMPARE(asked, 1);
+            const auto other = scarce->step({});
+            QCOMPARE(asked, 3);  // on both ways
             QVERIFY(one && other);
             QVERIFY(*one == *other);
         }
         QVERIFY(valuesOf(*generous) == valuesOf(*scarce));
+    }
+
+    /// What a distillation takes is not handed out to blocks: the head, what it is given, two tiles of logits.
+    void distillationIsCounted()
+    {
+        const auto plan = uniformPlan(*m_model, "int4:g16");
+        TrainingOptions options {.batch = 6, .threads = 2};
+        const auto distilling = leastMemory(options, plan, {});
+        options.distils = false;
+        const auto plain = leastMemory(options, plan, {});
+        const std::uint64_t vocabulary = kVocabulary, hidden = m_decoder.hidden, positions = 6 * 12;
+        const auto expected = 4 * (vocabulary * hidden + positions * hidden) + 2 * vocabulary * (64 * 4 + 2 * 8);
+        QCOMPARE(distilling - plain, expected);
+    }
+
+    /// Of two windows one is kept, with room for exactly one: who is stopped gets what is kept, and nothing else.
+    void taughtOutputsAreKept()
+    {
+        const auto bytes = m_text.windows[0].scored() * m_decoder.hidden * sizeof(float);
+        const auto copyOf = [](const std::vector<TaughtWindow>& windows) {
+            std::vector<float> values;
+            for (const auto& window : windows)
+                values.insert(values.end(), window.begin(), window.end());
+            return values;
+        };
+        const std::vector<std::size_t> both {0, 1}, first {0}, second {1};
+        TaughtOutputs none(m_decoder, m_text, bytes - 1), one(m_decoder, m_text, bytes);
+        const auto expected = copyOf(none.of(both, {}).value());
+        QVERIFY(copyOf(one.of(both, {}).value()) == expected);
+        QVERIFY(copyOf(one.of(both, {}).value()) == expected);
+        std::stop_source source;
+        source.request_stop();
+        const auto kept = one.of(first, source.get_token());
+        QVERIFY(kept && std::ranges::equal(kept->front(), std::span(expected).first(expected.size() / 2)));
+        QVERIFY(!one.of(second, source.get_token()));
+        QVERIFY(!none.of(first, source.get_token()));
     }
 
     void endsEarly()
