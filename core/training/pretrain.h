@@ -44,8 +44,9 @@ struct PretrainingHistory {
 };
 
 /// A model all of whose tensors are trained: matrices, norms, embedding and output head (one where they are tied). They
-/// lie in memory as float32, with gradients and two moments: 16 bytes per parameter. The bits depend on the options and
-/// the processor, not on the number of threads.
+/// lie in memory as float32, with gradients and two moments: 16 bytes per parameter; a step takes
+/// backwardBytes() of its batch on top, and up to 1 GiB more for what is not computed a second time. The bits depend on
+/// the options and the processor, not on the number of threads.
 class Pretraining
 {
 public:
