@@ -31,6 +31,7 @@ WindowedText textOf(const TinyDecoder& d, const std::vector<TokenWindow>& window
 struct Backward {
     BackwardResult result;
     std::map<std::string, std::vector<double>> gradients;
+    std::map<std::size_t, int> asked;  ///< how often the weights of a tensor were asked for
 };
 
 Result<Backward> runFast(
@@ -40,7 +41,12 @@ Result<Backward> runFast(
     if (!decoder)
         return tl::unexpected(decoder.error());
     SummedGradients sums(*decoder);
-    const BackwardHooks hooks {.loss = crossEntropyLoss(text),
+    std::map<std::size_t, int> asked;
+    const BackwardHooks hooks {.weights = [&](std::size_t tensor) -> Result<RowReplacer> {
+                                   ++asked[tensor];
+                                   return RowReplacer();
+                               },
+        .loss = crossEntropyLoss(text),
         .sink =
             [&](const PartGradients& part) {
                 sums.add(part);
@@ -54,7 +60,7 @@ Result<Backward> runFast(
     if (!result)
         return tl::unexpected(result.error());
     sums.add(result->embedded, text);
-    return Backward {std::move(*result), sums.sums()};
+    return Backward {std::move(*result), sums.sums(), std::move(asked)};
 }
 
 double largestOf(const std::vector<double>& values)
@@ -199,6 +205,13 @@ private Q_SLOTS:
             QCOMPARE(other->result.loss, none->result.loss);
             QVERIFY(other->gradients == none->gradients);
             QVERIFY(std::ranges::equal(other->result.embedded.values, none->result.embedded.values));
+        }
+        // Weights of a block that is kept are read once, of others on both ways.
+        for (std::size_t block = 0; block < decoder->blocks.size(); ++block) {
+            const auto tensor = matricesOf(decoder->blocks[block]).front();
+            QCOMPARE(none->asked.at(tensor), 2);
+            QCOMPARE(some->asked.at(tensor), block == 0 ? 1 : 2);
+            QCOMPARE(all->asked.at(tensor), 1);
         }
     }
 
