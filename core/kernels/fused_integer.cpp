@@ -7,7 +7,6 @@
 #include <array>
 #include <cmath>
 #include <limits>
-#include <utility>
 #include <vector>
 
 #undef HWY_TARGET_INCLUDE
@@ -20,6 +19,21 @@ HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+// The first ahead.found units, in the longest segments that divide one.
+template<bool floating, Clipping clipping, bool counting>
+void addFound(const StretchWork& work, UnitsAhead& ahead, StretchSums& sums)
+{
+    const std::size_t length = work.units.length;
+    if (length % longestSegment == 0)
+        addWholeSegments<longestSegment, floating, clipping, counting>(work, ahead, sums);
+    else if (length % 128 == 0)
+        addWholeSegments<128, floating, clipping, counting>(work, ahead, sums);
+    else if (length % 64 == 0)
+        addWholeSegments<64, floating, clipping, counting>(work, ahead, sums);
+    else
+        addWholeSegments<shortestSegment, floating, clipping, counting>(work, ahead, sums);
+}
+
 // All units of a stretch; where some clip and some do not, each is measured by itself.
 template<bool floating, Clipping clipping, bool counting>
 StretchSums AddUnits(const StretchWork& work, std::size_t count, UnitsAhead& ahead)
@@ -27,17 +41,12 @@ StretchSums AddUnits(const StretchWork& work, std::size_t count, UnitsAhead& ahe
     StretchSums sums;
     const Units& units = work.units;
     if (HWY_LIKELY(!units.anyClips)) {
-        if (ahead.found > 0) {
-            if (units.length % 256 == 0)
-                addWholeSegments<256, floating, clipping, counting>(work, ahead, sums);
-            else if (units.length % 128 == 0)
-                addWholeSegments<128, floating, clipping, counting>(work, ahead, sums);
-            else if (units.length % 64 == 0)
-                addWholeSegments<64, floating, clipping, counting>(work, ahead, sums);
-            else
-                addWholeSegments<32, floating, clipping, counting>(work, ahead, sums);
+        if constexpr (wideLanes == 8) {  // else there are none
+            if (ahead.found > 0)
+                addFound<floating, clipping, counting>(work, ahead, sums);
         }
-        addUnits<floating, clipping, counting>(work, ahead.found * units.length, count, sums);
+        if (const std::size_t whole = ahead.found * units.length; whole < count)
+            addUnits<floating, clipping, counting>(work, whole, count, sums);
         return sums;
     }
     ahead.found = 0;
@@ -152,7 +161,7 @@ ErrorSums MeasureRows(const float* rows, std::size_t rowCount, const IntegerSche
     const IntegerErrorProfile& profile, ErrorSlots* slots, std::uint64_t& clipped)
 {
     const auto& shape = scheme.shape;
-    const bool regular = wideLanes == 8 && shape.length % 32 == 0 && shape.columns % shape.length == 0;
+    const bool regular = wideLanes == 8 && shape.length % shortestSegment == 0 && shape.columns % shape.length == 0;
     Stretches stretches(rows, rowCount, shape);
     const auto begin = [&](Stretch& stretch) {
         const bool any = stretches.next(stretch.run);

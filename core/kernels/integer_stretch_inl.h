@@ -15,11 +15,11 @@ namespace quantloupe::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 // Weights of one unit that are proven right together: the shorter, the fewer are done again for one that is not.
-constexpr std::size_t longestSegment = 256;
+constexpr std::size_t shortestSegment = 32, longestSegment = 256;
 constexpr std::size_t maxSegments = 64;
 // Floats from where weights are looked at.
 constexpr std::size_t fetchedAhead = 2'048;
-constexpr std::size_t step = 4 * wideLanes;
+constexpr std::size_t stepLength = 4 * wideLanes;
 
 struct StretchWork {
     const float* weights;
@@ -33,7 +33,7 @@ struct StretchWork {
 struct Segment {
     std::size_t begin, end, unit;
 
-    std::size_t wholeSteps() const { return (end - begin) / step * step; }
+    std::size_t wholeSteps() const { return (end - begin) / stepLength * stepLength; }
 };
 
 // Walks the segments of [begin, end).
@@ -92,7 +92,7 @@ HWY_INLINE void addStep(const float* weights, const UnitSteps<Wide>& steps, Bloc
     addPair<floating, clipping>(d, weights, steps, lanes, seen, columns, a, b);
     if constexpr (counting)
         slots->countFirstHalf();
-    addPair<floating, clipping>(d, weights + step / 2, steps, lanes, seen, columns + step / 2, c, e);
+    addPair<floating, clipping>(d, weights + stepLength / 2, steps, lanes, seen, columns + stepLength / 2, c, e);
     if constexpr (counting)
         slots->countSecondHalf(a, b, c, e);
 }
@@ -153,9 +153,9 @@ void addUnits(const StretchWork& work, std::size_t begin, std::size_t end, Stret
                     UnitSteps<Wide>::template of<floating, clipping>(d, work.codes, work.units, segment.unit);
                 SegmentMarks<Wide> seen(d);
                 const std::size_t whole = segment.begin + segment.wholeSteps();
-                for (std::size_t i = segment.begin; i < whole; i += step) {
+                for (std::size_t i = segment.begin; i < whole; i += stepLength) {
                     hwy::Prefetch(work.weights + i + fetchedAhead);
-                    hwy::Prefetch(work.weights + i + fetchedAhead + step / 2);
+                    hwy::Prefetch(work.weights + i + fetchedAhead + stepLength / 2);
                     addStep<floating, clipping, counting>(
                         work.weights + i, steps, lanes, seen, work.columns + i, work.slots);
                 }
@@ -181,7 +181,7 @@ struct UnitsAhead {
 template<std::size_t length, bool floating, Clipping clipping, bool counting>
 HWY_NOINLINE void addWholeSegments(const StretchWork& work, UnitsAhead& ahead, StretchSums& sums)
 {
-    static_assert(length % step == 0 && length <= longestSegment);
+    static_assert(length % stepLength == 0 && length <= longestSegment);
     const Wide d;
     const hn::RebindToSigned<Wide> di;
     const hn::RebindToUnsigned<Wide> du;
@@ -204,9 +204,9 @@ HWY_NOINLINE void addWholeSegments(const StretchWork& work, UnitsAhead& ahead, S
             for (; s < blockEnd; ++s) {
                 const auto steps = UnitSteps<Wide>::template of<floating, clipping>(d, work.codes, units, u);
                 SegmentMarks<Wide> seen(d);
-                for (std::size_t i = 0; i < length; i += step) {
+                for (std::size_t i = 0; i < length; i += stepLength) {
                     hwy::Prefetch(next + i + fetchedAhead);
-                    hwy::Prefetch(next + i + fetchedAhead + step / 2);
+                    hwy::Prefetch(next + i + fetchedAhead + stepLength / 2);
                     addStep<floating, clipping, counting>(weights + i, steps, lanes, seen, columns + i, work.slots);
                 }
                 marks.keep<clipping>(s - first, seen);

@@ -178,9 +178,9 @@ void WeightSpread::add(std::span<const float> weights)
 void WeightSpread::add(std::span<const float> values, std::span<const std::uint64_t> counts)
 {
     assert(values.size() == counts.size());
-    auto counted = m_histogram.histogram();
-    std::fill(counted.counts.begin(), counted.counts.end(), 0);
-    counted.underflow = counted.overflow = 0;
+    Histogram counted {.low = static_cast<double>(m_bins.low),
+        .high = static_cast<double>(m_bins.high),
+        .counts = std::vector<std::uint64_t>(m_bins.bins)};
     const float density = m_bins.density();
     for (std::size_t i = 0; i < values.size(); ++i) {
         if (counts[i] == 0 || !std::isfinite(values[i]))
