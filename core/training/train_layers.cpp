@@ -101,6 +101,19 @@ std::vector<std::size_t> layersToTrain(const Decoder& decoder, const Plan& plan)
     return groupLayers(decoder, plan).inOrder;
 }
 
+std::vector<std::size_t> othersThanLayers(
+    const Decoder& decoder, const Plan& plan, const std::function<bool(std::size_t tensor)>& wants)
+{
+    const auto layers = layersToTrain(decoder, plan);
+    std::vector<std::size_t> others;
+    for (const auto& planned : plan.tensors)
+        if (planned.scheme
+            && (std::find(layers.begin(), layers.end(), planned.tensor) == layers.end()
+                || (wants && !wants(planned.tensor))))
+            others.push_back(planned.tensor);
+    return others;
+}
+
 Result<std::vector<TrainedTensor>> trainLayers(const Decoder& decoder, const Plan& plan, const WindowedText& text,
     const WindowedText& heldOut, const LayersTrainingOptions& options, std::stop_token stop, Progress& progress,
     const LayersWatch& watch)

@@ -33,6 +33,9 @@ struct TrainedTensor {
 /// Tensors that a plan quantizes and that layers of a block with the same inputs multiply by, all rows: the ones that
 /// can be trained by themselves, in the order of the operations. Experts that lie in one stack see tokens of their own.
 std::vector<std::size_t> layersToTrain(const Decoder& decoder, const Plan& plan);
+/// Tensors with a scheme that are none of these, or that `wants` refuses where it is given; in the order of the plan.
+std::vector<std::size_t> othersThanLayers(
+    const Decoder& decoder, const Plan& plan, const std::function<bool(std::size_t tensor)>& wants = {});
 
 /// Told of a training of layers on its own thread, one at a time; empty ones are not.
 struct LayersWatch {

@@ -37,16 +37,6 @@ LayersRun::LayersRun(const quantloupe::Decoder& decoder, const quantloupe::Train
 {
 }
 
-std::vector<std::size_t> LayersRun::untrained(const quantloupe::Decoder& decoder, const quantloupe::Plan& plan)
-{
-    const auto layers = quantloupe::layersToTrain(decoder, plan);
-    std::vector<std::size_t> others;
-    for (const auto& planned : plan.tensors)
-        if (planned.scheme && std::find(layers.begin(), layers.end(), planned.tensor) == layers.end())
-            others.push_back(planned.tensor);
-    return others;
-}
-
 Result<std::unique_ptr<LayersRun>> LayersRun::begin(const quantloupe::Decoder& decoder,
     const quantloupe::TrainingPlan& plan, const quantloupe::TrainingTexts& texts,
     const quantloupe::LayersTrainingOptions& options)

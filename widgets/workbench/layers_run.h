@@ -29,9 +29,6 @@ std::vector<quantloupe::LayerTrainingStep> curvePoints(const std::vector<quantlo
 class LayersRun
 {
 public:
-    /// Planned tensors that are no layers by themselves.
-    static std::vector<std::size_t> untrained(const quantloupe::Decoder& decoder, const quantloupe::Plan& plan);
-
     /// Errors: Unsupported (the plan quantizes inputs), InvalidArgument (nothing to train).
     static quantloupe::Result<std::unique_ptr<LayersRun>> begin(const quantloupe::Decoder& decoder,
         const quantloupe::TrainingPlan& plan, const quantloupe::TrainingTexts& texts,

@@ -38,7 +38,8 @@ Result<void> TrainingRun::begin(const std::stop_token& stop)
         return tl::unexpected(decoder.error());
     m_decoder = std::move(*decoder);
     auto plan = quantloupe::planTraining(model, m_request.recipe, [this](const quantloupe::Plan& all) {
-        return m_request.layers ? LayersRun::untrained(m_decoder, all) : quantloupe::Student::untrained(m_decoder, all);
+        return m_request.layers ? quantloupe::othersThanLayers(m_decoder, all)
+                                : quantloupe::Student::untrained(m_decoder, all);
     });
     if (!plan)
         return tl::unexpected(plan.error());

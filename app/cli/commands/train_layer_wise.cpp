@@ -45,19 +45,6 @@ Result<LayersTrainingOptions> layerOptionsOf(const Session& session, const Train
     return layers;
 }
 
-/// Planned tensors that are no layers by themselves, and those that --tensors does not name.
-std::vector<std::size_t> othersThanLayers(const Session& session, const Decoder& decoder, const Plan& plan)
-{
-    const auto layers = layersToTrain(decoder, plan);
-    std::vector<std::size_t> others;
-    for (const auto& planned : plan.tensors)
-        if (planned.scheme
-            && (std::find(layers.begin(), layers.end(), planned.tensor) == layers.end()
-                || !session.wants(decoder.model->tensors[planned.tensor].name)))
-            others.push_back(planned.tensor);
-    return others;
-}
-
 const char* wordsFor(LayerVerdict verdict)
 {
     switch (verdict) {
@@ -138,8 +125,9 @@ Result<void> trainLayerWise(
     const auto layerOptions = layerOptionsOf(session, options);
     if (!layerOptions)
         return tl::unexpected(layerOptions.error());
-    const auto plan = planTraining(
-        session, options, decoder, [&](const Plan& all) { return othersThanLayers(session, decoder, all); });
+    const auto wants = [&](std::size_t tensor) { return session.wants(decoder.model->tensors[tensor].name); };
+    const auto plan =
+        planTraining(session, options, decoder, [&](const Plan& all) { return othersThanLayers(decoder, all, wants); });
     if (!plan)
         return tl::unexpected(plan.error());
     if (const auto floating = requireFloatingInputs(plan->plan); !floating)

@@ -190,9 +190,8 @@ void addTrainingOptions(CLI::App& command, TrainOptions& options)
     auto& training = options.training;
     command
         .add_option("--rule", options.rule,
-            "Where steps come from: ste (from the weights, any scheme), lsq (a learned scale; sym, symf, asym), aff "
-            "(a\n"
-            "learned scale and minimum; asymf)")
+            "Where steps come from: ste (from the weights, any scheme), lsq (a learned scale; sym, symf, asym),\n"
+            "aff (a learned scale and minimum; asymf)")
         ->type_name("RULE")
         ->capture_default_str();
     command.add_option("--loss", options.loss, "kd: KL from the original's predictions; ce: the text's own next token")
