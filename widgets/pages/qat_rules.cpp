@@ -1,26 +1,17 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "widgets/pages/qat_rules.h"
 
-#include <QCoreApplication>
+#include "widgets/pages/qat_controls.h"
 
 using quantloupe::StepRule;
 using quantloupe::TrainedQuantizer;
 
-namespace {
-
-QString ruleText(const char* text)
-{
-    return QCoreApplication::translate("QatControls", text);
-}
-
-}  // namespace
-
 QString ruleTitle(StepRule rule)
 {
     switch (rule) {
-    case StepRule::Estimated: return ruleText("STE: scales from the weights");
-    case StepRule::Scale: return ruleText("LSQ: learned scales");
-    case StepRule::Affine: return ruleText("Affine: learned scales and minima");
+    case StepRule::Estimated: return QatControls::tr("STE: scales from the weights");
+    case StepRule::Scale: return QatControls::tr("LSQ: learned scales");
+    case StepRule::Affine: return QatControls::tr("Affine: learned scales and minima");
     }
     return {};
 }
@@ -29,14 +20,14 @@ QString ruleExplanation(StepRule rule)
 {
     switch (rule) {
     case StepRule::Estimated:
-        return ruleText("Scales are found anew from the weights in each step, gradients pass straight through "
-                        "rounding (straight-through estimator). Any scheme.");
+        return QatControls::tr("Scales are found anew from the weights in each step, gradients pass straight through "
+                               "rounding (straight-through estimator). Any scheme.");
     case StepRule::Scale:
-        return ruleText("Learned step size quantization: a scale per group is trained beside the weights. "
-                        "Integers, whose whole zero point stays where there is one (sym, symf, asym).");
+        return QatControls::tr("Learned step size quantization: a scale per group is trained beside the weights. "
+                               "Integers, whose whole zero point stays where there is one (sym, symf, asym).");
     case StepRule::Affine:
-        return ruleText("A scale and a minimum per group are trained beside the weights. Integers with a "
-                        "floating minimum (asymf).");
+        return QatControls::tr("A scale and a minimum per group are trained beside the weights. Integers with a "
+                               "floating minimum (asymf).");
     }
     return {};
 }

@@ -171,8 +171,7 @@ LayerLossPlot::LayerLossPlot(QWidget* parent)
 {
     setDescription(tr("Loss of the layer"),
         tr("The squared error of the layer's outputs in each step, and on the held-out tokens that decide which step "
-           "is "
-           "kept. Lower is better; where only the first falls, the layer learns its tokens by heart."));
+           "is kept. Lower is better; where only the first falls, the layer learns its tokens by heart."));
     setEmptyText(tr("Start a training to see a layer's loss"));
 }
 
