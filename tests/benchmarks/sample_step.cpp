@@ -39,6 +39,20 @@ WindowedText textOfStep(std::size_t windows)
     return text;
 }
 
+/// Of a training, or the error with which it did not begin.
+template<class Begun>
+void takeSteps(benchmark::State& state, const Begun& training)
+{
+    if (!training)
+        return state.SkipWithError(training.error().reason.c_str());
+    for (auto _ : state) {
+        const auto made = (*training)->step({});
+        if (!made)
+            return state.SkipWithError(made.error().reason.c_str());
+        benchmark::DoNotOptimize(made->loss);
+    }
+}
+
 enum class Loss : std::uint8_t { OfTeacher, OfTaught, OfText };
 
 /// OfTeacher: the text is long enough for the teacher to be asked anew in each step; OfTaught: it has been.
@@ -53,14 +67,7 @@ void stepOfSample(benchmark::State& state, const char* notation, StepRule rule, 
             plan.tensors.push_back({.tensor = tensor, .scheme = *Scheme::parse(notation)});
     auto training = Training::begin(*decoder, plan, text, text,
         {.batch = stepWindows, .distils = loss != Loss::OfText, .rule = rule, .threads = threadsOfStep}, {});
-    if (!training)
-        return state.SkipWithError(training.error().reason.c_str());
-    for (auto _ : state) {
-        const auto made = (*training)->step({});
-        if (!made)
-            return state.SkipWithError(made.error().reason.c_str());
-        benchmark::DoNotOptimize(made->loss);
-    }
+    takeSteps(state, training);
 }
 
 void stepFromNothing(benchmark::State& state)
@@ -68,14 +75,7 @@ void stepFromNothing(benchmark::State& state)
     const auto text = textOfStep(stepWindows);
     auto training =
         Pretraining::begin(modelOfSample(), text, text, {.batch = text.windows.size(), .threads = threadsOfStep}, {});
-    if (!training)
-        return state.SkipWithError(training.error().reason.c_str());
-    for (auto _ : state) {
-        const auto made = (*training)->step({});
-        if (!made)
-            return state.SkipWithError(made.error().reason.c_str());
-        benchmark::DoNotOptimize(made->loss);
-    }
+    takeSteps(state, training);
 }
 
 /// Of y = x·Wᵀ for all tokens of a step: y, ∂x = ∂y·W and ∂W = ∂yᵀ·x.
@@ -132,35 +132,24 @@ void productsOfSample(benchmark::State& state)
     state.counters["FLOP/s"] = benchmark::Counter(operations, benchmark::Counter::kIsIterationInvariantRate);
 }
 
+void byTheClock(benchmark::internal::Benchmark* benchmark)
+{
+    benchmark->MeasureProcessCPUTime()->UseRealTime()->Unit(benchmark::kMillisecond);
+}
+
 }  // namespace
 
-BENCHMARK(productsOfSample)
-    ->Name("sample's step: its products alone")
-    ->MeasureProcessCPUTime()
-    ->UseRealTime()
-    ->Unit(benchmark::kMillisecond);
+BENCHMARK(productsOfSample)->Name("sample's step: its products alone")->Apply(byTheClock);
 BENCHMARK_CAPTURE(stepOfSample, ste, "int4:g32", StepRule::Estimated, Loss::OfTeacher)
     ->Name("sample's step: ste, distilled")
-    ->MeasureProcessCPUTime()
-    ->UseRealTime()
-    ->Unit(benchmark::kMillisecond);
+    ->Apply(byTheClock);
 BENCHMARK_CAPTURE(stepOfSample, later, "int4:g32", StepRule::Estimated, Loss::OfTaught)
     ->Name("sample's step: ste, distilled, later epochs")
-    ->MeasureProcessCPUTime()
-    ->UseRealTime()
-    ->Unit(benchmark::kMillisecond);
+    ->Apply(byTheClock);
 BENCHMARK_CAPTURE(stepOfSample, lsq, "int4:g32", StepRule::Scale, Loss::OfTeacher)
     ->Name("sample's step: lsq, distilled")
-    ->MeasureProcessCPUTime()
-    ->UseRealTime()
-    ->Unit(benchmark::kMillisecond);
+    ->Apply(byTheClock);
 BENCHMARK_CAPTURE(stepOfSample, ce, "int4:g32", StepRule::Estimated, Loss::OfText)
     ->Name("sample's step: ste, cross-entropy")
-    ->MeasureProcessCPUTime()
-    ->UseRealTime()
-    ->Unit(benchmark::kMillisecond);
-BENCHMARK(stepFromNothing)
-    ->Name("sample's step: from random weights")
-    ->MeasureProcessCPUTime()
-    ->UseRealTime()
-    ->Unit(benchmark::kMillisecond);
+    ->Apply(byTheClock);
+BENCHMARK(stepFromNothing)->Name("sample's step: from random weights")->Apply(byTheClock);

@@ -6,6 +6,7 @@
 #include "core/calibration/model_text.h"
 #include "core/training/training_texts.h"
 #include "tests/support/screenshots.h"
+#include "tests/support/shared_data.h"
 #include "widgets/dialogs/text_dialog.h"
 #include "widgets/docks/scheme_editor.h"
 #include "widgets/pages/qat_page.h"
@@ -24,6 +25,7 @@
 #include <QTemporaryDir>
 #include <QTest>
 
+#include <functional>
 #include <memory>
 
 namespace quantloupe::tests {
@@ -65,6 +67,29 @@ struct QatFixture {
         TrainingOptions options;
     };
 
+    /// The story model and a text for it. The page is on the screen before the model is open: `before` looks at it.
+    void openStories(const QSize& size, const std::function<void()>& before = {})
+    {
+        const auto llm = corpus() / "llm" / "stories260K" / "hf";
+        QUANTLOUPE_NEED(llm);
+        m_text = QString::fromStdString((corpus() / "text" / "tinystories_val_A.txt").string());
+        qputenv("QUANTLOUPE_DATA", m_folder.path().toUtf8());
+        m_workbench = std::make_unique<Workbench>();
+        m_workbench->setSweep({Scheme::parse("int8").value()});
+        m_page = std::make_unique<QatPage>(m_workbench.get());
+        m_page->resize(size);
+        m_page->show();
+        QVERIFY(QTest::qWaitForWindowExposed(m_page.get()));
+        if (before)
+            before();
+        QVERIFY(open(QString::fromStdString(llm.string())));
+        QTRY_COMPARE_WITH_TIMEOUT(isOpen(), true, patience);
+    }
+    void close()
+    {
+        m_page.reset();
+        m_workbench.reset();
+    }
     bool open(const QString& path)
     {
         QSignalSpy opened(m_workbench.get(), &Workbench::modelChanged);

@@ -2,7 +2,6 @@
 // Layers trained by themselves on the QAT page, as a person does it: their figures against those of the core by hand,
 // what is said of them, a stop, the recipe, a checkpoint.
 #include "core/file_formats/file_format.h"
-#include "tests/support/shared_data.h"
 #include "tests/widgets/pages/qat_fixture.h"
 #include "widgets/pages/qat_layers.h"
 #include "widgets/pages/qat_verdicts.h"
@@ -72,26 +71,8 @@ class TestQatLayers : public QObject, private tests::QatFixture
     }
 
 private Q_SLOTS:
-    void initTestCase()
-    {
-        const auto llm = tests::corpus() / "llm" / "stories260K" / "hf";
-        QUANTLOUPE_NEED(llm);
-        m_text = QString::fromStdString((tests::corpus() / "text" / "tinystories_val_A.txt").string());
-        qputenv("QUANTLOUPE_DATA", m_folder.path().toUtf8());
-        m_workbench = std::make_unique<Workbench>();
-        m_workbench->setSweep({Scheme::parse("int8").value()});
-        m_page = std::make_unique<QatPage>(m_workbench.get());
-        m_page->resize(1100, 760);
-        m_page->show();
-        QVERIFY(QTest::qWaitForWindowExposed(m_page.get()));
-        QVERIFY(open(QString::fromStdString(llm.string())));
-        QTRY_COMPARE_WITH_TIMEOUT(isOpen(), true, patience);
-    }
-    void cleanupTestCase()
-    {
-        m_page.reset();
-        m_workbench.reset();
-    }
+    void initTestCase() { openStories({1100, 760}); }
+    void cleanupTestCase() { close(); }
 
     /// By keys; each mode has its own figures, and what means nothing in it is not there.
     void modesAreChosen()

@@ -4,7 +4,6 @@
 #include "core/analysis/quantized_model.h"
 #include "core/file_formats/file_format.h"
 #include "core/inference/evaluate.h"
-#include "tests/support/shared_data.h"
 #include "tests/support/tiny_model.h"
 #include "tests/widgets/pages/qat_fixture.h"
 #include "widgets/pages/qat_page.h"
@@ -35,25 +34,9 @@ class TestQatPage : public QObject, private tests::QatFixture
 private Q_SLOTS:
     void initTestCase()
     {
-        const auto llm = tests::corpus() / "llm" / "stories260K" / "hf";
-        QUANTLOUPE_NEED(llm);
-        m_text = QString::fromStdString((tests::corpus() / "text" / "tinystories_val_A.txt").string());
-        qputenv("QUANTLOUPE_DATA", m_folder.path().toUtf8());
-        m_workbench = std::make_unique<Workbench>();
-        m_workbench->setSweep({Scheme::parse("int8").value()});
-        m_page = std::make_unique<QatPage>(m_workbench.get());
-        m_page->resize(1000, 720);
-        m_page->show();
-        QVERIFY(QTest::qWaitForWindowExposed(m_page.get()));
-        QVERIFY(reason().contains(QStringLiteral("Open a model")));
-        QVERIFY(open(QString::fromStdString(llm.string())));
-        QTRY_COMPARE_WITH_TIMEOUT(isOpen(), true, patience);
+        openStories({1000, 720}, [this] { QVERIFY(reason().contains(QStringLiteral("Open a model"))); });
     }
-    void cleanupTestCase()
-    {
-        m_page.reset();
-        m_workbench.reset();
-    }
+    void cleanupTestCase() { close(); }
 
     void saysWhatIsMissing()
     {
