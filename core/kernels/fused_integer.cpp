@@ -7,6 +7,8 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #undef HWY_TARGET_INCLUDE
@@ -19,44 +21,31 @@ HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// The first ahead.found units, in the longest segments that divide one.
-template<bool floating, Clipping clipping, bool counting>
-void addFound(const StretchWork& work, UnitsAhead& ahead, StretchSums& sums)
-{
-    const std::size_t length = work.units.length;
-    if (length % longestSegment == 0)
-        addWholeSegments<longestSegment, floating, clipping, counting>(work, ahead, sums);
-    else if (length % 128 == 0)
-        addWholeSegments<128, floating, clipping, counting>(work, ahead, sums);
-    else if (length % 64 == 0)
-        addWholeSegments<64, floating, clipping, counting>(work, ahead, sums);
-    else
-        addWholeSegments<shortestSegment, floating, clipping, counting>(work, ahead, sums);
-}
-
 // All units of a stretch; where some clip and some do not, each is measured by itself.
 template<bool floating, Clipping clipping, bool counting>
-StretchSums AddUnits(const StretchWork& work, std::size_t count, UnitsAhead& ahead)
+StretchSums AddUnits(const StretchWork& work, std::size_t count)
 {
     StretchSums sums;
     const Units& units = work.units;
-    if (HWY_LIKELY(!units.anyClips)) {
-        if constexpr (wideLanes == 8) {  // else there are none
-            if (ahead.found > 0)
-                addFound<floating, clipping, counting>(work, ahead, sums);
+    const std::size_t length = units.length;
+    if (HWY_UNLIKELY(units.anyClips))
+        for (std::size_t u = 0; u < units.count; ++u) {
+            const std::size_t begin = u * length, end = HWY_MIN(begin + length, count);
+            if (units.clips[u] != 0.0F)
+                addUnits<floating, Clipping::Common, counting>(work, begin, end, sums);
+            else
+                addUnits<floating, clipping, counting>(work, begin, end, sums);
         }
-        if (const std::size_t whole = ahead.found * units.length; whole < count)
-            addUnits<floating, clipping, counting>(work, whole, count, sums);
-        return sums;
-    }
-    ahead.found = 0;
-    for (std::size_t u = 0; u < units.count; ++u) {
-        const std::size_t begin = u * units.length, end = HWY_MIN(begin + units.length, count);
-        if (units.clips[u] != 0.0F)
-            addUnits<floating, Clipping::Common, counting>(work, begin, end, sums);
-        else
-            addUnits<floating, clipping, counting>(work, begin, end, sums);
-    }
+    else if (length % longestSegment == 0 && count % longestSegment == 0)
+        addWholeSegments<longestSegment, floating, clipping, counting>(work, count, sums);
+    else if (length % 128 == 0 && count % 128 == 0)
+        addWholeSegments<128, floating, clipping, counting>(work, count, sums);
+    else if (length % 64 == 0 && count % 64 == 0)
+        addWholeSegments<64, floating, clipping, counting>(work, count, sums);
+    else if (length % shortestSegment == 0 && count % shortestSegment == 0)
+        addWholeSegments<shortestSegment, floating, clipping, counting>(work, count, sums);
+    else
+        addUnits<floating, clipping, counting>(work, 0, count, sums);
     return sums;
 }
 
@@ -67,8 +56,9 @@ inline bool isSafe(double sum)
     return sum >= 0x1p-80 && sum <= 0x1p120;
 }
 
-// Whole units of one row on their way.
+// Whole units of one row on their way, for one of the schemes.
 struct Stretch {
+    IntegerErrorJob* job = nullptr;
     IntegerRun run {};
     Units units;
     double signal = 0.0;  // Σw²
@@ -97,18 +87,17 @@ void Prepare(const IntegerScheme& scheme, Stretch& stretch)
 }
 
 template<bool floating, Clipping clipping, bool counting>
-ErrorSums AddStretch(const Stretch& stretch, const IntegerScheme& scheme, const IntegerErrorProfile& profile,
-    UnitsAhead& ahead, ErrorSlots* slots, std::uint64_t& clipped)
+ErrorSums AddStretch(const Stretch& stretch, std::size_t fetchedAhead, ErrorSlots* slots)
 {
+    IntegerErrorJob& job = *stretch.job;
     const IntegerRun& run = stretch.run;
-    if (HWY_UNLIKELY(!stretch.prepared)) {
-        ahead.found = 0;
-        return addCarefully(run, scheme, &profile, clipped);
-    }
+    if (HWY_UNLIKELY(!stretch.prepared))
+        return addCarefully(run, *job.scheme, &job.profile, job.clipped);
     const StretchSums made = AddUnits<floating, clipping, counting>(
-        {run.weights, scheme.codes, stretch.units, profile.columnEnergies.data() + run.column, slots}, run.count,
-        ahead);
-    clipped += made.clipped;
+        {run.weights, job.scheme->codes, stretch.units, job.profile.columnEnergies.data() + run.column, slots,
+            run.weights + fetchedAhead},
+        run.count);
+    job.clipped += made.clipped;
     // ŵ = w − e: as exact as its own sums wherever ŵ is anything like w. The root of a rounded square is the number
     // itself, exactly.
     const double signal = stretch.signal;
@@ -122,103 +111,119 @@ ErrorSums AddStretch(const Stretch& stretch, const IntegerScheme& scheme, const 
     const bool good = isSafe(quick.errorEnergy) && 16.0 * quick.dotProduct >= signal
         && 16.0 * quick.quantizedEnergy >= signal && quick.quantizedEnergy <= 0x1p120;
     std::uint64_t counted = 0;
-    return HWY_LIKELY(good) ? quick : addCarefully(run, scheme, nullptr, counted);
+    return HWY_LIKELY(good) ? quick : addCarefully(run, *job.scheme, nullptr, counted);
 }
 
-// Stretches of whole units, row by row.
-class Stretches
+using StretchKernel = ErrorSums (*)(const Stretch&, std::size_t, ErrorSlots*);
+
+template<bool counting>
+StretchKernel kernelOf(const IntegerScheme& scheme)
+{
+    if (scheme.codes.floatingMinimum)
+        return AddStretch<true, Clipping::None, counting>;
+    if (scheme.rule == IntegerRule::SymmetricFull)
+        return AddStretch<false, Clipping::Extreme, counting>;
+    return AddStretch<false, Clipping::None, counting>;
+}
+
+// One scheme on its way through the rows.
+class Pass
 {
 public:
-    Stretches(const float* rows, std::size_t rowCount, const UnitShape& shape)
-        : m_rows(rows)
-        , m_rowCount(rowCount)
-        , m_columns(shape.columns)
-        , m_length(HWY_MAX(1, HWY_MIN(maxUnits, stretchLength / shape.length)) * shape.length)
+    explicit Pass(IntegerErrorJob& job)
+        : m_job(&job)
+        , m_add(job.profile.histogram ? kernelOf<true>(*job.scheme) : kernelOf<false>(*job.scheme))
     {
+        const std::size_t length = job.scheme->shape.length;
+        m_stretch = HWY_MAX(1, HWY_MIN(maxUnits, stretchLength / length)) * length;
+        if (job.profile.histogram)
+            m_slots.emplace(job.profile.bins, *job.profile.histogram, *job.profile.pairs);
     }
-    // False at the end.
-    bool next(IntegerRun& run)
+    IntegerErrorJob& job() const { return *m_job; }
+    std::size_t stretch() const { return m_stretch; }  // weights
+    void measure(const Stretch& stretch, std::size_t fetchedAhead)
     {
-        run = {};
-        if (m_row == m_rowCount || m_columns == 0)
-            return false;
-        run = {m_rows + m_row * m_columns + m_column, m_row, m_column, HWY_MIN(m_length, m_columns - m_column)};
-        m_column += run.count;
-        if (m_column == m_columns) {
-            m_column = 0;
-            ++m_row;
-        }
-        return true;
+        const IntegerRun& run = stretch.run;
+        m_row += m_add(stretch, fetchedAhead, m_slots ? &*m_slots : nullptr);
+        if (run.column + run.count < m_job->scheme->shape.columns)
+            return;
+        m_job->profile.rowEnergies[run.row] = static_cast<float>(m_row.errorEnergy);
+        m_job->sums += m_row;
+        m_row = {};
+    }
+    void end()
+    {
+        if (m_slots)
+            m_slots->finish();
     }
 
 private:
-    const float* m_rows;
-    std::size_t m_rowCount, m_columns, m_length, m_row = 0, m_column = 0;
+    IntegerErrorJob* m_job;
+    StretchKernel m_add;
+    ErrorSums m_row {};
+    std::optional<ErrorSlots> m_slots;
+    std::size_t m_stretch = 0;
 };
 
-template<bool floating, Clipping clipping, bool counting>
-ErrorSums MeasureRows(const float* rows, std::size_t rowCount, const IntegerScheme& scheme,
-    const IntegerErrorProfile& profile, ErrorSlots* slots, std::uint64_t& clipped)
+// Takes a stretch's ranges from those of the window that begins at `column`, and makes its grids.
+void takeStretch(const PieceRanges& ranges, std::size_t column, Stretch& stretch)
 {
-    const auto& shape = scheme.shape;
-    const bool regular = wideLanes == 8 && shape.length % shortestSegment == 0 && shape.columns % shape.length == 0;
-    Stretches stretches(rows, rowCount, shape);
-    const auto begin = [&](Stretch& stretch) {
-        const bool any = stretches.next(stretch.run);
-        stretch.units.length = shape.length;
-        stretch.units.count = any ? (stretch.run.count + shape.length - 1) / shape.length : 0;
-    };
-    // While one is measured, the ranges of the next but one are found: grids are not needed as soon as they are made.
-    Stretch three[3];
-    Stretch *now = &three[0], *next = &three[1], *last = &three[2];
-    for (Stretch* stretch : {now, next}) {
-        begin(*stretch);
-        stretch->signal = FindRanges(stretch->run.weights, stretch->run.count, stretch->units);
-        Prepare(scheme, *stretch);
-    }
-    UnitsAhead ahead;
-    ErrorSums total, sums;
-    while (now->units.count > 0) {
-        begin(*last);
-        ahead.weights = last->run.weights;
-        ahead.found = regular ? HWY_MIN(now->units.count, last->units.count) : 0;
-        ahead.signal = 0.0;
-        sums += AddStretch<floating, clipping, counting>(*now, scheme, profile, ahead, slots, clipped);
-        last->signal = FindRangesLeft(last->run.count, last->units, ahead);
-        Prepare(scheme, *last);
-        if (next->units.count == 0 || next->run.row != now->run.row) {
-            profile.rowEnergies[now->run.row] = static_cast<float>(sums.errorEnergy);
-            total += sums;
-            sums = {};
-        }
-        Stretch* const done = now;
-        now = next;
-        next = last;
-        last = done;
-    }
-    return total;
+    const IntegerScheme& scheme = *stretch.job->scheme;
+    const IntegerRun& run = stretch.run;
+    Units& units = stretch.units;
+    units.length = scheme.shape.length;
+    units.count = (run.count + units.length - 1) / units.length;
+    takeRanges(ranges, run.column - column, units);
+    stretch.signal = 0.0;
+    const std::size_t blocks = (run.count + blockLength - 1) / blockLength;
+    for (const double sum : std::span(ranges.squares(run.column - column), blocks))
+        stretch.signal += sum;
+    Prepare(scheme, stretch);
 }
 
-template<bool floating, Clipping clipping>
-ErrorSums MeasureCounted(const float* rows, std::size_t rowCount, const IntegerScheme& scheme,
-    const IntegerErrorProfile& profile, std::uint64_t& clipped)
+// A window is a part of a row that each scheme's stretches fill (0: one stretch, of the only scheme), pieces are what
+// all units are made of. While one window is measured, its ranges are known and those of the next are; what comes then
+// is fetched from memory.
+void MeasureRows(const float* rows, std::size_t rowCount, std::size_t window, std::size_t piece,
+    std::span<IntegerErrorJob* const> jobs)
 {
-    if (!profile.histogram)
-        return MeasureRows<floating, clipping, false>(rows, rowCount, scheme, profile, nullptr, clipped);
-    ErrorSlots slots(profile.bins, *profile.histogram, *profile.pairs);
-    const ErrorSums sums = MeasureRows<floating, clipping, true>(rows, rowCount, scheme, profile, &slots, clipped);
-    slots.finish();
-    return sums;
-}
-
-ErrorSums Measure(const float* rows, std::size_t rowCount, const IntegerScheme& scheme,
-    const IntegerErrorProfile& profile, std::uint64_t& clipped)
-{
-    if (scheme.codes.floatingMinimum)
-        return MeasureCounted<true, Clipping::None>(rows, rowCount, scheme, profile, clipped);
-    if (scheme.rule == IntegerRule::SymmetricFull)
-        return MeasureCounted<false, Clipping::Extreme>(rows, rowCount, scheme, profile, clipped);
-    return MeasureCounted<false, Clipping::None>(rows, rowCount, scheme, profile, clipped);
+    const std::size_t columns = jobs.front()->scheme->shape.columns, end = rowCount * columns;
+    std::vector<Pass> passes;
+    passes.reserve(jobs.size());
+    for (IntegerErrorJob* job : jobs)
+        passes.emplace_back(*job);
+    window = HWY_MIN(window == 0 ? passes.front().stretch() : window, columns);
+    PieceRanges both[2] = {{window, piece}, {window, piece}};
+    PieceRanges *now = &both[0], *next = &both[1];
+    // While one is measured, the next one's grids are made: those are not needed as soon as they are there.
+    Stretch two[2];
+    Stretch *ready = &two[0], *coming = &two[1];
+    Pass* last = nullptr;  // whose stretch is ready
+    now->find(rows, window);
+    for (std::size_t at = 0, row = 0, column = 0; at < end;) {
+        const std::size_t count = HWY_MIN(window, columns - column);
+        const std::size_t following = column + count == columns ? 0 : column + count;
+        if (at + count < end)
+            next->find(rows + at + count, HWY_MIN(window, columns - following));
+        for (Pass& pass : passes)
+            for (std::size_t begin = 0; begin < count; begin += pass.stretch()) {
+                coming->job = &pass.job();
+                coming->run = {rows + at + begin, row, column + begin, HWY_MIN(pass.stretch(), count - begin)};
+                takeStretch(*now, column, *coming);
+                if (last)
+                    last->measure(*ready, 2 * window + pass.stretch());
+                last = &pass;
+                std::swap(ready, coming);
+            }
+        std::swap(now, next);
+        at += count;
+        row += following == 0 ? 1 : 0;
+        column = following;
+    }
+    if (last)
+        last->measure(*ready, 0);
+    for (Pass& pass : passes)
+        pass.end();
 }
 
 }  // namespace quantloupe::kernels::HWY_NAMESPACE
@@ -227,7 +232,7 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace quantloupe::kernels {
 
-HWY_EXPORT(Measure);
+HWY_EXPORT(MeasureRows);
 
 namespace {
 
@@ -268,10 +273,40 @@ ErrorSums addCarefully(
     return sums;
 }
 
+void integerErrors(std::span<const float> rows, std::span<IntegerErrorJob> jobs)
+{
+    // Units that are made of whole blocks, or that blocks are made of, share their ranges.
+    constexpr std::size_t block = 1'024;
+    std::vector<IntegerErrorJob*> together;
+    std::size_t window = 16 * block;
+    std::size_t piece = 128;  // whose ranges are found fastest
+    for (auto& job : jobs) {
+        const auto& [columns, length, shared] = job.scheme->shape;
+        IntegerErrorJob* const alone = &job;
+        if (length % 32 != 0 || columns % length != 0
+            || (block % length != 0 && length % block != 0 && length != columns)) {
+            HWY_DYNAMIC_DISPATCH(MeasureRows)
+            (rows.data(), job.scheme->shape.rows(rows.size()), 0, length, {&alone, 1});
+            continue;
+        }
+        together.push_back(alone);
+        if (window % length != 0)
+            window = columns;
+        while (length % piece != 0)
+            piece /= 2;
+    }
+    if (!together.empty())
+        HWY_DYNAMIC_DISPATCH(MeasureRows)
+    (rows.data(), jobs.front().scheme->shape.rows(rows.size()), window, piece, together);
+}
+
 ErrorSums integerErrors(std::span<const float> rows, const IntegerScheme& scheme, const IntegerErrorProfile& profile,
     std::uint64_t& clipped)
 {
-    return HWY_DYNAMIC_DISPATCH(Measure)(rows.data(), scheme.shape.rows(rows.size()), scheme, profile, clipped);
+    IntegerErrorJob job {.scheme = &scheme, .profile = profile};
+    integerErrors(rows, {&job, 1});
+    clipped += job.clipped;
+    return job.sums;
 }
 
 ErrorSums integerErrorsReference(std::span<const float> rows, const IntegerScheme& scheme,

@@ -31,21 +31,32 @@ struct IntegerErrorProfile {
     HistogramBins bins {};
 };
 
+/// One scheme's part in integerErrors(): what it is, and what it gains.
+struct IntegerErrorJob {
+    const IntegerScheme* scheme = nullptr;
+    IntegerErrorProfile profile {};
+    ErrorSums sums {};
+    std::uint64_t clipped = 0;  ///< finite weights that were clamped
+};
+
 /// Whether integerErrors() can fill such a histogram: 256 bins, symmetric about 0.
 constexpr bool canCount(const HistogramBins& bins)
 {
     return bins.bins == PairTable::bins && bins.low == -bins.high;
 }
 
-/// The error of whole rows under a uniform integer format, in one pass that neither writes ŵ nor e to memory:
-/// the next weights are fetched while those in the first-level cache are quantized and measured, and errors are counted
-/// while the next ones are made.
+/// The error of whole rows under uniform integer formats, in one pass that neither writes ŵ nor e to memory: the next
+/// weights are fetched while those in the first-level cache are quantized and measured, errors are counted while the
+/// next ones are made, and formats whose units are made of the same pieces share their ranges.
 ///
 /// Codes, and with them every e = w − ŵ, are those of integerFakeQuantizeReference() bit for bit: products with 1/scale
 /// stand in for quotients only where they cannot change the rounding. Counts and maxAbsError are exact; other sums are
-/// as errorSums() makes them, in float lanes over at most 1,024 weights (Σw²: 2,048, in four times as many lanes).
-/// `clipped` gains the finite weights that were clamped.
-/// @pre whole rows; shape.shared only with IntegerRule::Given
+/// as errorSums() makes them, in float lanes over at most 1,024 weights (Σw²: in four times as many lanes). No figure
+/// depends on which formats are measured together.
+/// @pre whole rows, of as many columns for each job; shape.shared only with IntegerRule::Given; profiles of different
+/// jobs do not overlap
+void integerErrors(std::span<const float> rows, std::span<IntegerErrorJob> jobs);
+/// Of one; `clipped` gains the finite weights that were clamped.
 ErrorSums integerErrors(std::span<const float> rows, const IntegerScheme& scheme, const IntegerErrorProfile& profile,
     std::uint64_t& clipped);
 ErrorSums integerErrorsReference(std::span<const float> rows, const IntegerScheme& scheme,

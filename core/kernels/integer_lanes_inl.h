@@ -131,9 +131,6 @@ HWY_INLINE void addPair(D d, const float* w, const UnitSteps<D>& steps, BlockLan
     lanes.odd = hn::MulAdd(x, b.error, lanes.odd);
     hn::StoreU(hn::Add(squareA, hn::LoadU(d, columns)), d, columns);
     hn::StoreU(hn::Add(squareB, hn::LoadU(d, columns + n)), d, columns + n);
-    // Multiplication has units to spare where addition has none.
-    lanes.energy = hn::Add(lanes.energy, hn::MulAdd(a.error, a.error, squareB));
-    lanes.sum = hn::Add(lanes.sum, hn::Add(a.error, b.error));
     V doubtfulA = squareA, doubtfulB = squareB;
     if constexpr (clipping == Clipping::Extreme) {
         const V isA = hn::VecFromMask(d, hn::Eq(v, steps.extreme)), isB = hn::VecFromMask(d, hn::Eq(x, steps.extreme));
@@ -143,6 +140,9 @@ HWY_INLINE void addPair(D d, const float* w, const UnitSteps<D>& steps, BlockLan
         marks.count(isB);
     }
     marks.largest = maxOfPositive(d, marks.largest, maxOfPositive(d, doubtfulA, doubtfulB));
+    lanes.sum = hn::Add(lanes.sum, hn::Add(a.error, b.error));
+    // Multiplication has units to spare where addition has none.
+    lanes.energy = hn::Add(lanes.energy, hn::MulAdd(a.error, a.error, squareB));
     if constexpr (clipping == Clipping::Common) {
         marks.farthest = hn::Max(marks.farthest, hn::Max(a.distance, b.distance));
         marks.count(a.moved);

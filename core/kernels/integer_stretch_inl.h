@@ -17,8 +17,6 @@ namespace hn = hwy::HWY_NAMESPACE;
 // Weights of one unit that are proven right together: the shorter, the fewer are done again for one that is not.
 constexpr std::size_t shortestSegment = 32, longestSegment = 256;
 constexpr std::size_t maxSegments = 64;
-// Floats from where weights are looked at.
-constexpr std::size_t fetchedAhead = 2'048;
 constexpr std::size_t stepLength = 4 * wideLanes;
 
 struct StretchWork {
@@ -27,6 +25,7 @@ struct StretchWork {
     const Units& units;
     float* columns;
     ErrorSlots* slots;
+    const float* fetch;  // weights that will be looked at once these and some more are measured
 };
 
 // One segment's place: weights [begin, end) of the stretch, in unit u.
@@ -81,6 +80,14 @@ struct Marks {
             hn::Store(seen.clipped, hn::RebindToSigned<Wide>(), clipped + s * wideLanes);
     }
 };
+
+// Into the second-level cache: the first has other things to hold until then.
+HWY_INLINE void fetchStep(const float* weights)
+{
+    constexpr std::size_t line = 64 / sizeof(float);
+    for (std::size_t i = 0; i < stepLength; i += line)
+        __builtin_prefetch(weights + i, 0, 2);
+}
 
 // Four vectors by quick rounding.
 template<bool floating, Clipping clipping, bool counting>
@@ -154,8 +161,7 @@ void addUnits(const StretchWork& work, std::size_t begin, std::size_t end, Stret
                 SegmentMarks<Wide> seen(d);
                 const std::size_t whole = segment.begin + segment.wholeSteps();
                 for (std::size_t i = segment.begin; i < whole; i += stepLength) {
-                    hwy::Prefetch(work.weights + i + fetchedAhead);
-                    hwy::Prefetch(work.weights + i + fetchedAhead + stepLength / 2);
+                    fetchStep(work.fetch + i);
                     addStep<floating, clipping, counting>(
                         work.weights + i, steps, lanes, seen, work.columns + i, work.slots);
                 }
@@ -168,28 +174,17 @@ void addUnits(const StretchWork& work, std::size_t begin, std::size_t end, Stret
     }
 }
 
-// The units that come next but one, whose ranges are found while others are measured: arithmetic fills the time in
-// which memory is waited for, and the other way round.
-struct UnitsAhead {
-    const float* weights = nullptr;
-    std::size_t found = 0;  // of its units, whole ones
-    double signal = 0.0;    // Σw² of those
-    HWY_ALIGN float low[maxUnits * wideLanes], high[maxUnits * wideLanes];
-};
-
-// Segments of one length that fill the first ahead.found units, as many units as are looked at.
+// `weightCount` weights in segments of one length that divides them and a unit.
 template<std::size_t length, bool floating, Clipping clipping, bool counting>
-HWY_NOINLINE void addWholeSegments(const StretchWork& work, UnitsAhead& ahead, StretchSums& sums)
+HWY_NOINLINE void addWholeSegments(const StretchWork& work, std::size_t weightCount, StretchSums& sums)
 {
-    static_assert(length % stepLength == 0 && length <= longestSegment);
     const Wide d;
     const hn::RebindToSigned<Wide> di;
-    const hn::RebindToUnsigned<Wide> du;
-    constexpr std::size_t n = wideLanes;
+    static_assert(length % stepLength == 0 && length <= longestSegment);
     const Units& units = work.units;
-    const std::size_t perUnit = units.length / length, count = ahead.found * perUnit;
+    const std::size_t perUnit = units.length / length, count = weightCount / length;
+    const float* fetch = work.fetch;
     const float* weights = work.weights;
-    const float* next = ahead.weights;
     float* columns = work.columns;
     Marks marks;
     std::size_t u = 0, inUnit = 0;
@@ -200,13 +195,11 @@ HWY_NOINLINE void addWholeSegments(const StretchWork& work, UnitsAhead& ahead, S
         for (std::size_t s = first; s < end;) {
             const std::size_t blockEnd = HWY_MIN(s + blockLength / length, end);
             BlockLanes<Wide> lanes(d);
-            SignalLanes<Wide> squares(d);
             for (; s < blockEnd; ++s) {
                 const auto steps = UnitSteps<Wide>::template of<floating, clipping>(d, work.codes, units, u);
                 SegmentMarks<Wide> seen(d);
                 for (std::size_t i = 0; i < length; i += stepLength) {
-                    hwy::Prefetch(next + i + fetchedAhead);
-                    hwy::Prefetch(next + i + fetchedAhead + stepLength / 2);
+                    fetchStep(fetch + i);
                     addStep<floating, clipping, counting>(weights + i, steps, lanes, seen, columns + i, work.slots);
                 }
                 marks.keep<clipping>(s - first, seen);
@@ -217,29 +210,15 @@ HWY_NOINLINE void addWholeSegments(const StretchWork& work, UnitsAhead& ahead, S
                     clipped = hn::BitCast(d, hn::Add(hn::BitCast(di, clipped), hn::BitCast(di, counted)));
                 }
                 sure = hn::And(sure, hn::Le(seen.largest, hn::Set(d, units.limit[u])));
-                auto squared = squares;  // in registers
-                auto range = rangeOfBits<length / n>(d, next, length, squared);
-                squares = squared;
-                float* const lowAt = ahead.low + u * n;
-                float* const highAt = ahead.high + u * n;
-                if (inUnit != 0) {
-                    range.low =
-                        hn::BitCast(d, hn::Max(hn::BitCast(du, range.low), hn::BitCast(du, hn::Load(d, lowAt))));
-                    range.high =
-                        hn::BitCast(d, hn::Max(hn::BitCast(di, range.high), hn::BitCast(di, hn::Load(d, highAt))));
-                }
-                hn::Store(range.low, d, lowAt);
-                hn::Store(range.high, d, highAt);
                 if (++inUnit == perUnit) {
                     inUnit = 0;
                     ++u;
                 }
                 weights += length;
-                next += length;
+                fetch += length;
                 columns += length;
             }
             sums.addSums(d, lanes);
-            ahead.signal += squares.take(d);
         }
         if constexpr (counting)
             sure = hn::And(sure, hn::Le(most, hn::Set(d, work.slots->largestSquare())));
@@ -250,34 +229,6 @@ HWY_NOINLINE void addWholeSegments(const StretchWork& work, UnitsAhead& ahead, S
         sums.largest = HWY_MAX(sums.largest, hn::GetLane(hn::MaxOfLanes(d, most)));
         sums.clipped += static_cast<std::uint64_t>(hn::GetLane(hn::SumOfLanes(di, hn::BitCast(di, clipped))));
     }
-}
-
-// Ranges of all units of the stretch ahead, whose first ones may have been found. Returns Σw² as FindRanges() does.
-inline double FindRangesLeft(std::size_t total, Units& units, const UnitsAhead& ahead)
-{
-    if (ahead.found == 0)
-        return FindRanges(ahead.weights, total, units);
-    const Wide d;
-#if HWY_TARGET != HWY_SCALAR
-    if constexpr (wideLanes == 8)
-        for (std::size_t u = 0; u < ahead.found; u += 8) {
-            hn::Vec<Wide> lows[8], highs[8];
-            const std::size_t last = HWY_MIN(7, ahead.found - 1 - u);
-#pragma GCC unroll 8
-            for (std::size_t k = 0; k < 8; ++k) {
-                const std::size_t from = (u + HWY_MIN(k, last)) * wideLanes;
-                lows[k] = hn::Load(d, ahead.low + from);
-                highs[k] = hn::Load(d, ahead.high + from);
-            }
-            settleEightRanges(lows, highs, ahead.weights + u * units.length, HWY_MIN(8, ahead.found - u), units, u);
-        }
-#endif
-    SignalLanes<Wide> lanes(d);
-    double signal = ahead.signal;
-    for (std::size_t u = ahead.found; u < units.count; ++u)
-        FindRange(
-            ahead.weights + u * units.length, HWY_MIN(units.length, total - u * units.length), units, u, lanes, signal);
-    return signal + lanes.take(d);
 }
 
 }  // namespace quantloupe::kernels::HWY_NAMESPACE

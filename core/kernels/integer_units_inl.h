@@ -8,25 +8,17 @@
 #endif
 
 #include "core/kernels/fused_integer.h"
-#include "core/kernels/ranges.h"
+#include "core/kernels/piece_ranges_inl.h"
 
 #include <hwy/highway.h>
-
-#include <limits>
 
 HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Weights that are summed in float lanes, and about as many are looked at before they are quantized.
-constexpr std::size_t blockLength = 1'024;
+// About as many weights are measured with one set of grids at hand.
 constexpr std::size_t stretchLength = 2 * blockLength;
 constexpr std::size_t maxUnits = 64;
-
-// Eight lanes where there are as many: a unit of a group is rarely much longer.
-using Wide = hn::CappedTag<float, 8>;
-using One = hn::CappedTag<float, 1>;
-constexpr std::size_t wideLanes = hn::MaxLanes(Wide());
 
 // The units of one stretch, each figure in an array of its own. Padded: vectors of units may reach beyond the last.
 struct Units {
@@ -43,187 +35,60 @@ struct Units {
     bool anyClips;
 };
 
-// ---- Ranges
-
-// Smallest and largest weight of each lane.
-template<class V>
-struct RangeLanes {
-    V low, high;
-};
-
-// Squares in four sums, so that no addition waits for the one before it.
-template<class D>
-struct SignalLanes {
-    hn::Vec<D> a, b, c, e;
-
-    explicit SignalLanes(D d)
-        : a(hn::Zero(d))
-        , b(a)
-        , c(a)
-        , e(a)
-    {
-    }
-    double take(D d)
-    {
-        const double sum = static_cast<double>(hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(a, b), hn::Add(c, e)))));
-        *this = SignalLanes(d);
-        return sum;
-    }
-};
-
-// Range of `count` values that fill so many vectors, or a multiple of that; squares are added to `signal`. As whole
-// numbers, the bits of a negative float are larger than those of any positive one, and the larger the farther below 0
-// it is; with a sign, they are smaller than those. So the largest of both kinds tell smallest and largest float where
-// there are weights of both signs; else the result has the wrong sign. Multiplication has the units for minima of
-// floats to itself that way.
-template<std::size_t vectors, class D, class V = hn::Vec<D>>
-HWY_INLINE RangeLanes<V> rangeOfBits(D d, const float* HWY_RESTRICT w, std::size_t count, SignalLanes<D>& signal)
-{
-    const hn::RebindToSigned<D> di;
-    const hn::RebindToUnsigned<D> du;
-    const std::size_t n = hn::Lanes(d);
-    auto low0 = hn::Zero(du), low1 = low0;
-    auto high0 = hn::Set(di, std::numeric_limits<std::int32_t>::min()), high1 = high0;
-    const auto widen = [&](V v, auto& low, auto& high, V& squares) HWY_ATTR {
-        low = hn::Max(low, hn::BitCast(du, v));
-        high = hn::Max(high, hn::BitCast(di, v));
-        squares = hn::MulAdd(v, v, squares);
-    };
-    if constexpr (vectors % 4 == 0)
-#pragma GCC unroll 8
-        for (std::size_t i = 0; i < count; i += 4 * n) {
-            widen(hn::LoadU(d, w + i), low0, high0, signal.a);
-            widen(hn::LoadU(d, w + i + n), low1, high1, signal.b);
-            widen(hn::LoadU(d, w + i + 2 * n), low0, high0, signal.c);
-            widen(hn::LoadU(d, w + i + 3 * n), low1, high1, signal.e);
-        }
-    else
-        for (std::size_t i = 0; i < count; i += n)
-            widen(hn::LoadU(d, w + i), low0, high0, signal.a);
-    return {hn::BitCast(d, hn::Max(low0, low1)), hn::BitCast(d, hn::Max(high0, high1))};
-}
-
-#if HWY_TARGET != HWY_SCALAR
-// Lane u of the result: op over all lanes of v[u].
-template<class D, class V, class Op>
-HWY_INLINE V reduceEight(D d, const V* v, const Op& op)
-{
-    const hn::Repartition<double, D> pairs;
-    const auto two = [&](const V& a, const V& b)
-                         HWY_ATTR { return op(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b)); };
-    const auto four = [&](const V& ab, const V& cd) HWY_ATTR {
-        const auto x = hn::BitCast(pairs, ab), y = hn::BitCast(pairs, cd);
-        return op(hn::BitCast(d, hn::InterleaveLower(pairs, x, y)), hn::BitCast(d, hn::InterleaveUpper(pairs, x, y)));
-    };
-    const V lower = four(two(v[0], v[1]), two(v[2], v[3]));
-    const V upper = four(two(v[4], v[5]), two(v[6], v[7]));
-    return op(hn::ConcatLowerLower(d, upper, lower), hn::ConcatUpperUpper(d, upper, lower));
-}
-#endif
-
-// Whether these are what rangeOfBits() promises.
-template<class D, class V = hn::Vec<D>>
-HWY_INLINE bool haveBothSigns(D /*d*/, V low, V high)
-{
-    const hn::RebindToSigned<D> di;
-    return hn::AllTrue(di, hn::Lt(hn::AndNot(hn::BitCast(di, high), hn::BitCast(di, low)), hn::Zero(di)));
-}
-
-// Of a unit that need not fill whole vectors.
-inline void FindRange(const float* HWY_RESTRICT unit, std::size_t count, Units& units, std::size_t u,
-    SignalLanes<Wide>& lanes, double& signal)
+// to[i] = op(from[2i], from[2i + 1]): `count` of them, or up to a vector more. May be done in place.
+template<class Op>
+HWY_INLINE void joinPairs(const float* from, float* to, std::size_t count, const Op& op)
 {
     const Wide d;
-    const One one;
-    const hn::RebindToUnsigned<Wide> du;
-    const hn::RebindToSigned<Wide> di;
-    const std::size_t n = hn::Lanes(d);
-    auto low = hn::Zero(du);
-    auto high = hn::Set(di, std::numeric_limits<std::int32_t>::min());
-    for (std::size_t start = 0; start < count; start += blockLength) {
-        const std::size_t length = HWY_MIN(blockLength, count - start);
-        const std::size_t quads = length / (4 * n) * (4 * n);
-        for (const auto& range : {rangeOfBits<4>(d, unit + start, quads, lanes),
-                 rangeOfBits<1>(d, unit + start + quads, (length - quads) / n * n, lanes)}) {
-            low = hn::Max(low, hn::BitCast(du, range.low));
-            high = hn::Max(high, hn::BitCast(di, range.high));
-        }
-        for (std::size_t i = start + length / n * n; i < start + length; ++i) {
-            const auto v = hn::Set(d, unit[i]);
-            low = hn::Max(low, hn::BitCast(du, v));
-            high = hn::Max(high, hn::BitCast(di, v));
-            signal += static_cast<double>(unit[i]) * static_cast<double>(unit[i]);
-        }
-        if (count > blockLength)
-            signal += lanes.take(d);
+    constexpr std::size_t n = wideLanes;
+    for (std::size_t i = 0; i < count; i += n) {
+        const auto lower = hn::LoadU(d, from + 2 * i), upper = hn::LoadU(d, from + 2 * i + n);
+#if HWY_TARGET == HWY_SCALAR
+        hn::StoreU(op(lower, upper), d, to + i);
+#else
+        hn::StoreU(op(hn::ConcatEven(d, upper, lower), hn::ConcatOdd(d, upper, lower)), d, to + i);
+#endif
     }
-    const auto lowest = hn::Set(one, hn::GetLane(hn::BitCast(d, hn::MaxOfLanes(du, low))));
-    const auto highest = hn::Set(one, hn::GetLane(hn::BitCast(d, hn::MaxOfLanes(di, high))));
-    FiniteRange range {hn::GetLane(lowest) + 0.0F, hn::GetLane(highest) + 0.0F};
-    if (HWY_UNLIKELY(!haveBothSigns(one, lowest, highest)))
-        range = rangeOf({unit, count});
-    units.low[u] = range.minimum;
-    units.high[u] = range.maximum;
 }
 
-#if HWY_TARGET != HWY_SCALAR
-// Of the first `count` of eight units side by side, from the lanes that rangeOfBits() gives for each.
-HWY_INLINE void settleEightRanges(const hn::Vec<Wide>* lows, const hn::Vec<Wide>* highs,
-    const float* HWY_RESTRICT weights, std::size_t count, Units& units, std::size_t u)
+// to[u] = op over the pieces of unit u.
+template<class Op>
+HWY_INLINE void joinPieces(const float* from, std::size_t pieces, std::size_t count, float* to, const Op& op)
 {
     const Wide d;
-    const hn::RebindToUnsigned<Wide> du;
-    const hn::RebindToSigned<Wide> di;
-    const auto low = reduceEight(d, lows,
-        [&](auto a, auto b) HWY_ATTR { return hn::BitCast(d, hn::Max(hn::BitCast(du, a), hn::BitCast(du, b))); });
-    const auto high = reduceEight(d, highs,
-        [&](auto a, auto b) HWY_ATTR { return hn::BitCast(d, hn::Max(hn::BitCast(di, a), hn::BitCast(di, b))); });
-    // Adding +0 makes both zeros one.
-    hn::StoreU(hn::Add(low, hn::Zero(d)), d, units.low + u);
-    hn::StoreU(hn::Add(high, hn::Zero(d)), d, units.high + u);
-    if (HWY_UNLIKELY(!haveBothSigns(d, low, high)))
-        for (std::size_t k = 0; k < count; ++k) {
-            const auto range = rangeOf({weights + k * units.length, units.length});
-            units.low[u + k] = range.minimum;
-            units.high[u + k] = range.maximum;
-        }
+    constexpr std::size_t n = wideLanes;
+    if (pieces == 1) {
+        for (std::size_t u = 0; u < count; u += n)
+            hn::StoreU(hn::LoadU(d, from + u), d, to + u);
+    } else if (count == 1) {
+        const One one;
+        auto most = hn::Set(d, from[0]);
+        std::size_t i = 0;
+        for (; i + n <= pieces; i += n)
+            most = op(most, hn::LoadU(d, from + i));
+        auto single = hn::Set(one, from[0]);
+        for (; i < pieces; ++i)
+            single = op(single, hn::LoadU(one, from + i));
+        HWY_ALIGN float lanes[n];
+        hn::Store(most, d, lanes);
+        for (std::size_t k = 0; k < n; ++k)
+            single = op(single, hn::Load(one, lanes + k));
+        *to = hn::GetLane(single);
+    } else {
+        joinPairs(from, to, pieces / 2 * count, op);
+        for (std::size_t left = pieces / 2; left > 1; left /= 2)
+            joinPairs(to, to, left / 2 * count, op);
+    }
 }
 
-template<std::size_t vectors>
-HWY_INLINE void findEightRanges(
-    const float* HWY_RESTRICT weights, Units& units, std::size_t u, SignalLanes<Wide>& lanes)
+// Ranges of the units that begin with a weight of the window. @pre a unit is one piece, or 2ⁿ; or there is one unit
+inline void takeRanges(const PieceRanges& ranges, std::size_t weight, Units& units)
 {
-    hn::Vec<Wide> lows[8], highs[8];
-    for (std::size_t k = 0; k < 8; ++k) {
-        const auto range = rangeOfBits<vectors>(Wide(), weights + k * units.length, units.length, lanes);
-        lows[k] = range.low;
-        highs[k] = range.high;
-    }
-    settleEightRanges(lows, highs, weights, 8, units, u);
-}
-#endif
-
-// Ranges of all units of a stretch. Returns Σw², which is not finite where a weight is not.
-inline double FindRanges(const float* HWY_RESTRICT weights, std::size_t total, Units& units)
-{
-    const Wide d;
-    SignalLanes<Wide> lanes(d);
-    double signal = 0.0;
-    std::size_t u = 0;
-#if HWY_TARGET != HWY_SCALAR
-    if constexpr (wideLanes == 8) {
-        const std::size_t whole = total / units.length / 8 * 8;
-        if (units.length % 32 == 0)
-            for (; u < whole; u += 8)
-                findEightRanges<4>(weights + u * units.length, units, u, lanes);
-        else if (units.length % 8 == 0)
-            for (; u < whole; u += 8)
-                findEightRanges<1>(weights + u * units.length, units, u, lanes);
-    }
-#endif
-    for (; u < units.count; ++u)
-        FindRange(weights + u * units.length, HWY_MIN(units.length, total - u * units.length), units, u, lanes, signal);
-    return signal + lanes.take(d);
+    const std::size_t pieces = units.length / ranges.piece();
+    joinPieces(
+        ranges.low(weight), pieces, units.count, units.low, [](auto a, auto b) HWY_ATTR { return hn::Min(a, b); });
+    joinPieces(
+        ranges.high(weight), pieces, units.count, units.high, [](auto a, auto b) HWY_ATTR { return hn::Max(a, b); });
 }
 
 // ---- Grids

@@ -106,7 +106,7 @@ class TestFusedInteger : public QObject
 {
     Q_OBJECT
 private Q_SLOTS:
-    void matchesReference_data() { addTargetRows({1, 7, 8, 33, 128, 333, 1024, 1100, 2500}); }
+    void matchesReference_data() { addTargetRows({1, 7, 8, 33, 128, 333, 1024, 1056, 1100, 2500}); }
     void matchesReference()
     {
         QFETCH(const qint64, target);
@@ -158,6 +158,60 @@ private Q_SLOTS:
                 QVERIFY2(agree(run(kernels::integerErrors, samples.values(), scheme, 0.003F), expected, rowCount),
                     qPrintable(QString("%1 g%2").arg(of.name).arg(length)));
             }
+    }
+
+    // Whether formats are measured together or each alone must not show in any figure.
+    void measuresTogether_data() { addTargetRows({333, 2304, 5120}); }
+    void measuresTogether()
+    {
+        QFETCH(const qint64, target);
+        QFETCH(const int, count);
+        QFETCH(const int, shift);
+        const TargetScope scope(target);
+        const auto columns = std::size_t(count);
+        Samples samples(count * int(rowCount), shift, Content::Awkward);
+        for (std::size_t i = 0; i < columns; ++i) {
+            samples.values()[i] = 0.0F;
+            samples.values()[columns + i] = 1e25F * float(int(i % 7) - 3);
+            samples.values()[2 * columns + i] = 0.01F * float(int(i % 15) - 7);
+        }
+        const std::span<const float> weights = std::as_const(samples).values();
+        constexpr float range = 0.003F;
+        const kernels::HistogramBins bins {-range, range, 256};
+        std::vector<kernels::IntegerScheme> schemes;
+        for (const std::size_t length : {columns, std::size_t(128), std::size_t(32), std::size_t(256), std::size_t(48)})
+            for (const Case& of : {cases[0], cases[1], cases[4], cases[6], cases[8]})
+                schemes.push_back(schemeOf(of, columns, length));
+        std::vector<Outcome> outcomes(schemes.size());
+        std::vector<kernels::PairTable> pairs(schemes.size());
+        std::vector<kernels::HistogramTables> tables(schemes.size());
+        std::vector<kernels::IntegerErrorJob> jobs;
+        for (std::size_t i = 0; i < schemes.size(); ++i) {
+            outcomes[i].rows.resize(rowCount);
+            outcomes[i].columns.resize(columns);
+            const bool counting = i % 2 == 0;
+            jobs.push_back({.scheme = &schemes[i],
+                .profile = {outcomes[i].rows, outcomes[i].columns, counting ? &tables[i] : nullptr,
+                    counting ? &pairs[i] : nullptr, bins}});
+        }
+        kernels::integerErrors(weights, jobs);
+        for (std::size_t i = 0; i < schemes.size(); ++i) {
+            pairs[i].fold(outcomes[i].counts);
+            kernels::HistogramTotals totals {.counts = outcomes[i].counts};
+            kernels::histogramFold(tables[i], bins, totals);
+            const auto alone = run(kernels::integerErrors, weights, schemes[i], i % 2 == 0 ? range : 0.0F);
+            const auto& together = jobs[i].sums;
+            const auto name = QString("scheme %1").arg(i);
+            QVERIFY2(together.count == alone.sums.count && together.signalEnergy == alone.sums.signalEnergy
+                    && together.quantizedEnergy == alone.sums.quantizedEnergy
+                    && together.errorEnergy == alone.sums.errorEnergy && together.dotProduct == alone.sums.dotProduct
+                    && together.errorSum == alone.sums.errorSum && together.maxAbsError == alone.sums.maxAbsError,
+                qPrintable(name));
+            QVERIFY2(jobs[i].clipped == alone.clipped && outcomes[i].counts == alone.counts
+                    && totals.below == alone.below && totals.above == alone.above,
+                qPrintable(name));
+            QVERIFY2(outcomes[i].rows == alone.rows && outcomes[i].columns == alone.columns, qPrintable(name));
+        }
     }
 
     void everyErrorIsExact_data() { addTargetRows({32, 333, 1024}); }
