@@ -163,8 +163,11 @@ Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStat
         [&](InspectionSums& total, const RowTile& tile) {
             auto& scratch = scratches.local();
             // As measureSchemes() does it: the figures must be the same.
-            const bool added = ready.addFused(
+            const auto part = ready.integerPart(
                 total.error, tile, inspection.measurement.rowErrorEnergy, scratch.quantizer, scratch.counted);
+            const bool added = part.has_value();
+            if (part)
+                ErrorAccumulator::addIntegers(tile.weights, {&*part, 1});
             forEachStep(ready, tile, scratch.quantizer,
                 [&](std::span<const float> rows, std::span<float> quantized, std::size_t firstRow, std::size_t count,
                     std::uint64_t clipped) {

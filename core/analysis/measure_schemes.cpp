@@ -51,7 +51,8 @@ Result<std::vector<SchemeMeasurement>> measureErrors(const ModelTensor& tensor, 
 
     struct ThreadScratch {
         QuantizerScratch quantizer {};
-        std::vector<kernels::PairTable> counted;  ///< of each scheme: counts may be added in any order
+        std::vector<kernels::PairTable> counted;                 ///< of each scheme: counts may be added in any order
+        std::vector<ErrorAccumulator::IntegerPart> together {};  ///< of one tile, measured in one pass
     };
     tbb::enumerable_thread_specific<ThreadScratch> scratches(
         [&] { return ThreadScratch {.counted = std::vector<kernels::PairTable>(schemes.size())}; });
@@ -64,10 +65,17 @@ Result<std::vector<SchemeMeasurement>> measureErrors(const ModelTensor& tensor, 
             return empty;
         },
         [&](SchemeErrors& sums, const RowTile& tile) {
-            auto& [scratch, counted] = scratches.local();
+            auto& [scratch, counted, together] = scratches.local();
+            together.clear();
             for (std::size_t i = 0; i < schemes.size(); ++i) {
-                if (schemes[i].addFused(sums.schemes[i], tile, measurements[i].rowErrorEnergy, scratch, counted[i]))
+                if (const auto part = schemes[i].integerPart(
+                        sums.schemes[i], tile, measurements[i].rowErrorEnergy, scratch, counted[i])) {
+                    if (schemes[i].givesGrids())  // in the scratch, which the next scheme needs
+                        ErrorAccumulator::addIntegers(tile.weights, {&*part, 1});
+                    else
+                        together.push_back(*part);
                     continue;
+                }
                 forEachStep(schemes[i], tile, scratch,
                     [&](auto rows, auto quantized, std::size_t firstRow, std::size_t count, std::uint64_t clipped) {
                         const auto energies = std::span(measurements[i].rowErrorEnergy).subspan(firstRow, count);
@@ -75,6 +83,7 @@ Result<std::vector<SchemeMeasurement>> measureErrors(const ModelTensor& tensor, 
                         sums.schemes[i].addClipped(clipped);
                     });
             }
+            ErrorAccumulator::addIntegers(tile.weights, together);
         });
     if (!errors)
         return tl::unexpected(errors.error());

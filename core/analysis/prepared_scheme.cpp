@@ -213,23 +213,24 @@ void PreparedScheme::chooseGrids(std::uint64_t firstRow, std::size_t rowCount, Q
         });
 }
 
-bool PreparedScheme::addFused(ErrorAccumulator& errors, const RowTile& tile, std::span<float> rowErrorEnergy,
-    QuantizerScratch& scratch, kernels::PairTable& counted) const
+std::optional<ErrorAccumulator::IntegerPart> PreparedScheme::integerPart(ErrorAccumulator& errors, const RowTile& tile,
+    std::span<float> rowErrorEnergy, QuantizerScratch& scratch, kernels::PairTable& counted) const
 {
     if (!integers || !errors.takesIntegers())
-        return false;
-    auto scheme = *integers;
-    if (scheme.rule == kernels::IntegerRule::Given) {
+        return std::nullopt;
+    ErrorAccumulator::IntegerPart part {.errors = &errors,
+        .scheme = *integers,
+        .rowErrorEnergy = rowErrorEnergy.subspan(static_cast<std::size_t>(tile.firstRow), tile.rowCount),
+        .counted = &counted};
+    if (givesGrids()) {
         scratch.source = tile.weights;
         scratch.tile.owner = nullptr;
         chooseGrids(tile.firstRow, tile.rowCount, scratch);
-        scheme.grids = scratch.grids;
+        part.scheme.grids = scratch.grids;
         if (!grids)
             scratch.tile = {this, tile.firstRow, tile.rowCount, scratch.grids};
     }
-    errors.addIntegers(
-        tile.weights, scheme, rowErrorEnergy.subspan(static_cast<std::size_t>(tile.firstRow), tile.rowCount), counted);
-    return true;
+    return part;
 }
 
 std::uint64_t PreparedScheme::quantize(

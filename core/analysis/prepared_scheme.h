@@ -65,10 +65,11 @@ struct PreparedScheme {
     /// What the fused kernel is to do, where it can do this scheme; grids are missing.
     std::optional<kernels::IntegerScheme> integers {};
 
-    /// Adds a tile's errors by the fused kernel; rowErrorEnergy: of all rows of the tensor; counted: as
-    /// ErrorAccumulator::addIntegers() has it. False, and nothing added, where it cannot do this scheme.
-    bool addFused(ErrorAccumulator& errors, const RowTile& tile, std::span<float> rowErrorEnergy,
-        QuantizerScratch& scratch, kernels::PairTable& counted) const;
+    /// What the fused kernel is to add for a tile, where it can do this scheme; rowErrorEnergy: of all rows of the
+    /// tensor; counted: as ErrorAccumulator::addIntegers() has it. Grids may lie in the scratch.
+    std::optional<ErrorAccumulator::IntegerPart> integerPart(ErrorAccumulator& errors, const RowTile& tile,
+        std::span<float> rowErrorEnergy, QuantizerScratch& scratch, kernels::PairTable& counted) const;
+    bool givesGrids() const { return integers && integers->rule == kernels::IntegerRule::Given; }
     /// Quantizes whole rows into scratch.quantized with the grids left in scratch.grids. Returns the clipped weights.
     std::uint64_t quantize(
         std::uint64_t firstRow, std::span<const float> rows, std::size_t rowCount, QuantizerScratch& scratch) const;

@@ -48,27 +48,39 @@ void ErrorAccumulator::add(
     }
 }
 
-void ErrorAccumulator::addIntegers(std::span<const float> originals, const kernels::IntegerScheme& scheme,
-    std::span<float> rowErrorEnergy, kernels::PairTable& counted)
+void ErrorAccumulator::addIntegers(std::span<const float> originals, std::span<const IntegerPart> parts)
 {
-    const auto columns = m_columns.size();
-    auto piece = scheme;
-    for (std::size_t row = 0; row < rowErrorEnergy.size();) {
-        const auto count = std::min(settledRows - m_recentRows, rowErrorEnergy.size() - row);
-        if (scheme.rule == kernels::IntegerRule::Given && !scheme.shape.shared)
-            piece.grids = scheme.grids.subspan(row * scheme.shape.unitsPerRow());
-        add(kernels::integerErrors(originals.subspan(row * columns, count * columns), piece,
-                {.rowEnergies = rowErrorEnergy.subspan(row, count),
-                    .columnEnergies = m_recentColumns,
-                    .histogram = m_histogram.counts() ? &m_histogram.tables() : nullptr,
-                    .pairs = m_histogram.counts() ? &counted : nullptr,
-                    .bins = m_histogram.bins()},
-                m_error.clipped),
-            count * columns);
+    if (parts.empty())
+        return;
+    const auto columns = parts.front().errors->m_columns.size(), rows = parts.front().rowErrorEnergy.size();
+    std::vector<kernels::IntegerScheme> schemes(parts.size());
+    std::vector<kernels::IntegerErrorJob> jobs(parts.size());
+    for (std::size_t row = 0; row < rows;) {
+        const auto count = std::min(settledRows - parts.front().errors->m_recentRows, rows - row);
+        for (std::size_t i = 0; i < parts.size(); ++i) {
+            const auto& part = parts[i];
+            auto& histogram = part.errors->m_histogram;
+            assert(part.errors->m_recentRows == parts.front().errors->m_recentRows);
+            schemes[i] = part.scheme;
+            if (part.scheme.rule == kernels::IntegerRule::Given && !part.scheme.shape.shared)
+                schemes[i].grids = part.scheme.grids.subspan(row * part.scheme.shape.unitsPerRow());
+            jobs[i] = {.scheme = &schemes[i],
+                .profile = {.rowEnergies = part.rowErrorEnergy.subspan(row, count),
+                    .columnEnergies = part.errors->m_recentColumns,
+                    .histogram = histogram.counts() ? &histogram.tables() : nullptr,
+                    .pairs = histogram.counts() ? part.counted : nullptr,
+                    .bins = histogram.bins()}};
+        }
+        kernels::integerErrors(originals.subspan(row * columns, count * columns), jobs);
         row += count;
-        m_recentRows += count;
-        if (m_recentRows == settledRows)
-            settleColumns();
+        for (std::size_t i = 0; i < parts.size(); ++i) {
+            auto& errors = *parts[i].errors;
+            errors.add(jobs[i].sums, count * columns);
+            errors.addClipped(jobs[i].clipped);
+            errors.m_recentRows += count;
+            if (errors.m_recentRows == settledRows)
+                errors.settleColumns();
+        }
     }
 }
 
