@@ -41,7 +41,6 @@ struct InspectionSums {
 
 struct InspectionScratch {
     QuantizerScratch quantizer {};
-    kernels::PairTable counted {};
     std::vector<std::uint32_t> codes {};
     std::vector<UnitGrid> grids {};
     std::vector<UnitEnds> ends {};
@@ -163,8 +162,8 @@ Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStat
         [&](InspectionSums& total, const RowTile& tile) {
             auto& scratch = scratches.local();
             // As measureSchemes() does it: the figures must be the same.
-            const auto part = ready.integerPart(
-                total.error, tile, inspection.measurement.rowErrorEnergy, scratch.quantizer, scratch.counted);
+            const auto part =
+                ready.integerPart(total.error, tile, inspection.measurement.rowErrorEnergy, scratch.quantizer);
             const bool added = part.has_value();
             if (part)
                 ErrorAccumulator::addIntegers(tile.weights, {&*part, 1});
@@ -204,8 +203,6 @@ Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStat
     if (!sums)
         return tl::unexpected(sums.error());
 
-    for (auto& scratch : scratches)
-        sums->error.addCounted(scratch.counted);
     inspection.measurement.error = sums->error.error();
     inspection.measurement.errorHistogram = sums->error.histogram();
     inspection.measurement.columnErrorEnergy = sums->error.columnErrorEnergy();

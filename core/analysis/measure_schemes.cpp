@@ -51,11 +51,9 @@ Result<std::vector<SchemeMeasurement>> measureErrors(const ModelTensor& tensor, 
 
     struct ThreadScratch {
         QuantizerScratch quantizer {};
-        std::vector<kernels::PairTable> counted;                 ///< of each scheme: counts may be added in any order
         std::vector<ErrorAccumulator::IntegerPart> together {};  ///< of one tile, measured in one pass
     };
-    tbb::enumerable_thread_specific<ThreadScratch> scratches(
-        [&] { return ThreadScratch {.counted = std::vector<kernels::PairTable>(schemes.size())}; });
+    tbb::enumerable_thread_specific<ThreadScratch> scratches;
     auto errors = reduceTiles<SchemeErrors>(
         tensor, std::move(stop), progress,
         [&] {
@@ -65,11 +63,11 @@ Result<std::vector<SchemeMeasurement>> measureErrors(const ModelTensor& tensor, 
             return empty;
         },
         [&](SchemeErrors& sums, const RowTile& tile) {
-            auto& [scratch, counted, together] = scratches.local();
+            auto& [scratch, together] = scratches.local();
             together.clear();
             for (std::size_t i = 0; i < schemes.size(); ++i) {
-                if (const auto part = schemes[i].integerPart(
-                        sums.schemes[i], tile, measurements[i].rowErrorEnergy, scratch, counted[i])) {
+                if (const auto part =
+                        schemes[i].integerPart(sums.schemes[i], tile, measurements[i].rowErrorEnergy, scratch)) {
                     if (schemes[i].givesGrids())  // in the scratch, which the next scheme needs
                         ErrorAccumulator::addIntegers(tile.weights, {&*part, 1});
                     else
@@ -88,8 +86,6 @@ Result<std::vector<SchemeMeasurement>> measureErrors(const ModelTensor& tensor, 
     if (!errors)
         return tl::unexpected(errors.error());
     for (std::size_t i = 0; i < measurements.size(); ++i) {
-        for (auto& scratch : scratches)
-            errors->schemes[i].addCounted(scratch.counted[i]);
         measurements[i].error = errors->schemes[i].error();
         measurements[i].errorHistogram = errors->schemes[i].histogram();
         measurements[i].columnErrorEnergy = errors->schemes[i].columnErrorEnergy();

@@ -213,15 +213,14 @@ void PreparedScheme::chooseGrids(std::uint64_t firstRow, std::size_t rowCount, Q
         });
 }
 
-std::optional<ErrorAccumulator::IntegerPart> PreparedScheme::integerPart(ErrorAccumulator& errors, const RowTile& tile,
-    std::span<float> rowErrorEnergy, QuantizerScratch& scratch, kernels::PairTable& counted) const
+std::optional<ErrorAccumulator::IntegerPart> PreparedScheme::integerPart(
+    ErrorAccumulator& errors, const RowTile& tile, std::span<float> rowErrorEnergy, QuantizerScratch& scratch) const
 {
     if (!integers || !errors.takesIntegers())
         return std::nullopt;
     ErrorAccumulator::IntegerPart part {.errors = &errors,
         .scheme = *integers,
-        .rowErrorEnergy = rowErrorEnergy.subspan(static_cast<std::size_t>(tile.firstRow), tile.rowCount),
-        .counted = &counted};
+        .rowErrorEnergy = rowErrorEnergy.subspan(static_cast<std::size_t>(tile.firstRow), tile.rowCount)};
     if (givesGrids()) {
         scratch.source = tile.weights;
         scratch.tile.owner = nullptr;

@@ -66,9 +66,9 @@ struct PreparedScheme {
     std::optional<kernels::IntegerScheme> integers {};
 
     /// What the fused kernel is to add for a tile, where it can do this scheme; rowErrorEnergy: of all rows of the
-    /// tensor; counted: as ErrorAccumulator::addIntegers() has it. Grids may lie in the scratch.
+    /// tensor. Grids may lie in the scratch.
     std::optional<ErrorAccumulator::IntegerPart> integerPart(ErrorAccumulator& errors, const RowTile& tile,
-        std::span<float> rowErrorEnergy, QuantizerScratch& scratch, kernels::PairTable& counted) const;
+        std::span<float> rowErrorEnergy, QuantizerScratch& scratch) const;
     bool givesGrids() const { return integers && integers->rule == kernels::IntegerRule::Given; }
     /// Quantizes whole rows into scratch.quantized with the grids left in scratch.grids. Returns the clipped weights.
     std::uint64_t quantize(

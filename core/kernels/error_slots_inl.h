@@ -9,7 +9,6 @@
 
 #include "core/kernels/histogram_counts.h"
 #include "core/kernels/integer_units_inl.h"
-#include "core/kernels/pair_table.h"
 
 #include <hwy/highway.h>
 
@@ -25,31 +24,29 @@ namespace hn = hwy::HWY_NAMESPACE;
 class ErrorSlots
 {
 public:
-    // The tables gain all that is added once finish() was called. @pre 256 bins, low = −high
-    ErrorSlots(const HistogramBins& bins, HistogramTables& tables, PairTable& pairs)
+    // The tables gain all that is added once finish() was called. @pre canCount(bins)
+    ErrorSlots(const HistogramBins& bins, HistogramTables& tables)
         : m_bins(bins)
         , m_tables(&tables)
-        , m_pairs(&pairs)
-        , m_cells(pairs.cells())
         , m_largestSquare(bins.high * bins.high * (1.0F - 0x1p-22F))
     {
         const Wide d;
         hn::Store(hn::Set(d, bins.low), d, m_low);
         hn::Store(hn::Set(d, bins.density()), d, m_density);
-        // There is nothing to count yet: what the first rounds count is taken off beforehand.
+        // There is nothing to count yet: what the first rounds count is taken off beforehand, below 0 if need be.
         std::memset(m_pending, 0, sizeof m_pending);
-        count<Way::Less>(m_pending, errorsAtOnce);
+        count<Way::Less>(m_pending, 0, errorsAtOnce);
     }
-    void finish() { count<Way::More>(m_pending, errorsAtOnce); }
+    void finish() { count<Way::More>(m_pending, 0, errorsAtOnce); }
 
     // Of errors whose squares are no larger all lie inside.
     float largestSquare() const { return m_largestSquare; }
 
     // What the last four vectors left, in two halves.
-    HWY_INLINE void countFirstHalf() { count<Way::More>(m_pending, errorsAtOnce / 2); }
+    HWY_INLINE void countFirstHalf() { count<Way::More>(m_pending, 0, errorsAtOnce / 2); }
     HWY_INLINE void countSecondHalf(hn::Vec<Wide> a, hn::Vec<Wide> b, hn::Vec<Wide> c, hn::Vec<Wide> e)
     {
-        count<Way::More>(m_pending + errorsAtOnce / 2, errorsAtOnce / 2);
+        count<Way::More>(m_pending, errorsAtOnce / 2, errorsAtOnce);
         storeSlots(a, b, c, e, m_pending);
     }
 
@@ -59,7 +56,7 @@ public:
         const Wide d;
         HWY_ALIGN std::uint8_t counted[errorsAtOnce];
         storeSlots(wrong[0], wrong[1], wrong[2], wrong[3], counted);
-        count<Way::Less>(counted, errorsAtOnce);
+        count<Way::Less>(counted, 0, errorsAtOnce);
         HWY_ALIGN float errors[errorsAtOnce];
         for (std::size_t k = 0; k < 4; ++k)
             hn::Store(right[k], d, errors + k * wideLanes);
@@ -72,20 +69,18 @@ private:
     enum class Way { More, Less };
 
     template<Way way>
-    HWY_INLINE void count(const std::uint8_t* slots, std::size_t length)
+    HWY_INLINE void count(const std::uint8_t* slots, std::size_t begin, std::size_t end)
     {
-        std::uint8_t* const cells = m_cells;  // which bytes might alias
+        // Four tables, so that increments of one counter seldom wait for each other: more would not stay near. By an
+        // error's place, so that it is taken back where it was counted.
+        auto& tables = m_tables->tables;
 #pragma GCC unroll 16
-        for (std::size_t i = 0; i < length; i += 2) {
-            std::uint16_t pair = 0;
-            std::memcpy(&pair, slots + i, sizeof pair);
-            if constexpr (way == Way::More) {
-                if (HWY_UNLIKELY(++cells[pair] == 0))
-                    m_pairs->carry(pair);
-            } else {
-                if (cells[pair]-- == 0)
-                    m_pairs->borrow(pair);
-            }
+        for (std::size_t i = begin; i < end; ++i) {
+            auto& counter = tables[i % 4][1U + slots[i]];
+            if constexpr (way == Way::More)
+                ++counter;
+            else
+                --counter;
         }
     }
 
@@ -118,8 +113,6 @@ private:
 
     HistogramBins m_bins;
     HistogramTables* m_tables;
-    PairTable* m_pairs;
-    std::uint8_t* m_cells;
     float m_largestSquare;
     HWY_ALIGN float m_low[wideLanes], m_density[wideLanes];
     HWY_ALIGN std::uint8_t m_pending[errorsAtOnce];

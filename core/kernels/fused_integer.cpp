@@ -137,7 +137,7 @@ public:
         const std::size_t length = job.scheme->shape.length;
         m_stretch = HWY_MAX(1, HWY_MIN(maxUnits, stretchLength / length)) * length;
         if (job.profile.histogram)
-            m_slots.emplace(job.profile.bins, *job.profile.histogram, *job.profile.pairs);
+            m_slots.emplace(job.profile.bins, *job.profile.histogram);
     }
     IntegerErrorJob& job() const { return *m_job; }
     std::size_t stretch() const { return m_stretch; }  // weights

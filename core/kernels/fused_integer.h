@@ -4,7 +4,6 @@
 #include "core/kernels/error_sums.h"
 #include "core/kernels/histogram_counts.h"
 #include "core/kernels/integer_rule.h"
-#include "core/kernels/pair_table.h"
 
 #include <cstdint>
 #include <span>
@@ -22,12 +21,9 @@ struct IntegerScheme {
 
 /// Where the figures of integerErrors() go, apart from its sums.
 struct IntegerErrorProfile {
-    std::span<float> rowEnergies {};     ///< one per row: Σe²
-    std::span<float> columnEnergies {};  ///< one per column, += e² (in float)
-    /// Of e over the finite weights, if wanted, filled as histogramFill() does: what both hold together. @pre both or
-    /// neither; canCount(bins)
-    HistogramTables* histogram = nullptr;
-    PairTable* pairs = nullptr;
+    std::span<float> rowEnergies {};       ///< one per row: Σe²
+    std::span<float> columnEnergies {};    ///< one per column, += e² (in float)
+    HistogramTables* histogram = nullptr;  ///< of e over the finite weights, if wanted. @pre canCount(bins)
     HistogramBins bins {};
 };
 
@@ -42,7 +38,7 @@ struct IntegerErrorJob {
 /// Whether integerErrors() can fill such a histogram: 256 bins, symmetric about 0.
 constexpr bool canCount(const HistogramBins& bins)
 {
-    return bins.bins == PairTable::bins && bins.low == -bins.high;
+    return bins.bins == 256 && bins.low == -bins.high;
 }
 
 /// The error of whole rows under uniform integer formats, in one pass that neither writes ŵ nor e to memory: the next

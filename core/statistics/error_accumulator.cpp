@@ -68,7 +68,6 @@ void ErrorAccumulator::addIntegers(std::span<const float> originals, std::span<c
                 .profile = {.rowEnergies = part.rowErrorEnergy.subspan(row, count),
                     .columnEnergies = part.errors->m_recentColumns,
                     .histogram = histogram.counts() ? &histogram.tables() : nullptr,
-                    .pairs = histogram.counts() ? part.counted : nullptr,
                     .bins = histogram.bins()}};
         }
         kernels::integerErrors(originals.subspan(row * columns, count * columns), jobs);
@@ -82,12 +81,6 @@ void ErrorAccumulator::addIntegers(std::span<const float> originals, std::span<c
                 errors.settleColumns();
         }
     }
-}
-
-void ErrorAccumulator::addCounted(kernels::PairTable& counted)
-{
-    if (m_histogram.counts() && takesIntegers())
-        m_histogram += counted;
 }
 
 void ErrorAccumulator::add(const kernels::ErrorSums& sums, std::size_t weights)

@@ -22,19 +22,15 @@ public:
 
     /// Adds whole rows; rowErrorEnergy takes one value per row. Non-finite originals are counted and else passed over.
     void add(std::span<const float> originals, std::span<const float> quantized, std::span<float> rowErrorEnergy);
-    /// What one integer format adds: it is its own accumulator's, rowErrorEnergy and `counted` too; the latter gains
-    /// what of the histogram several accumulators may share, for addCounted().
+    /// What one integer format adds to its own accumulator and rowErrorEnergy.
     struct IntegerPart {
         ErrorAccumulator* errors = nullptr;
         kernels::IntegerScheme scheme {};
         std::span<float> rowErrorEnergy {};
-        kernels::PairTable* counted = nullptr;
     };
     /// The same for rows that need not be quantized first: as add() and addClipped(), in one pass for all formats.
     /// @pre takesIntegers(); all accumulators have the same rows so far
     static void addIntegers(std::span<const float> originals, std::span<const IntegerPart> parts);
-    /// Empties the table.
-    void addCounted(kernels::PairTable& counted);
     bool takesIntegers() const { return !m_histogram.counts() || kernels::canCount(m_histogram.bins()); }
     void addClipped(std::uint64_t count) { m_error.clipped += count; }
     ErrorAccumulator& operator+=(const ErrorAccumulator& other);

@@ -43,12 +43,6 @@ HistogramFiller& HistogramFiller::operator+=(const Histogram& counted)
     return *this;
 }
 
-HistogramFiller& HistogramFiller::operator+=(kernels::PairTable& counted)
-{
-    counted.fold(m_histogram.counts);
-    return *this;
-}
-
 Histogram HistogramFiller::histogram() const
 {
     Histogram all = m_histogram;

@@ -2,7 +2,6 @@
 #pragma once
 
 #include "core/kernels/histogram_counts.h"
-#include "core/kernels/pair_table.h"
 #include "core/statistics/histogram.h"
 
 #include <span>
@@ -28,8 +27,6 @@ public:
     bool counts() const { return m_bins.bins != 0; }
     HistogramFiller& operator+=(const HistogramFiller& other);
     HistogramFiller& operator+=(const Histogram& counted);
-    /// Empties the table. @pre bins().bins == PairTable::bins
-    HistogramFiller& operator+=(kernels::PairTable& counted);
     Histogram histogram() const;
 
 private:

@@ -51,12 +51,9 @@ Outcome run(Kernel kernel, std::span<const float> weights, const kernels::Intege
     outcome.columns.resize(scheme.shape.columns);
     const auto tables = std::make_unique<kernels::HistogramTables>();
     const kernels::HistogramBins bins {-range, range, 256};
-    kernels::PairTable pairs;
     const bool counting = range > 0.0F;
-    outcome.sums = kernel(weights, scheme,
-        {outcome.rows, outcome.columns, counting ? tables.get() : nullptr, counting ? &pairs : nullptr, bins},
-        outcome.clipped);
-    pairs.fold(outcome.counts);
+    outcome.sums = kernel(
+        weights, scheme, {outcome.rows, outcome.columns, counting ? tables.get() : nullptr, bins}, outcome.clipped);
     kernels::HistogramTotals totals {.counts = outcome.counts};
     kernels::histogramFold(*tables, bins, totals);
     outcome.below = totals.below;
@@ -183,7 +180,6 @@ private Q_SLOTS:
             for (const Case& of : {cases[0], cases[1], cases[4], cases[6], cases[8]})
                 schemes.push_back(schemeOf(of, columns, length));
         std::vector<Outcome> outcomes(schemes.size());
-        std::vector<kernels::PairTable> pairs(schemes.size());
         std::vector<kernels::HistogramTables> tables(schemes.size());
         std::vector<kernels::IntegerErrorJob> jobs;
         for (std::size_t i = 0; i < schemes.size(); ++i) {
@@ -191,12 +187,10 @@ private Q_SLOTS:
             outcomes[i].columns.resize(columns);
             const bool counting = i % 2 == 0;
             jobs.push_back({.scheme = &schemes[i],
-                .profile = {outcomes[i].rows, outcomes[i].columns, counting ? &tables[i] : nullptr,
-                    counting ? &pairs[i] : nullptr, bins}});
+                .profile = {outcomes[i].rows, outcomes[i].columns, counting ? &tables[i] : nullptr, bins}});
         }
         kernels::integerErrors(weights, jobs);
         for (std::size_t i = 0; i < schemes.size(); ++i) {
-            pairs[i].fold(outcomes[i].counts);
             kernels::HistogramTotals totals {.counts = outcomes[i].counts};
             kernels::histogramFold(tables[i], bins, totals);
             const auto alone = run(kernels::integerErrors, weights, schemes[i], i % 2 == 0 ? range : 0.0F);
