@@ -25,17 +25,21 @@ namespace quantloupe {
 struct RowTiling {
     static constexpr std::uint64_t tileWeights = 65'536;
     static constexpr std::uint64_t stripRows = 128;  ///< at least: joining two accumulators costs about two rows
+    /// Weights whose pages are given back together: each time all processors have to forget them.
+    static constexpr std::uint64_t releasedWeights = 4'194'304;
 
     explicit RowTiling(MatrixShape matrix)
         : shape(matrix)
         , rowsPerTile(std::max<std::uint64_t>(1, tileWeights / std::max<std::uint64_t>(1, matrix.columns)))
         , rowsPerStrip(rowsPerTile * std::max<std::uint64_t>(1, stripRows / rowsPerTile))
         , strips((matrix.rows + rowsPerStrip - 1) / rowsPerStrip)
+        , stripsPerRelease(
+              std::max<std::uint64_t>(1, releasedWeights / std::max<std::uint64_t>(1, rowsPerStrip * matrix.columns)))
     {
     }
 
     MatrixShape shape;
-    std::uint64_t rowsPerTile, rowsPerStrip, strips;
+    std::uint64_t rowsPerTile, rowsPerStrip, strips, stripsPerRelease;
 };
 
 /// Decoded whole rows of a tensor.
@@ -70,13 +74,19 @@ Result<Accumulator> reduceRows(const ModelTensor& tensor, std::stop_token stop, 
     const auto visitStrip = [&](Accumulator& accumulator, std::uint64_t strip) {
         const auto begin = strip * tiling.rowsPerStrip;
         const auto end = std::min(tiling.shape.rows, begin + tiling.rowsPerStrip);
-        readRowsAhead(tensor.view, end, tiling.rowsPerStrip);
+        const auto inGroup = strip % tiling.stripsPerRelease;
+        const auto groupRows = tiling.rowsPerStrip * tiling.stripsPerRelease;
+        if (inGroup == 0)
+            readRowsAhead(tensor.view, begin + groupRows, groupRows);
         for (auto row = begin; row < end && !stop.stop_requested(); row += tiling.rowsPerTile) {
             const auto count = std::min(tiling.rowsPerTile, end - row);
             visit(accumulator, row, count);
             progress.advance(row, row + count, tiling.shape.rows);
         }
-        releaseRows(tensor.view, begin, end - begin);
+        if (inGroup + 1 == tiling.stripsPerRelease || end == tiling.shape.rows) {
+            const auto released = begin - inGroup * tiling.rowsPerStrip;
+            releaseRows(tensor.view, released, end - released);
+        }
     };
     /// The imperative form of tbb::parallel_deterministic_reduce: the functional one copies accumulators.
     struct Body {
