@@ -10,6 +10,7 @@
 #include <tbb/parallel_reduce.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -58,7 +59,8 @@ inline tl::unexpected<Error> cancelled(const ModelTensor& tensor)
 ///
 /// make() gives an empty Accumulator; visit(accumulator, firstRow, rowCount) adds rows to it, those of one accumulator
 /// in order; `+=` joins a piece with the one that follows it, along a tree that is fixed by the shape. visit() may also
-/// write to places that belong to these rows alone. Nothing but the accumulators in flight is kept in memory.
+/// write to places that belong to these rows alone. Nothing but the accumulators in flight and some megabytes of rows
+/// is kept in memory.
 /// Errors: Cancelled, at the latest one visit after a stop is requested.
 template<class Accumulator, class Make, class Visit>
 Result<Accumulator> reduceRows(const ModelTensor& tensor, std::stop_token stop, const ProgressShare& progress,
@@ -70,23 +72,23 @@ Result<Accumulator> reduceRows(const ModelTensor& tensor, std::stop_token stop, 
         return make();
     }
     tbb::task_group_context context;
+    std::vector<std::atomic<std::uint64_t>> visited(
+        static_cast<std::size_t>((tiling.strips - 1) / tiling.stripsPerRelease + 1));
 
     const auto visitStrip = [&](Accumulator& accumulator, std::uint64_t strip) {
         const auto begin = strip * tiling.rowsPerStrip;
         const auto end = std::min(tiling.shape.rows, begin + tiling.rowsPerStrip);
-        const auto inGroup = strip % tiling.stripsPerRelease;
-        const auto groupRows = tiling.rowsPerStrip * tiling.stripsPerRelease;
-        if (inGroup == 0)
-            readRowsAhead(tensor.view, begin + groupRows, groupRows);
+        readRowsAhead(tensor.view, end, tiling.rowsPerStrip);
         for (auto row = begin; row < end && !stop.stop_requested(); row += tiling.rowsPerTile) {
             const auto count = std::min(tiling.rowsPerTile, end - row);
             visit(accumulator, row, count);
             progress.advance(row, row + count, tiling.shape.rows);
         }
-        if (inGroup + 1 == tiling.stripsPerRelease || end == tiling.shape.rows) {
-            const auto released = begin - inGroup * tiling.rowsPerStrip;
-            releaseRows(tensor.view, released, end - released);
-        }
+        // By whoever is the last of those that read them.
+        const auto group = strip / tiling.stripsPerRelease, first = group * tiling.stripsPerRelease;
+        const auto strips = std::min(tiling.stripsPerRelease, tiling.strips - first);
+        if (visited[static_cast<std::size_t>(group)].fetch_add(1) + 1 == strips)
+            releaseRows(tensor.view, first * tiling.rowsPerStrip, strips * tiling.rowsPerStrip);
     };
     /// The imperative form of tbb::parallel_deterministic_reduce: the functional one copies accumulators.
     struct Body {
