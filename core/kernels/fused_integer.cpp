@@ -77,8 +77,9 @@ void Prepare(const IntegerScheme& scheme, Stretch& stretch)
                                                     : scheme.grids.data() + stretch.run.row * scheme.shape.unitsPerRow()
                 + stretch.run.column / scheme.shape.length;
         for (std::size_t u = 0; u < units.count; ++u) {
-            units.scale[u] = grids[u].scale;
-            units.zero[u] = grids[u].zero;
+            const UnitGrid& grid = grids[scheme.shape.shared ? 0 : u];
+            units.scale[u] = grid.scale;
+            units.zero[u] = grid.zero;
         }
     } else if (!MakeGrids(scheme, units)) {
         return;
@@ -165,6 +166,9 @@ private:
     std::size_t m_stretch = 0;
 };
 
+// Weights that fit the second-level cache beside all else.
+constexpr std::size_t mostFetchedAhead = 48 * blockLength;
+
 // Takes a stretch's ranges from those of the window that begins at `column`, and makes its grids.
 void takeStretch(const PieceRanges& ranges, std::size_t column, Stretch& stretch)
 {
@@ -188,11 +192,15 @@ void MeasureRows(const float* rows, std::size_t rowCount, std::size_t window, st
     std::span<IntegerErrorJob* const> jobs)
 {
     const std::size_t columns = jobs.front()->scheme->shape.columns, end = rowCount * columns;
+    if (end == 0)
+        return;
     std::vector<Pass> passes;
     passes.reserve(jobs.size());
     for (IntegerErrorJob* job : jobs)
         passes.emplace_back(*job);
     window = HWY_MIN(window == 0 ? passes.front().stretch() : window, columns);
+    // By the first scheme alone, whose last stretch of a window is measured when the next ones' ranges are known.
+    const std::size_t fetchedAhead = HWY_MIN(2 * window + passes.front().stretch(), mostFetchedAhead);
     PieceRanges both[2] = {{window, piece}, {window, piece}};
     PieceRanges *now = &both[0], *next = &both[1];
     // While one is measured, the next one's grids are made: those are not needed as soon as they are there.
@@ -211,7 +219,7 @@ void MeasureRows(const float* rows, std::size_t rowCount, std::size_t window, st
                 coming->run = {rows + at + begin, row, column + begin, HWY_MIN(pass.stretch(), count - begin)};
                 takeStretch(*now, column, *coming);
                 if (last)
-                    last->measure(*ready, 2 * window + pass.stretch());
+                    last->measure(*ready, last == passes.data() ? fetchedAhead : 0);
                 last = &pass;
                 std::swap(ready, coming);
             }
@@ -275,29 +283,29 @@ ErrorSums addCarefully(
 
 void integerErrors(std::span<const float> rows, std::span<IntegerErrorJob> jobs)
 {
-    // Units that are made of whole blocks, or that blocks are made of, share their ranges.
-    constexpr std::size_t block = 1'024;
+    // Measured together is what shares ranges and still has its own stretches, blocks and lanes of sums: units of whole
+    // pieces, each a multiple of four vectors, that blocks are made of, or that are made of blocks, or are whole rows.
+    constexpr std::size_t block = 1'024, longestWindow = 16 * block, shortestPiece = 32;
     std::vector<IntegerErrorJob*> together;
-    std::size_t window = 16 * block;
     std::size_t piece = 128;  // whose ranges are found fastest
     for (auto& job : jobs) {
-        const auto& [columns, length, shared] = job.scheme->shape;
+        const auto& shape = job.scheme->shape;
+        const auto length = shape.length;
         IntegerErrorJob* const alone = &job;
-        if (length % 32 != 0 || columns % length != 0
-            || (block % length != 0 && length % block != 0 && length != columns)) {
+        const bool regular = length % shortestPiece == 0 && shape.columns % length == 0
+            && (block % length == 0 || length % block == 0 || length == shape.columns);
+        if (!regular || (shape.columns > longestWindow && longestWindow % length != 0)) {
             HWY_DYNAMIC_DISPATCH(MeasureRows)
-            (rows.data(), job.scheme->shape.rows(rows.size()), 0, length, {&alone, 1});
+            (rows.data(), shape.rows(rows.size()), 0, length, {&alone, 1});
             continue;
         }
         together.push_back(alone);
-        if (window % length != 0)
-            window = columns;
         while (length % piece != 0)
             piece /= 2;
     }
     if (!together.empty())
         HWY_DYNAMIC_DISPATCH(MeasureRows)
-    (rows.data(), jobs.front().scheme->shape.rows(rows.size()), window, piece, together);
+    (rows.data(), jobs.front().scheme->shape.rows(rows.size()), longestWindow, piece, together);
 }
 
 ErrorSums integerErrors(std::span<const float> rows, const IntegerScheme& scheme, const IntegerErrorProfile& profile,

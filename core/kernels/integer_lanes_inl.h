@@ -10,7 +10,6 @@
 #include "core/kernels/error_slots_inl.h"
 #include "core/kernels/integer_units_inl.h"
 
-#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 #include <cmath>

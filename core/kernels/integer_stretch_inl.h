@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// A stretch of units quantized and measured while the ranges of those after it are found. Included once per instruction
-// set.
+// A stretch of units quantized and measured. Included once per instruction set.
 #if defined(QUANTLOUPE_INTEGER_STRETCH_INL) == defined(HWY_TARGET_TOGGLE)
 #ifdef QUANTLOUPE_INTEGER_STRETCH_INL
 #undef QUANTLOUPE_INTEGER_STRETCH_INL

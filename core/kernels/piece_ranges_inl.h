@@ -12,6 +12,8 @@
 #include <hwy/highway.h>
 
 #include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <vector>
 
 HWY_BEFORE_NAMESPACE();

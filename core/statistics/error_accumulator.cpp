@@ -60,7 +60,8 @@ void ErrorAccumulator::addIntegers(std::span<const float> originals, std::span<c
         for (std::size_t i = 0; i < parts.size(); ++i) {
             const auto& part = parts[i];
             auto& histogram = part.errors->m_histogram;
-            assert(part.errors->m_recentRows == parts.front().errors->m_recentRows);
+            assert(part.errors->m_recentRows == parts.front().errors->m_recentRows
+                && part.errors->m_columns.size() == columns && part.rowErrorEnergy.size() == rows);
             schemes[i] = part.scheme;
             if (part.scheme.rule == kernels::IntegerRule::Given && !part.scheme.shape.shared)
                 schemes[i].grids = part.scheme.grids.subspan(row * part.scheme.shape.unitsPerRow());

@@ -29,7 +29,8 @@ public:
         std::span<float> rowErrorEnergy {};
     };
     /// The same for rows that need not be quantized first: as add() and addClipped(), in one pass for all formats.
-    /// @pre takesIntegers(); all accumulators have the same rows so far
+    /// @pre takesIntegers(); accumulators of different parts are different ones, of as many columns and with the same
+    /// rows so far; as many rows for each
     static void addIntegers(std::span<const float> originals, std::span<const IntegerPart> parts);
     bool takesIntegers() const { return !m_histogram.counts() || kernels::canCount(m_histogram.bins()); }
     void addClipped(std::uint64_t count) { m_error.clipped += count; }
