@@ -65,7 +65,7 @@ private Q_SLOTS:
         QTest::addColumn<std::size_t>("columns");
         QTest::addColumn<int>("dtype");
         QTest::addColumn<double>("nonFinite");
-        const std::size_t shapes[][2] = {{1, 1}, {1, 3000}, {3000, 1}, {300, 333}, {65, 4100}, {2, 70000}};
+        const std::size_t shapes[][2] = {{1, 1}, {1, 3000}, {3000, 1}, {300, 333}, {65, 4100}, {40, 4096}, {2, 70000}};
         for (const auto& [rows, columns] : shapes)
             QTest::addRow("%zux%zu F32", rows, columns) << rows << columns << int(DType::F32) << 0.0;
         QTest::addRow("300x333 BF16") << std::size_t(300) << std::size_t(333) << int(DType::BF16) << 0.0;

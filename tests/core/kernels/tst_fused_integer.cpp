@@ -87,6 +87,16 @@ bool agree(const Outcome& a, const Outcome& b, std::size_t rows)
     return true;
 }
 
+bool isSame(const Outcome& a, const Outcome& b)
+{
+    const auto& x = a.sums;
+    const auto& y = b.sums;
+    return x.count == y.count && x.signalEnergy == y.signalEnergy && x.quantizedEnergy == y.quantizedEnergy
+        && x.errorEnergy == y.errorEnergy && x.dotProduct == y.dotProduct && x.errorSum == y.errorSum
+        && x.maxAbsError == y.maxAbsError && a.clipped == b.clipped && a.counts == b.counts && a.below == b.below
+        && a.above == b.above && a.rows == b.rows && a.columns == b.columns;
+}
+
 // Weights on and beside the middles between two steps of a grid.
 void putTies(std::span<float> weights, const UnitGrid& grid, const kernels::IntegerCodes& codes)
 {
@@ -94,6 +104,49 @@ void putTies(std::span<float> weights, const UnitGrid& grid, const kernels::Inte
         const float code = codes.lowest + float(i % std::size_t(codes.highest - codes.lowest)) + 0.5F;
         const float tie = codes.floatingMinimum ? code * grid.scale + grid.zero : (code - grid.zero) * grid.scale;
         weights[i] = i % 3 == 0 ? tie : std::nextafter(tie, i % 3 == 1 ? HUGE_VALF : -HUGE_VALF);
+    }
+}
+
+// All at once, each alone, and by the reference.
+void measureTogether(std::span<const float> weights, std::size_t columns)
+{
+    constexpr float range = 0.1F;
+    const kernels::HistogramBins bins {-range, range, 256};
+    std::vector<kernels::IntegerScheme> schemes;
+    for (const std::size_t length : {columns, std::size_t(128), std::size_t(32), std::size_t(256), std::size_t(48),
+             std::size_t(1024), std::size_t(3072)})
+        for (const Case& of : {cases[0], cases[1], cases[4], cases[6], cases[8]})
+            if (length <= columns)
+                schemes.push_back(schemeOf(of, columns, length));
+    // Two whose grids are handed over.
+    std::vector<UnitGrid> grids(weights.size() / 32);
+    for (std::size_t i = 0; i < grids.size(); ++i)
+        grids[i] = {0.002F * float(1 + i % 37), 8.0F};
+    for (const std::size_t length : {std::size_t(32), std::size_t(96)})
+        schemes.push_back({.shape = {columns, length, false}, .codes = {0.0F, 15.0F, false}, .grids = grids});
+    std::vector<Outcome> outcomes(schemes.size());
+    std::vector<kernels::HistogramTables> tables(schemes.size());
+    std::vector<kernels::IntegerErrorJob> jobs;
+    for (std::size_t i = 0; i < schemes.size(); ++i) {
+        outcomes[i].rows.resize(rowCount);
+        outcomes[i].columns.resize(columns);
+        jobs.push_back({.scheme = &schemes[i],
+            .profile = {outcomes[i].rows, outcomes[i].columns, i % 2 == 0 ? &tables[i] : nullptr, bins}});
+    }
+    kernels::integerErrors(weights, jobs);
+    for (std::size_t i = 0; i < schemes.size(); ++i) {
+        auto& together = outcomes[i];
+        kernels::HistogramTotals totals {.counts = together.counts};
+        kernels::histogramFold(tables[i], bins, totals);
+        together.sums = jobs[i].sums;
+        together.clipped = jobs[i].clipped;
+        together.below = totals.below;
+        together.above = totals.above;
+        const auto name = qPrintable(QString("scheme %1, units of %2").arg(i).arg(schemes[i].shape.length));
+        const auto alone = run(kernels::integerErrors, weights, schemes[i], i % 2 == 0 ? range : 0.0F);
+        QVERIFY2(isSame(together, alone), name);
+        const auto expected = run(kernels::integerErrorsReference, weights, schemes[i], i % 2 == 0 ? range : 0.0F);
+        QVERIFY2(agree(together, expected, rowCount), name);
     }
 }
 
@@ -158,7 +211,7 @@ private Q_SLOTS:
     }
 
     // Whether formats are measured together or each alone must not show in any figure.
-    void measuresTogether_data() { addTargetRows({333, 2304, 5120}); }
+    void measuresTogether_data() { addTargetRows({1056, 5120, 18432}); }
     void measuresTogether()
     {
         QFETCH(const qint64, target);
@@ -166,45 +219,14 @@ private Q_SLOTS:
         QFETCH(const int, shift);
         const TargetScope scope(target);
         const auto columns = std::size_t(count);
-        Samples samples(count * int(rowCount), shift, Content::Awkward);
-        for (std::size_t i = 0; i < columns; ++i) {
-            samples.values()[i] = 0.0F;
-            samples.values()[columns + i] = 1e25F * float(int(i % 7) - 3);
-            samples.values()[2 * columns + i] = 0.01F * float(int(i % 15) - 7);
-        }
-        const std::span<const float> weights = std::as_const(samples).values();
-        constexpr float range = 0.003F;
-        const kernels::HistogramBins bins {-range, range, 256};
-        std::vector<kernels::IntegerScheme> schemes;
-        for (const std::size_t length : {columns, std::size_t(128), std::size_t(32), std::size_t(256), std::size_t(48)})
-            for (const Case& of : {cases[0], cases[1], cases[4], cases[6], cases[8]})
-                schemes.push_back(schemeOf(of, columns, length));
-        std::vector<Outcome> outcomes(schemes.size());
-        std::vector<kernels::HistogramTables> tables(schemes.size());
-        std::vector<kernels::IntegerErrorJob> jobs;
-        for (std::size_t i = 0; i < schemes.size(); ++i) {
-            outcomes[i].rows.resize(rowCount);
-            outcomes[i].columns.resize(columns);
-            const bool counting = i % 2 == 0;
-            jobs.push_back({.scheme = &schemes[i],
-                .profile = {outcomes[i].rows, outcomes[i].columns, counting ? &tables[i] : nullptr, bins}});
-        }
-        kernels::integerErrors(weights, jobs);
-        for (std::size_t i = 0; i < schemes.size(); ++i) {
-            kernels::HistogramTotals totals {.counts = outcomes[i].counts};
-            kernels::histogramFold(tables[i], bins, totals);
-            const auto alone = run(kernels::integerErrors, weights, schemes[i], i % 2 == 0 ? range : 0.0F);
-            const auto& together = jobs[i].sums;
-            const auto name = QString("scheme %1").arg(i);
-            QVERIFY2(together.count == alone.sums.count && together.signalEnergy == alone.sums.signalEnergy
-                    && together.quantizedEnergy == alone.sums.quantizedEnergy
-                    && together.errorEnergy == alone.sums.errorEnergy && together.dotProduct == alone.sums.dotProduct
-                    && together.errorSum == alone.sums.errorSum && together.maxAbsError == alone.sums.maxAbsError,
-                qPrintable(name));
-            QVERIFY2(jobs[i].clipped == alone.clipped && outcomes[i].counts == alone.counts
-                    && totals.below == alone.below && totals.above == alone.above,
-                qPrintable(name));
-            QVERIFY2(outcomes[i].rows == alone.rows && outcomes[i].columns == alone.columns, qPrintable(name));
+        for (const auto content : {Content::Weights, Content::Awkward}) {
+            Samples samples(count * int(rowCount), shift, content);
+            // No two pieces have one range; a row of zeros, and one of huge weights.
+            for (std::size_t i = 0; i < columns * rowCount; ++i)
+                samples.values()[i] *= i < columns && content == Content::Awkward ? 0.0F : 1.0F + float(i / 32 % 37);
+            for (std::size_t i = 0; i < columns && content == Content::Awkward; ++i)
+                samples.values()[columns + i] = 1e25F * float(int(i % 7) - 3);
+            measureTogether(std::as_const(samples).values(), columns);
         }
     }
 
