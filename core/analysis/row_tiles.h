@@ -10,7 +10,6 @@
 #include <tbb/parallel_reduce.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -26,21 +25,17 @@ namespace quantloupe {
 struct RowTiling {
     static constexpr std::uint64_t tileWeights = 65'536;
     static constexpr std::uint64_t stripRows = 128;  ///< at least: joining two accumulators costs about two rows
-    /// Weights whose pages are given back together: each time all processors have to forget them.
-    static constexpr std::uint64_t releasedWeights = 4'194'304;
 
     explicit RowTiling(MatrixShape matrix)
         : shape(matrix)
         , rowsPerTile(std::max<std::uint64_t>(1, tileWeights / std::max<std::uint64_t>(1, matrix.columns)))
         , rowsPerStrip(rowsPerTile * std::max<std::uint64_t>(1, stripRows / rowsPerTile))
         , strips((matrix.rows + rowsPerStrip - 1) / rowsPerStrip)
-        , stripsPerRelease(
-              std::max<std::uint64_t>(1, releasedWeights / std::max<std::uint64_t>(1, rowsPerStrip * matrix.columns)))
     {
     }
 
     MatrixShape shape;
-    std::uint64_t rowsPerTile, rowsPerStrip, strips, stripsPerRelease;
+    std::uint64_t rowsPerTile, rowsPerStrip, strips;
 };
 
 /// Decoded whole rows of a tensor.
@@ -59,8 +54,7 @@ inline tl::unexpected<Error> cancelled(const ModelTensor& tensor)
 ///
 /// make() gives an empty Accumulator; visit(accumulator, firstRow, rowCount) adds rows to it, those of one accumulator
 /// in order; `+=` joins a piece with the one that follows it, along a tree that is fixed by the shape. visit() may also
-/// write to places that belong to these rows alone. Nothing but the accumulators in flight and some megabytes of rows
-/// is kept in memory.
+/// write to places that belong to these rows alone. Nothing but the accumulators in flight is kept in memory.
 /// Errors: Cancelled, at the latest one visit after a stop is requested.
 template<class Accumulator, class Make, class Visit>
 Result<Accumulator> reduceRows(const ModelTensor& tensor, std::stop_token stop, const ProgressShare& progress,
@@ -72,8 +66,6 @@ Result<Accumulator> reduceRows(const ModelTensor& tensor, std::stop_token stop, 
         return make();
     }
     tbb::task_group_context context;
-    std::vector<std::atomic<std::uint64_t>> visited(
-        static_cast<std::size_t>((tiling.strips - 1) / tiling.stripsPerRelease + 1));
 
     const auto visitStrip = [&](Accumulator& accumulator, std::uint64_t strip) {
         const auto begin = strip * tiling.rowsPerStrip;
@@ -84,11 +76,7 @@ Result<Accumulator> reduceRows(const ModelTensor& tensor, std::stop_token stop, 
             visit(accumulator, row, count);
             progress.advance(row, row + count, tiling.shape.rows);
         }
-        // By whoever is the last of those that read them.
-        const auto group = strip / tiling.stripsPerRelease, first = group * tiling.stripsPerRelease;
-        const auto strips = std::min(tiling.stripsPerRelease, tiling.strips - first);
-        if (visited[static_cast<std::size_t>(group)].fetch_add(1) + 1 == strips)
-            releaseRows(tensor.view, first * tiling.rowsPerStrip, strips * tiling.rowsPerStrip);
+        releaseRows(tensor.view, begin, end - begin);
     };
     /// The imperative form of tbb::parallel_deterministic_reduce: the functional one copies accumulators.
     struct Body {
