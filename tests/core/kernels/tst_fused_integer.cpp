@@ -142,11 +142,11 @@ void measureTogether(std::span<const float> weights, std::size_t columns)
         together.clipped = jobs[i].clipped;
         together.below = totals.below;
         together.above = totals.above;
-        const auto name = qPrintable(QString("scheme %1, units of %2").arg(i).arg(schemes[i].shape.length));
+        const auto name = QString("scheme %1, units of %2").arg(i).arg(schemes[i].shape.length);
         const auto alone = run(kernels::integerErrors, weights, schemes[i], i % 2 == 0 ? range : 0.0F);
-        QVERIFY2(isSame(together, alone), name);
+        QVERIFY2(isSame(together, alone), qPrintable(name));
         const auto expected = run(kernels::integerErrorsReference, weights, schemes[i], i % 2 == 0 ? range : 0.0F);
-        QVERIFY2(agree(together, expected, rowCount), name);
+        QVERIFY2(agree(together, expected, rowCount), qPrintable(name));
     }
 }
 
