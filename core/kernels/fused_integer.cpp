@@ -27,7 +27,7 @@ StretchSums AddUnits(const StretchWork& work, std::size_t count)
 {
     StretchSums sums;
     const Units& units = work.units;
-    const std::size_t length = units.length;
+    const std::size_t length = units.length, both = length | count;  // a multiple of 2ⁿ where both are
     if (HWY_UNLIKELY(units.anyClips))
         for (std::size_t u = 0; u < units.count; ++u) {
             const std::size_t begin = u * length, end = HWY_MIN(begin + length, count);
@@ -36,13 +36,13 @@ StretchSums AddUnits(const StretchWork& work, std::size_t count)
             else
                 addUnits<floating, clipping, counting>(work, begin, end, sums);
         }
-    else if (length % longestSegment == 0 && count % longestSegment == 0)
+    else if (both % longestSegment == 0)
         addWholeSegments<longestSegment, floating, clipping, counting>(work, count, sums);
-    else if (length % 128 == 0 && count % 128 == 0)
+    else if (both % 128 == 0)
         addWholeSegments<128, floating, clipping, counting>(work, count, sums);
-    else if (length % 64 == 0 && count % 64 == 0)
+    else if (both % 64 == 0)
         addWholeSegments<64, floating, clipping, counting>(work, count, sums);
-    else if (length % shortestSegment == 0 && count % shortestSegment == 0)
+    else if (both % shortestSegment == 0)
         addWholeSegments<shortestSegment, floating, clipping, counting>(work, count, sums);
     else
         addUnits<floating, clipping, counting>(work, 0, count, sums);
@@ -286,6 +286,10 @@ void integerErrors(std::span<const float> rows, std::span<IntegerErrorJob> jobs)
     // Measured together is what shares ranges and still has its own stretches, blocks and lanes of sums: units of whole
     // pieces, each a multiple of four vectors, that blocks are made of, or that are made of blocks, or are whole rows.
     constexpr std::size_t block = 1'024, longestWindow = 16 * block, shortestPiece = 32;
+    const auto measure = [&](std::span<IntegerErrorJob* const> set, std::size_t window, std::size_t piece) {
+        const auto rowCount = set.front()->scheme->shape.rows(rows.size());
+        HWY_DYNAMIC_DISPATCH(MeasureRows)(rows.data(), rowCount, window, piece, set);
+    };
     std::vector<IntegerErrorJob*> together;
     std::size_t piece = 128;  // whose ranges are found fastest
     for (auto& job : jobs) {
@@ -295,8 +299,7 @@ void integerErrors(std::span<const float> rows, std::span<IntegerErrorJob> jobs)
         const bool regular = length % shortestPiece == 0 && shape.columns % length == 0
             && (block % length == 0 || length % block == 0 || length == shape.columns);
         if (!regular || (shape.columns > longestWindow && longestWindow % length != 0)) {
-            HWY_DYNAMIC_DISPATCH(MeasureRows)
-            (rows.data(), shape.rows(rows.size()), 0, length, {&alone, 1});
+            measure({&alone, 1}, 0, length);
             continue;
         }
         together.push_back(alone);
@@ -304,8 +307,7 @@ void integerErrors(std::span<const float> rows, std::span<IntegerErrorJob> jobs)
             piece /= 2;
     }
     if (!together.empty())
-        HWY_DYNAMIC_DISPATCH(MeasureRows)
-    (rows.data(), jobs.front().scheme->shape.rows(rows.size()), longestWindow, piece, together);
+        measure(together, longestWindow, piece);
 }
 
 ErrorSums integerErrors(std::span<const float> rows, const IntegerScheme& scheme, const IntegerErrorProfile& profile,
