@@ -164,13 +164,12 @@ Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStat
             // As measureSchemes() does it: the figures must be the same.
             const auto part =
                 ready.integerPart(total.error, tile, inspection.measurement.rowErrorEnergy, scratch.quantizer);
-            const bool added = part.has_value();
             if (part)
                 ErrorAccumulator::addIntegers(tile.weights, {&*part, 1});
             forEachStep(ready, tile, scratch.quantizer,
                 [&](std::span<const float> rows, std::span<float> quantized, std::size_t firstRow, std::size_t count,
                     std::uint64_t clipped) {
-                    if (!added) {
+                    if (!part) {
                         total.error.add(
                             rows, quantized, std::span(inspection.measurement.rowErrorEnergy).subspan(firstRow, count));
                         total.error.addClipped(clipped);

@@ -69,6 +69,7 @@ struct PreparedScheme {
     /// tensor. Grids may lie in the scratch.
     std::optional<ErrorAccumulator::IntegerPart> integerPart(ErrorAccumulator& errors, const RowTile& tile,
         std::span<float> rowErrorEnergy, QuantizerScratch& scratch) const;
+    /// Whether the fused kernel is handed the grids of each tile, and does not make them.
     bool givesGrids() const { return integers && integers->rule == kernels::IntegerRule::Given; }
     /// Quantizes whole rows into scratch.quantized with the grids left in scratch.grids. Returns the clipped weights.
     std::uint64_t quantize(
