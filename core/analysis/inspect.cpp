@@ -4,12 +4,14 @@
 #include "core/analysis/measure.h"
 #include "core/analysis/prepared_scheme.h"
 #include "core/analysis/unit_ends.h"
+#include "core/kernels/code_counts.h"
 #include "core/statistics/error_accumulator.h"
 
 #include <tbb/enumerable_thread_specific.h>
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -42,25 +44,22 @@ struct InspectionSums {
 struct InspectionScratch {
     QuantizerScratch quantizer {};
     std::vector<std::uint32_t> codes {};
-    std::vector<UnitGrid> grids {};
     std::vector<UnitEnds> ends {};
+    std::vector<std::uint64_t> ranks {};
 };
 
 /// Adds how often each code occurs among those of finite weights.
 void countCodes(std::span<const std::uint32_t> codes, std::span<const float> weights, bool allFinite,
     std::vector<std::uint64_t>& counts)
 {
-    std::size_t i = 0;
-    if (allFinite && counts.size() <= mostLevels) {
-        // Neighbours in tables of their own: a counter that has just been stored is slow to load.
-        std::array<std::array<std::uint32_t, mostLevels>, 4> tables {};
-        for (; i + 4 <= codes.size(); i += 4)
-            for (std::size_t k = 0; k < 4; ++k)
-                ++tables[k][codes[i + k]];
-        for (const auto& table : tables)
-            std::transform(counts.begin(), counts.end(), table.begin(), counts.begin(), std::plus<> {});
+    if (allFinite && counts.size() <= kernels::mostCountedCodes) {
+        std::array<std::uint32_t, kernels::mostCountedCodes> some {};
+        kernels::countCodes(codes, std::span(some).first(counts.size()));
+        for (std::size_t code = 0; code < counts.size(); ++code)
+            counts[code] += some[code];
+        return;
     }
-    for (; i < codes.size(); ++i)
+    for (std::size_t i = 0; i < codes.size(); ++i)
         counts[codes[i]] += std::isfinite(weights[i]) ? 1U : 0U;
 }
 
@@ -74,15 +73,25 @@ double entropyOf(std::span<const std::uint64_t> counts)
     return bits;
 }
 
+/// A whole number for each grid, in the order of scales, which are above zero, and of equal ones that of zeros.
+std::uint64_t rankOf(const UnitGrid& grid)
+{
+    constexpr std::uint32_t sign = 0x80000000U;
+    const auto zero = std::bit_cast<std::uint32_t>(grid.zero);
+    return static_cast<std::uint64_t>(std::bit_cast<std::uint32_t>(grid.scale)) << 32U
+        | ((zero & sign) != 0 ? ~zero : zero | sign);
+}
+
 /// The grid with the median scale; of an even number the lower one, so that it is one that occurs.
-UnitGrid medianGrid(std::span<UnitGrid> grids)
+UnitGrid medianGrid(std::span<const UnitGrid> grids, std::vector<std::uint64_t>& ranks)
 {
     if (grids.empty())
         return {};
-    const auto middle = grids.begin() + static_cast<std::ptrdiff_t>((grids.size() - 1) / 2);
-    std::nth_element(grids.begin(), middle, grids.end(),
-        [](const UnitGrid& a, const UnitGrid& b) { return std::pair(a.scale, a.zero) < std::pair(b.scale, b.zero); });
-    return *middle;
+    ranks.resize(grids.size());
+    std::transform(grids.begin(), grids.end(), ranks.begin(), rankOf);
+    const auto middle = ranks.begin() + static_cast<std::ptrdiff_t>((ranks.size() - 1) / 2);
+    std::nth_element(ranks.begin(), middle, ranks.end());
+    return *std::find_if(grids.begin(), grids.end(), [&](const UnitGrid& grid) { return rankOf(grid) == *middle; });
 }
 
 /// Puts counts by code into the order of the values the codes stand for, leaving out codes of NaN and infinities.
@@ -177,7 +186,6 @@ Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStat
                     if (ends.isDefined())
                         ends.find(count, scratch.quantizer, scratch.ends);
                     total.shares.add(rows, quantized, firstRow, scratch.ends);
-                    auto& grids = scratch.quantizer.grids;
                     if (!total.codes.empty()) {
                         scratch.codes.resize(rows.size());
                         ready.encode(firstRow, count, scratch.codes, scratch.quantizer);
@@ -188,14 +196,13 @@ Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStat
                             if (!std::isfinite(rows[i]))
                                 quantized[i] = std::numeric_limits<float>::quiet_NaN();
                     total.quantized.add(quantized);
+                    const std::span<const UnitGrid> grids = scratch.quantizer.grids;
                     const auto units = ready.quantizer.unitsPerRow();
                     for (std::size_t row = 0; row < count && !grids.empty(); ++row) {
                         const auto band = (scratch.quantizer.rowInBand + row) / ready.quantizer.rowsPerUnit();
-                        scratch.grids.assign(1, grids.front());
-                        if (!ready.quantizer.wholeTensor())
-                            scratch.grids.assign(grids.begin() + static_cast<std::ptrdiff_t>(band * units),
-                                grids.begin() + static_cast<std::ptrdiff_t>((band + 1) * units));
-                        rowGrids[firstRow + row] = medianGrid(scratch.grids);
+                        const auto own =
+                            ready.quantizer.wholeTensor() ? grids.first(1) : grids.subspan(band * units, units);
+                        rowGrids[firstRow + row] = medianGrid(own, scratch.ranks);
                     }
                 });
         });
@@ -219,8 +226,9 @@ Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStat
         std::count_if(sums->codes.begin(), sums->codes.end(), [](std::uint64_t count) { return count != 0; }));
     inspection.quantizedHistogram = sums->quantized.histogram();
     inspection.entropyBits = sums->codes.empty() ? std::numeric_limits<double>::quiet_NaN() : entropyOf(sums->codes);
+    std::vector<std::uint64_t> ranks;
     if (!sums->codes.empty() && sums->codes.size() <= mostLevels)
-        orderByValue(ready.quantizer.hasGrids() ? ready.quantizer.levels(medianGrid(rowGrids))
+        orderByValue(ready.quantizer.hasGrids() ? ready.quantizer.levels(medianGrid(rowGrids, ranks))
                                                 : typicalLevels(tensor, weights, ready.quantizer),
             sums->codes, inspection);
     return inspection;

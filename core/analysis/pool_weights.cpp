@@ -2,12 +2,14 @@
 #include "core/analysis/inspect.h"
 #include "core/analysis/measure.h"
 #include "core/analysis/prepared_scheme.h"
+#include "core/kernels/largest_in_columns.h"
 
 #include <tbb/blocked_range.h>
 #include <tbb/enumerable_thread_specific.h>
 #include <tbb/parallel_for.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <optional>
@@ -16,10 +18,45 @@ namespace quantloupe {
 
 namespace {
 
+/// The largest weights, or errors, in the columns of a rectangle, over the rows of one row of cells.
+class ColumnPooler
+{
+public:
+    void start(std::size_t columns)
+    {
+        m_sizes.assign(columns, -1.0F);
+        m_values.resize(columns);
+        m_rows.resize(columns);
+    }
+    kernels::LargestInColumns all() { return {.sizes = m_sizes, .values = m_values, .rows = m_rows}; }
+    /// What the cell of these columns shows: the largest value, of equals the first of the first row.
+    float cell(std::size_t begin, std::size_t end) const
+    {
+        // Sizes are not negative, so that their bits are in their order. Chosen without a jump: none could be foreseen.
+        const auto rankOf = [&](std::size_t i) {
+            return static_cast<std::uint64_t>(std::bit_cast<std::uint32_t>(m_sizes[i])) << 32U | ~m_rows[i];
+        };
+        std::size_t best = begin;
+        auto highest = rankOf(begin);
+        for (auto i = begin + 1; i < end; ++i) {
+            const auto rank = rankOf(i);
+            best = rank > highest ? i : best;
+            highest = std::max(highest, rank);
+        }
+        return std::isfinite(m_sizes[best]) ? m_values[best] : std::numeric_limits<float>::quiet_NaN();
+    }
+
+private:
+    std::vector<float> m_sizes {}, m_values {};
+    std::vector<std::uint32_t> m_rows {};
+};
+
 struct PoolScratch {
     std::vector<float> rows {};
     QuantizerScratch quantizer {};
     std::vector<std::uint32_t> codes {};
+    std::vector<float> shown {};  ///< codes as numbers
+    ColumnPooler pooler {};
 };
 
 /// The rectangle inside the matrix, with the raster it is pooled to.
@@ -38,77 +75,43 @@ WeightMap layOut(const WeightMap& wanted, MapQuantity quantity, const MatrixShap
     return map;
 }
 
-/// Pools one row of weights into one row of cells; `sizes` holds the largest size met in each cell so far.
-class RowPooler
-{
-public:
-    RowPooler(const WeightMap& map, std::span<float> cells)
-        : m_cells(cells)
-        , m_sizes(cells.size(), -1.0F)
-        , m_ends(cells.size() + 1)
-    {
-        for (std::uint64_t cell = 0; cell <= map.width; ++cell)
-            m_ends[cell] = static_cast<std::size_t>(map.firstColumn + cell * map.columns / map.width);
-    }
-
-    /// size(column) decides which weight a cell shows, value(column) is what it shows.
-    template<class Size, class Value>
-    void add(const Size& size, const Value& value)
-    {
-        for (std::size_t cell = 0; cell < m_cells.size(); ++cell) {
-            if (std::isnan(m_cells[cell]))
-                continue;
-            float largest = m_sizes[cell];
-            std::size_t at = m_ends[cell + 1];
-            for (auto column = m_ends[cell]; column < m_ends[cell + 1]; ++column)
-                if (const float magnitude = size(column); magnitude > largest) {
-                    largest = magnitude;
-                    at = column;
-                }
-            if (at == m_ends[cell + 1])
-                continue;
-            m_sizes[cell] = largest;
-            m_cells[cell] = std::isfinite(largest) ? value(at) : std::numeric_limits<float>::quiet_NaN();
-        }
-    }
-
-private:
-    std::span<float> m_cells;
-    std::vector<float> m_sizes;
-    std::vector<std::size_t> m_ends;  ///< the first column of each cell, and where the last one ends
-};
-
-/// |x|, infinite for whatever is not finite, so that it wins over everything.
-float sizeOf(float x)
-{
-    return std::isfinite(x) ? std::abs(x) : std::numeric_limits<float>::infinity();
-}
-
-/// `original` and, unless weights are shown, what the scheme makes of it: one row.
-void poolRow(RowPooler& pooler, MapQuantity quantity, std::uint64_t row, std::span<const float> original,
+/// Adds row `row` of the matrix, number `number` of its row of cells: `original` or, unless weights are shown, what the
+/// scheme makes of it.
+void poolRow(const WeightMap& map, std::uint64_t row, std::uint32_t number, std::span<const float> original,
     const PreparedScheme* scheme, PoolScratch& scratch)
 {
-    if (scheme == nullptr) {
-        pooler.add([&](std::size_t i) { return sizeOf(original[i]); }, [&](std::size_t i) { return original[i]; });
-        return;
-    }
-    scheme->quantize(row, original, 1, scratch.quantizer);
-    const auto& quantized = scratch.quantizer.quantized;
-    if (quantity == MapQuantity::Codes) {
-        scratch.codes.resize(original.size());
-        scheme->encode(row, 1, scratch.codes, scratch.quantizer);
-        pooler.add([&](std::size_t i) { return sizeOf(original[i]); },
-            [&](std::size_t i) { return static_cast<float>(scratch.codes[i]); });
-        return;
-    }
-    const auto error = [&](std::size_t i) { return original[i] - quantized[i]; };
-    const auto size = [&](std::size_t i) {
-        return std::isfinite(original[i]) ? sizeOf(error(i)) : sizeOf(original[i]);
+    const auto shownOf = [&](std::span<const float> all) {
+        return all.subspan(static_cast<std::size_t>(map.firstColumn), static_cast<std::size_t>(map.columns));
     };
-    if (quantity == MapQuantity::AbsError)
-        pooler.add(size, [&](std::size_t i) { return std::abs(error(i)); });
-    else
-        pooler.add(size, error);
+    if (scheme == nullptr)
+        return kernels::keepLargest(shownOf(original), shownOf(original), number, scratch.pooler.all());
+    scheme->quantize(row, original, 1, scratch.quantizer);
+    if (map.quantity != MapQuantity::Codes)
+        return kernels::keepLargestErrors(
+            shownOf(original), shownOf(scratch.quantizer.quantized), number, scratch.pooler.all());
+    scratch.codes.resize(original.size());
+    scheme->encode(row, 1, scratch.codes, scratch.quantizer);
+    scratch.shown.assign(scratch.codes.begin(), scratch.codes.end());
+    kernels::keepLargest(shownOf(original), shownOf(scratch.shown), number, scratch.pooler.all());
+}
+
+/// Of the rectangle's columns, the first one of each cell, and behind them all how many there are.
+std::vector<std::size_t> cellColumns(const WeightMap& map)
+{
+    std::vector<std::size_t> columns;
+    for (std::uint64_t cell = 0; cell <= map.width; ++cell)
+        columns.push_back(static_cast<std::size_t>(cell * map.columns / map.width));
+    return columns;
+}
+
+/// What the columns show together, in one row of cells.
+void fillCells(
+    MapQuantity quantity, std::span<const std::size_t> columns, const ColumnPooler& pooler, std::span<float> cells)
+{
+    for (std::size_t i = 0; i < cells.size(); ++i) {
+        const float value = pooler.cell(columns[i], columns[i + 1]);
+        cells[i] = quantity == MapQuantity::AbsError ? std::abs(value) : value;
+    }
 }
 
 }  // namespace
@@ -137,6 +140,7 @@ Result<WeightMap> poolWeights(const ModelTensor& tensor, const WeightStatistics&
     if (map.cells.empty())
         return map;
 
+    const auto columns = cellColumns(map);
     tbb::enumerable_thread_specific<PoolScratch> scratches;
     tbb::task_group_context context;
     {
@@ -147,13 +151,16 @@ Result<WeightMap> poolWeights(const ModelTensor& tensor, const WeightStatistics&
                 auto& scratch = scratches.local();
                 scratch.rows.resize(static_cast<std::size_t>(shape.columns));
                 for (auto cellRow = cellRows.begin(); cellRow != cellRows.end(); ++cellRow) {
-                    RowPooler pooler(map, std::span(map.cells).subspan(cellRow * map.width, map.width));
+                    scratch.pooler.start(static_cast<std::size_t>(map.columns));
+                    const auto first = map.firstRow + cellRow * map.rows / map.height;
                     const auto end = map.firstRow + (cellRow + 1) * map.rows / map.height;
-                    auto row = map.firstRow + cellRow * map.rows / map.height;
-                    for (; row < end && !stop.stop_requested(); ++row) {
+                    for (auto row = first; row < end && !stop.stop_requested(); ++row) {
                         decodeRows(tensor.view, row, 1, scratch.rows);
-                        poolRow(pooler, quantity, row, scratch.rows, ready ? &*ready : nullptr, scratch);
+                        poolRow(map, row, static_cast<std::uint32_t>(row - first), scratch.rows,
+                            ready ? &*ready : nullptr, scratch);
                     }
+                    fillCells(quantity, columns, scratch.pooler,
+                        std::span(map.cells).subspan(cellRow * map.width, map.width));
                 }
             },
             context);

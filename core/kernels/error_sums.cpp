@@ -2,6 +2,7 @@
 #include "core/kernels/error_sums.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -9,6 +10,32 @@
 #define HWY_TARGET_INCLUDE "core/kernels/error_sums.cpp"
 #include <hwy/foreach_target.h>  // compiles this file once per instruction set
 #include <hwy/highway.h>
+
+// What all targets share.
+#ifndef QUANTLOUPE_ERROR_SUMS_COMMON
+#define QUANTLOUPE_ERROR_SUMS_COMMON
+namespace quantloupe::kernels {
+namespace {
+
+constexpr std::size_t exactSums = 8;
+using ExactSums = std::array<double, exactSums>;
+
+void addExactly(float original, float quantized, float lowest, float highest, double& all, double& beyond)
+{
+    const double square = exactSquare(original, quantized);
+    all += square;
+    if (original < lowest || original > highest)
+        beyond += square;
+}
+
+double joined(const ExactSums& sums)
+{
+    return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
+}
+
+}  // namespace
+}  // namespace quantloupe::kernels
+#endif
 
 HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE {
@@ -154,6 +181,37 @@ ErrorSums Sum(const float* originals, const float* quantized, std::size_t count,
     return sums;
 }
 
+ExactEnergies ExactErrorEnergies(const float* HWY_RESTRICT originals, const float* HWY_RESTRICT quantized,
+    std::size_t count, float lowest, float highest)
+{
+    const hn::CappedTag<double, 4> d;
+    const hn::Rebind<float, decltype(d)> narrow;
+    constexpr std::size_t lanes = hn::MaxLanes(d), vectors = exactSums / lanes;
+    const auto low = hn::Set(d, static_cast<double>(lowest)), high = hn::Set(d, static_cast<double>(highest));
+    hn::Vec<decltype(d)> sums[vectors], sumsBeyond[vectors];
+    for (std::size_t k = 0; k < vectors; ++k)
+        sums[k] = sumsBeyond[k] = hn::Zero(d);
+    std::size_t i = 0;
+    for (; i + exactSums <= count; i += exactSums)
+        for (std::size_t k = 0; k < vectors; ++k) {
+            const std::size_t at = i + k * lanes;
+            const auto w = hn::PromoteTo(d, hn::LoadU(narrow, originals + at));
+            const auto e = hn::Sub(w, hn::PromoteTo(d, hn::LoadU(narrow, quantized + at)));
+            const auto square = hn::Mul(e, e);
+            const auto beyond = hn::Or(hn::Lt(w, low), hn::Gt(w, high));
+            sums[k] = hn::Add(sums[k], square);
+            sumsBeyond[k] = hn::Add(sumsBeyond[k], hn::IfThenElseZero(beyond, square));
+        }
+    ExactSums all, allBeyond;
+    for (std::size_t k = 0; k < vectors; ++k) {
+        hn::StoreU(sums[k], d, all.data() + k * lanes);
+        hn::StoreU(sumsBeyond[k], d, allBeyond.data() + k * lanes);
+    }
+    for (std::size_t k = 0; i < count; ++i, ++k)
+        addExactly(originals[i], quantized[i], lowest, highest, all[k], allBeyond[k]);
+    return {joined(all), joined(allBeyond)};
+}
+
 void Settle(float* HWY_RESTRICT recent, std::size_t count, double* HWY_RESTRICT totals)
 {
     const hn::ScalableTag<double> wide;
@@ -178,6 +236,7 @@ HWY_AFTER_NAMESPACE();
 namespace quantloupe::kernels {
 
 HWY_EXPORT(Sum);
+HWY_EXPORT(ExactErrorEnergies);
 HWY_EXPORT(Settle);
 
 ErrorSums& ErrorSums::operator+=(const ErrorSums& other)
@@ -202,6 +261,22 @@ ErrorSums errorProfile(std::span<const float> originals, std::span<const float> 
 {
     return HWY_DYNAMIC_DISPATCH(Sum)(
         originals.data(), quantized.data(), originals.size(), columnEnergies.data(), errors.data());
+}
+
+ExactEnergies exactErrorEnergies(
+    std::span<const float> originals, std::span<const float> quantized, float lowest, float highest)
+{
+    return HWY_DYNAMIC_DISPATCH(ExactErrorEnergies)(
+        originals.data(), quantized.data(), originals.size(), lowest, highest);
+}
+
+ExactEnergies exactErrorEnergiesReference(
+    std::span<const float> originals, std::span<const float> quantized, float lowest, float highest)
+{
+    ExactSums all {}, beyond {};
+    for (std::size_t i = 0; i < originals.size(); ++i)
+        addExactly(originals[i], quantized[i], lowest, highest, all[i % exactSums], beyond[i % exactSums]);
+    return {joined(all), joined(beyond)};
 }
 
 void settleSums(std::span<float> recent, std::span<double> totals)

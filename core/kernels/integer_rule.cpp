@@ -5,7 +5,47 @@
 #include <cmath>
 #include <limits>
 
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/kernels/integer_rule.cpp"
+#include <hwy/foreach_target.h>  // compiles this file once per instruction set
+#include <hwy/highway.h>
+#include "core/kernels/integer_units_inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace quantloupe::kernels::HWY_NAMESPACE {
+
+// Grids of up to maxUnits units.
+void SomeGrids(const IntegerScheme& scheme, const FiniteRange* ranges, std::size_t count, UnitGrid* grids)
+{
+    Units units;  // of which only what is set here is looked at
+    units.count = count;
+    for (std::size_t u = 0; u < count; ++u) {
+        const bool empty = ranges[u].empty();
+        units.low[u] = empty ? 0.0F : ranges[u].minimum;
+        units.high[u] = empty ? 0.0F : ranges[u].maximum;
+    }
+    std::fill_n(units.low + count, wideLanes, 0.0F);
+    std::fill_n(units.high + count, wideLanes, 0.0F);
+    const bool good = MakeGrids(scheme, units);
+    for (std::size_t u = 0; u < count; ++u)
+        grids[u] = good ? UnitGrid {units.scale[u], units.zero[u]}
+                        : integerGrid(scheme.rule, scheme.codes, units.low[u], units.high[u]);
+}
+
+void Grids(IntegerRule rule, const IntegerCodes& codes, const FiniteRange* ranges, std::size_t count, UnitGrid* grids)
+{
+    const IntegerScheme scheme {.codes = codes, .rule = rule};
+    for (std::size_t first = 0; first < count; first += maxUnits)
+        SomeGrids(scheme, ranges + first, HWY_MIN(maxUnits, count - first), grids + first);
+}
+
+}  // namespace quantloupe::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
 namespace quantloupe::kernels {
+
+HWY_EXPORT(Grids);
 
 namespace {
 
@@ -70,4 +110,11 @@ UnitGrid integerGrid(IntegerRule rule, const IntegerCodes& codes, float low, flo
     return {withoutOverflow(scale, std::max(zero, largest - zero)), zero};
 }
 
+void integerGrids(
+    IntegerRule rule, const IntegerCodes& codes, std::span<const FiniteRange> ranges, std::span<UnitGrid> grids)
+{
+    HWY_DYNAMIC_DISPATCH(Grids)(rule, codes, ranges.data(), ranges.size(), grids.data());
+}
+
 }  // namespace quantloupe::kernels
+#endif

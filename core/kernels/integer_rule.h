@@ -2,8 +2,10 @@
 #pragma once
 
 #include "core/kernels/integer_grid.h"
+#include "core/kernels/ranges.h"
 
 #include <cstdint>
+#include <span>
 
 namespace quantloupe::kernels {
 
@@ -14,5 +16,9 @@ enum class IntegerRule : std::uint8_t { Given, Symmetric, SymmetricFull, Asymmet
 /// The grid for weights in [low, high], finite, both 0 where there are none; always usable: scale finite and > 0, no ŵ
 /// overflows. codes.highest is 2^b − 1. @pre rule is not Given
 UnitGrid integerGrid(IntegerRule rule, const IntegerCodes& codes, float low, float high);
+
+/// The same for many units; an empty range counts as zeros. @pre same size; rule is not Given
+void integerGrids(
+    IntegerRule rule, const IntegerCodes& codes, std::span<const FiniteRange> ranges, std::span<UnitGrid> grids);
 
 }  // namespace quantloupe::kernels

@@ -97,6 +97,14 @@ UnitGrid gridOf(const Scheme& scheme, const UnitRange& range)
     return storesExactly(scheme) ? exact : roundedGrid(scheme, exact, range);
 }
 
+bool gridsOf(const Scheme& scheme, std::span<const kernels::FiniteRange> ranges, std::span<UnitGrid> grids)
+{
+    if (!storesExactly(scheme))
+        return false;
+    kernels::integerGrids(ruleOf(scheme), integerCodesOf(scheme), ranges, grids);
+    return true;
+}
+
 std::uint64_t fakeQuantize(const Scheme& scheme, const kernels::UnitShape& shape, std::span<const float> rows,
     std::span<const UnitGrid> grids, std::span<float> out)
 {
@@ -155,7 +163,7 @@ bool searchShrunk(
     return true;
 }
 
-constexpr GridMethods methods {basis, gridOf, fakeQuantize, encode, decode, searchShrunk};
+constexpr GridMethods methods {basis, gridOf, fakeQuantize, encode, decode, searchShrunk, gridsOf};
 
 }  // namespace
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "core/base/error.h"
-#include "core/kernels/unit_grid.h"
+#include "core/kernels/ranges.h"
 #include "core/schemes/scheme.h"
 
 #include <cstddef>
@@ -46,6 +46,10 @@ struct GridMethods {
     /// choice than trying every candidate by itself; false where it has none for this scheme.
     bool (*searchShrunk)(const Scheme& scheme, const kernels::UnitShape& shape, std::span<const float> rows,
         std::span<UnitGrid> grids) = nullptr;
+    /// What gridOf() gives for each range, an empty one counting as zeros, where the format has a quicker way to many;
+    /// false where it has none for this scheme.
+    bool (*gridsOf)(
+        const Scheme& scheme, std::span<const kernels::FiniteRange> ranges, std::span<UnitGrid> grids) = nullptr;
 };
 
 /// Formats whose scales and codes are found together: a row becomes bytes, codes and scales in one. Rows are

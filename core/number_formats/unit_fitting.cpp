@@ -128,14 +128,16 @@ void fitRanges(const GridMethods& format, const FittingTask& task, const Band& b
     const std::size_t units = grids.size();
     scratch.resize(band.rowCount * units);
     kernels::rangesOfUnits(band.rows, task.shape, scratch);
-    for (std::size_t unit = 0; unit < units; ++unit) {
-        FiniteRange range = scratch[unit];
-        for (std::size_t row = 1; row < band.rowCount; ++row) {
-            range.minimum = std::min(range.minimum, scratch[row * units + unit].minimum);
-            range.maximum = std::max(range.maximum, scratch[row * units + unit].maximum);
-        }
-        grids[unit] = gridOfRange(format, task, range);
+    const auto ranges = std::span(scratch).first(units);
+    for (std::size_t i = units; i < scratch.size(); ++i) {
+        auto& range = ranges[i % units];
+        range.minimum = std::min(range.minimum, scratch[i].minimum);
+        range.maximum = std::max(range.maximum, scratch[i].maximum);
     }
+    if (format.gridsOf != nullptr && format.gridsOf(task.scheme, ranges, grids))
+        return;
+    std::transform(ranges.begin(), ranges.end(), grids.begin(),
+        [&](const FiniteRange& range) { return gridOfRange(format, task, range); });
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/statistics/error_shares.h"
 
-#include "core/kernels/ranges.h"
+#include "core/kernels/error_sums.h"
 
 #include <algorithm>
 #include <array>
@@ -26,29 +26,6 @@ struct Energies {
     double inside = 0.0, beyond = 0.0;
 };
 
-double squaredError(float original, float quantized)
-{
-    const double error = static_cast<double>(original) - static_cast<double>(quantized);
-    return error * error;
-}
-
-/// In four sums side by side, of which none has to wait for another. Squares of floats fit a double whatever they are:
-/// the sum is finite exactly where all originals are.
-double energyOf(std::span<const float> originals, std::span<const float> quantized)
-{
-    double a = 0.0, b = 0.0, c = 0.0, d = 0.0;
-    std::size_t i = 0;
-    for (; i + 4 <= originals.size(); i += 4) {
-        a += squaredError(originals[i], quantized[i]);
-        b += squaredError(originals[i + 1], quantized[i + 1]);
-        c += squaredError(originals[i + 2], quantized[i + 2]);
-        d += squaredError(originals[i + 3], quantized[i + 3]);
-    }
-    for (; i < originals.size(); ++i)
-        a += squaredError(originals[i], quantized[i]);
-    return (a + b) + (c + d);
-}
-
 bool isBeyond(float weight, const UnitEnds& ends)
 {
     return weight < ends.lowest || weight > ends.highest;
@@ -61,29 +38,15 @@ Energies finiteEnergiesOf(std::span<const float> originals, std::span<const floa
     for (std::size_t i = 0; i < originals.size(); ++i)
         if (std::isfinite(originals[i]))
             (isBeyond(originals[i], ends) ? energies.beyond : energies.inside) +=
-                squaredError(originals[i], quantized[i]);
+                kernels::exactSquare(originals[i], quantized[i]);
     return energies;
 }
 
-/// Whether no finite weight lies beyond.
-bool reaches(const UnitEnds& ends, std::span<const float> weights)
-{
-    const auto range = kernels::rangeOf(weights);
-    return range.minimum >= ends.lowest && range.maximum <= ends.highest;
-}
-
-/// The same, faster: few weights lie beyond, if any.
 Energies energiesOf(std::span<const float> originals, std::span<const float> quantized, const UnitEnds& ends)
 {
-    const double all = energyOf(originals, quantized);
+    const auto [all, beyond] = kernels::exactErrorEnergies(originals, quantized, ends.lowest, ends.highest);
     if (!std::isfinite(all))
         return finiteEnergiesOf(originals, quantized, ends);
-    if (reaches(ends, originals))
-        return {all, 0.0};
-    double beyond = 0.0;
-    for (std::size_t i = 0; i < originals.size(); ++i)
-        if (isBeyond(originals[i], ends))
-            beyond += squaredError(originals[i], quantized[i]);
     // Where all of it lies beyond, the order of the sums must not leave less than nothing.
     return {std::max(0.0, all - beyond), beyond};
 }

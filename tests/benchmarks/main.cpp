@@ -199,7 +199,8 @@ void registerAll(const std::vector<PreparedScheme>& schemes)
         benchmark::RegisterBenchmark(("decode " + std::string(nameOf(dtype))).c_str(),
             [dtype](benchmark::State& state) { decodeAll(state, dtype); });
     benchmark::RegisterBenchmark("weight statistics", measureWeightsAlone);
-    for (const auto* notation : {"int4", "q4_1", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_xs"})
+    for (const auto* notation :
+        {"int4", "int8", "int4:g32:asym", "q4_1", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_xs"})
         benchmark::RegisterBenchmark((std::string(notation) + " Layer page, all cores").c_str(),
             [notation](benchmark::State& state) { fillLayerPage(state, notation); })
             ->UseRealTime()

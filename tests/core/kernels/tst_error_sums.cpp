@@ -24,6 +24,12 @@ bool agree(const ErrorSums& a, const ErrorSums& b, std::size_t n)
         && close(a.errorSum, b.errorSum, errorSizes);
 }
 
+// Which NaN it is is all the same.
+bool areSame(double a, double b)
+{
+    return std::bit_cast<quint64>(a) == std::bit_cast<quint64>(b) || (std::isnan(a) && std::isnan(b));
+}
+
 }  // namespace
 
 class TestErrorSums : public QObject
@@ -54,6 +60,13 @@ private Q_SLOTS:
                                              q = std::as_const(quantized).values();
                 const ErrorSums expected = kernels::errorSumsReference(w, q);
                 QVERIFY(agree(kernels::errorSums(w, q), expected, w.size()));
+
+                const auto exact = kernels::exactErrorEnergies(w, q, -0.02F * size, 0.03F * size);
+                const auto sums = kernels::exactErrorEnergiesReference(w, q, -0.02F * size, 0.03F * size);
+                QVERIFY(areSame(exact.all, sums.all) && areSame(exact.beyond, sums.beyond));
+                QVERIFY(!std::isfinite(exact.all) || close(exact.all, expected.errorEnergy, expected.errorEnergy));
+                QVERIFY(!std::isfinite(exact.all) || exact.beyond <= exact.all * (1.0 + 1e-15));
+                QCOMPARE(std::isfinite(exact.all), !broken || w.empty());
 
                 std::vector<float> columns(w.size(), 0.25F * size * size), errors(w.size()), expectedColumns(columns);
                 QVERIFY(agree(kernels::errorProfile(w, q, columns, errors), expected, w.size()));

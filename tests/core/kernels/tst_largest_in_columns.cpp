@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/kernels/largest_in_columns.h"
+#include "tests/support/kernel_sweep.h"
+
+using namespace quantloupe;
+using namespace quantloupe::tests;
+
+namespace {
+
+struct Columns {
+    std::vector<float> sizes, values;
+    std::vector<std::uint32_t> rows;
+
+    explicit Columns(int count)
+        : sizes(std::size_t(count), -1.0F)
+        , values(std::size_t(count), 7.0F)
+        , rows(std::size_t(count), 9U)
+    {
+    }
+    kernels::LargestInColumns all() { return {sizes, values, rows}; }
+};
+
+/// Which NaN is kept is all the same.
+bool areSame(const std::vector<float>& a, const std::vector<float>& b)
+{
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](float x, float y) {
+        return std::bit_cast<std::uint32_t>(x) == std::bit_cast<std::uint32_t>(y) || (x != x && y != y);
+    });
+}
+
+}  // namespace
+
+class TestLargestInColumns : public QObject
+{
+    Q_OBJECT
+private Q_SLOTS:
+    void matchesReference_data() { addTargetRows({0, 1, 3, 7, 8, 9, 16, 31, 100, 1024}); }
+    void matchesReference()
+    {
+        QFETCH(const qint64, target);
+        QFETCH(const int, count);
+        QFETCH(const int, shift);
+        const TargetScope scope(target);
+        for (const auto content : {Content::Weights, Content::Awkward}) {
+            Columns weights(count), errors(count), expectedWeights(count), expectedErrors(count);
+            for (std::uint32_t row = 0; row < 6; ++row) {
+                // The fourth row repeats the third, and the fifth is its negative: the first of equals stays.
+                const unsigned seed = row < 3 ? row : 2;
+                Samples a(count, shift, content, seed);
+                const Samples b(count, shift, content, seed + 10);
+                if (row == 4)
+                    for (float& x : a.values())
+                        x = -x;
+                kernels::keepLargest(a.values(), b.values(), row, weights.all());
+                kernels::keepLargestReference(a.values(), b.values(), row, expectedWeights.all());
+                kernels::keepLargestErrors(a.values(), b.values(), row, errors.all());
+                kernels::keepLargestErrorsReference(a.values(), b.values(), row, expectedErrors.all());
+            }
+            QVERIFY(areSame(weights.sizes, expectedWeights.sizes) && areSame(weights.values, expectedWeights.values));
+            QVERIFY(weights.rows == expectedWeights.rows);
+            QVERIFY(areSame(errors.sizes, expectedErrors.sizes) && areSame(errors.values, expectedErrors.values));
+            QVERIFY(errors.rows == expectedErrors.rows);
+        }
+    }
+
+    void keepsTheFirstOfEqualsAndWhatIsNotFinite()
+    {
+        const float infinity = std::numeric_limits<float>::infinity();
+        Columns columns(3);
+        const float first[] = {-2.0F, 1.0F, 3.0F}, second[] = {2.0F, -4.0F, -infinity},
+                    third[] = {1.0F, 4.0F, infinity};
+        std::uint32_t row = 0;
+        for (const auto& weights : {first, second, third})
+            kernels::keepLargest(std::span(weights, 3), std::span(weights, 3), row++, columns.all());
+        QVERIFY((columns.sizes == std::vector {2.0F, 4.0F, infinity}));
+        QVERIFY((columns.values == std::vector {-2.0F, -4.0F, -infinity}));
+        QVERIFY((columns.rows == std::vector<std::uint32_t> {0, 1, 1}));
+    }
+};
+
+QTEST_APPLESS_MAIN(TestLargestInColumns)
+#include "tst_largest_in_columns.moc"
