@@ -20,7 +20,7 @@ Result<TensorMeasurement> measureTensor(const Model& model, const ModelTensor& t
         return tl::unexpected(held.error());
     // Both passes over the weights take about as long as one scheme.
     const auto [first, second] = progress.split(1.0 / (1.0 + static_cast<double>(schemes.size())));
-    auto weights = measureWeights(tensor, stop, first);
+    auto weights = measureWeights(tensor, stop, first, betweenPasses(tensor));
     if (!weights)
         return tl::unexpected(weights.error());
     auto measured = measureSchemes(tensor, *weights, schemes, &model, stop, second);

@@ -4,6 +4,7 @@
 
 #include "core/analysis/analyze.h"
 #include "core/analysis/prepared_scheme.h"
+#include "core/analysis/row_tiles.h"
 #include "core/base/progress_share.h"
 #include "core/model/hold_readable.h"
 
@@ -14,7 +15,9 @@
 
 namespace quantloupe {
 
-Result<WeightStatistics> measureWeights(const ModelTensor& tensor, std::stop_token stop, const ProgressShare& progress);
+/// `pages`: how its last pass leaves them.
+Result<WeightStatistics> measureWeights(
+    const ModelTensor& tensor, std::stop_token stop, const ProgressShare& progress, Pages pages = Pages::Released);
 
 Result<std::vector<SchemeMeasurement>> measureSchemes(const ModelTensor& tensor, const WeightStatistics& weights,
     std::span<const Scheme> schemes, const Model* model, std::stop_token stop, const ProgressShare& progress);

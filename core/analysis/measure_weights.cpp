@@ -43,7 +43,7 @@ bool liesAsHalves(const TensorView& view)
 
 /// There are so few 16-bit floats that counting each tells all, without decoding and in one pass.
 Result<WeightStatistics> countWeights(
-    const ModelTensor& tensor, double pivot, std::stop_token stop, const ProgressShare& progress)
+    const ModelTensor& tensor, double pivot, std::stop_token stop, const ProgressShare& progress, Pages pages)
 {
     const bool isHalf = tensor.view.dtype == DType::F16;
     std::vector<float> values(kernels::halfPatterns);
@@ -70,7 +70,8 @@ Result<WeightStatistics> countWeights(
             for (auto row = firstRow; row < firstRow + rowCount; ++row)
                 rowAbsMax[row] = values[kernels::countHalves(tensor.view.bytes.subspan(2 * row * columns, 2 * columns),
                     isHalf ? 0x7C00 : 0x7F80, own.patterns, own.columnAbsMax)];
-        });
+        },
+        pages);
     if (!done)
         return tl::unexpected(done.error());
     std::vector<std::uint64_t> counts(kernels::halfPatterns);
@@ -104,7 +105,8 @@ RowSample sampleRows(const ModelTensor& tensor, std::size_t count)
     return sample;
 }
 
-Result<WeightStatistics> measureWeights(const ModelTensor& tensor, std::stop_token stop, const ProgressShare& progress)
+Result<WeightStatistics> measureWeights(
+    const ModelTensor& tensor, std::stop_token stop, const ProgressShare& progress, Pages pages)
 {
     const auto held = holdReadable(tensor, stop);
     if (!held)
@@ -112,7 +114,7 @@ Result<WeightStatistics> measureWeights(const ModelTensor& tensor, std::stop_tok
     const auto shape = matrixShape(tensor.view);
     const double pivot = choosePivot(tensor);
     if (liesAsHalves(tensor.view) && shape.elements() >= fewWeights && shape.elements() < mostCounted)
-        return countWeights(tensor, pivot, std::move(stop), progress);
+        return countWeights(tensor, pivot, std::move(stop), progress, pages);
     const auto [firstHalf, secondHalf] = progress.split(0.5);
 
     std::vector<float> rowAbsMax(static_cast<std::size_t>(shape.rows));
@@ -121,14 +123,15 @@ Result<WeightStatistics> measureWeights(const ModelTensor& tensor, std::stop_tok
         [&](WeightRanges& sums, const RowTile& tile) {
             sums.add(
                 tile.weights, std::span(rowAbsMax).subspan(static_cast<std::size_t>(tile.firstRow), tile.rowCount));
-        });
+        },
+        betweenPasses(tensor));
     if (!ranges)
         return tl::unexpected(ranges.error());
 
     // σ and the range are needed before anything can be counted against them: hence the second pass.
     const auto spread = reduceTiles<WeightSpread>(
         tensor, stop, secondHalf, [&] { return WeightSpread(*ranges); },
-        [](WeightSpread& counts, const RowTile& tile) { counts.add(tile.weights); });
+        [](WeightSpread& counts, const RowTile& tile) { counts.add(tile.weights); }, pages);
     if (!spread)
         return tl::unexpected(spread.error());
     return summarize(*ranges, *spread, std::move(rowAbsMax));

@@ -45,6 +45,20 @@ struct RowTile {
     std::span<const float> weights {};  ///< rowCount × columns
 };
 
+/// What becomes of the pages of a mapped file that a pass has read.
+enum class Pages : std::uint8_t {
+    Released,  ///< at once: resident memory does not grow with the tensor
+    Kept,      ///< for the next pass over the tensor, which has to release them
+};
+
+/// How to leave the pages of a tensor that is passed over once more. Kept only of tensors that are small beside what a
+/// program needs anyway: mapping them anew costs a tenth of what both passes take.
+inline Pages betweenPasses(const ModelTensor& tensor)
+{
+    constexpr std::uint64_t mostKept = std::uint64_t {64} << 20U;
+    return tensor.bytes() <= mostKept ? Pages::Kept : Pages::Released;
+}
+
 inline tl::unexpected<Error> cancelled(const ModelTensor& tensor)
 {
     return failure(ErrorCode::Cancelled, tensor.name, "stopped on request");
@@ -58,7 +72,7 @@ inline tl::unexpected<Error> cancelled(const ModelTensor& tensor)
 /// Errors: Cancelled, at the latest one visit after a stop is requested.
 template<class Accumulator, class Make, class Visit>
 Result<Accumulator> reduceRows(const ModelTensor& tensor, std::stop_token stop, const ProgressShare& progress,
-    const Make& make, const Visit& visit)
+    const Make& make, const Visit& visit, Pages pages = Pages::Released)
 {
     const RowTiling tiling(matrixShape(tensor.view));
     if (tiling.shape.elements() == 0) {
@@ -76,7 +90,8 @@ Result<Accumulator> reduceRows(const ModelTensor& tensor, std::stop_token stop, 
             visit(accumulator, row, count);
             progress.advance(row, row + count, tiling.shape.rows);
         }
-        releaseRows(tensor.view, begin, end - begin);
+        if (pages == Pages::Released)
+            releaseRows(tensor.view, begin, end - begin);
     };
     /// The imperative form of tbb::parallel_deterministic_reduce: the functional one copies accumulators.
     struct Body {
@@ -123,16 +138,18 @@ Result<Accumulator> reduceRows(const ModelTensor& tensor, std::stop_token stop, 
 /// As reduceRows(), with every row decoded once: visit(accumulator, tile).
 template<class Accumulator, class Make, class Visit>
 Result<Accumulator> reduceTiles(const ModelTensor& tensor, std::stop_token stop, const ProgressShare& progress,
-    const Make& make, const Visit& visit)
+    const Make& make, const Visit& visit, Pages pages = Pages::Released)
 {
     tbb::enumerable_thread_specific<std::vector<float>> buffers;
-    return reduceRows<Accumulator>(tensor, std::move(stop), progress, make,
+    return reduceRows<Accumulator>(
+        tensor, std::move(stop), progress, make,
         [&](Accumulator& accumulator, std::uint64_t firstRow, std::uint64_t rowCount) {
             visit(accumulator,
                 RowTile {.firstRow = firstRow,
                     .rowCount = static_cast<std::size_t>(rowCount),
                     .weights = rowsOf(tensor.view, firstRow, rowCount, buffers.local())});
-        });
+        },
+        pages);
 }
 
 }  // namespace quantloupe
