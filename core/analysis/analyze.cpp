@@ -86,9 +86,9 @@ Result<void> analyze(const Model& model, std::span<const WorkUnit> work, unsigne
         const auto& tensor = model.tensors[unit.tensor];
         auto measured = arena.execute(
             [&] { return measureTensor(model, tensor, unit.schemes, stop, ProgressShare(progress, tensor.bytes())); });
+        releaseBytes(tensor.view);
         if (!measured)
             return tl::unexpected(measured.error());
-        releaseBytes(tensor.view);
         if (auto taken = sink(std::move(*measured)); !taken)
             return taken;
         ++progress.doneItems;

@@ -19,13 +19,13 @@ namespace quantloupe {
 namespace {
 
 constexpr std::uint64_t referenceRows = 256;
-constexpr std::size_t bins = 256;
+constexpr std::size_t errorBins = 256;
 /// Rows are halved until one pass takes no longer than this, seconds.
 constexpr double longestPass = 0.15;
 constexpr std::uint64_t fewestRows = 16;
 
 /// What is not the default of any format.
-constexpr std::array variants {"int4:tensor", "int4:channel", "int4:g32", "int4:g128:symf", "int4:g128:asym",
+constexpr std::array moreSchemes {"int4:tensor", "int4:channel", "int4:g32", "int4:g128:symf", "int4:g128:asym",
     "int4:g128:asymf", "int4:b128x128", "int4:g128:mse", "int4:channel:p99.9", "int8:entropy", "int8:tensor:mse",
     "int4:s32", "int4:sbf16", "int4:se8m0", "int4:s8", "nf4:s8", "fp8_e4m3:tensor", "fp4_e2m1:g32", "ternary:channel",
     "lut4:g256", "int4+hadamard", "int4:g64:asymf+hqq", "int4+biascorr"};
@@ -35,7 +35,7 @@ std::vector<Scheme> everySchemeForReview()
     std::vector<Scheme> schemes;
     for (const Format format : allFormats())
         schemes.push_back(Scheme::of(format));
-    for (const auto* text : variants)
+    for (const auto* text : moreSchemes)
         schemes.push_back(Scheme::parse(text).value());
     std::erase_if(schemes, [](const Scheme& scheme) { return !requireBuilt(scheme).has_value(); });
     return schemes;
@@ -72,7 +72,7 @@ public:
             if (!prepared)
                 return tl::unexpected(prepared.error());
             timed.m_prepared = std::move(*prepared);
-            const auto seconds = timed.run(bins, stop);
+            const auto seconds = timed.run(errorBins, stop);
             if (!seconds)
                 return tl::unexpected(seconds.error());
             if (rows == allRows || 4.0 * *seconds > longestPass)
@@ -83,7 +83,7 @@ public:
     Result<void> round(const std::stop_token& stop)
     {
         for (auto* times : {&m_full, &m_plain}) {
-            const auto seconds = run(times == &m_full ? bins : 0, stop);
+            const auto seconds = run(times == &m_full ? errorBins : 0, stop);
             if (!seconds)
                 return tl::unexpected(seconds.error());
             times->push_back(*seconds);

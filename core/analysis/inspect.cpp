@@ -49,7 +49,7 @@ struct InspectionScratch {
 };
 
 /// Adds how often each code occurs among those of finite weights.
-void countCodes(std::span<const std::uint32_t> codes, std::span<const float> weights, bool allFinite,
+void countFiniteCodes(std::span<const std::uint32_t> codes, std::span<const float> weights, bool allFinite,
     std::vector<std::uint64_t>& counts)
 {
     if (allFinite && counts.size() <= kernels::mostCountedCodes) {
@@ -189,7 +189,7 @@ Result<LayerInspection> inspectLayer(const ModelTensor& tensor, const WeightStat
                     if (!total.codes.empty()) {
                         scratch.codes.resize(rows.size());
                         ready.encode(firstRow, count, scratch.codes, scratch.quantizer);
-                        countCodes(scratch.codes, rows, weights.nonFinite == 0, total.codes);
+                        countFiniteCodes(scratch.codes, rows, weights.nonFinite == 0, total.codes);
                     }
                     if (weights.nonFinite != 0)
                         for (std::size_t i = 0; i < rows.size(); ++i)

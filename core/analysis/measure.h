@@ -15,7 +15,7 @@
 
 namespace quantloupe {
 
-/// `pages`: how its last pass leaves them.
+/// `pages`: how its last pass leaves them; Kept: the caller releases them.
 Result<WeightStatistics> measureWeights(
     const ModelTensor& tensor, std::stop_token stop, const ProgressShare& progress, Pages pages = Pages::Released);
 

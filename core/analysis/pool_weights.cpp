@@ -32,7 +32,8 @@ public:
     /// What the cell of these columns shows: the largest value, of equals the first of the first row.
     float cell(std::size_t begin, std::size_t end) const
     {
-        // Sizes are not negative, so that their bits are in their order. Chosen without a jump: none could be foreseen.
+        // Once a row was added sizes are not negative, so that their bits are in their order. Chosen without a jump:
+        // none could be foreseen.
         const auto rankOf = [&](std::size_t i) {
             return static_cast<std::uint64_t>(std::bit_cast<std::uint32_t>(m_sizes[i])) << 32U | ~m_rows[i];
         };
@@ -75,24 +76,25 @@ WeightMap layOut(const WeightMap& wanted, MapQuantity quantity, const MatrixShap
     return map;
 }
 
-/// Adds row `row` of the matrix, number `number` of its row of cells: `original` or, unless weights are shown, what the
+/// Adds a row of the matrix, the `rowInCell`-th of its row of cells: `original` or, unless weights are shown, what the
 /// scheme makes of it.
-void poolRow(const WeightMap& map, std::uint64_t row, std::uint32_t number, std::span<const float> original,
+void poolRow(const WeightMap& map, std::uint64_t row, std::uint32_t rowInCell, std::span<const float> original,
     const PreparedScheme* scheme, PoolScratch& scratch)
 {
-    const auto shownOf = [&](std::span<const float> all) {
-        return all.subspan(static_cast<std::size_t>(map.firstColumn), static_cast<std::size_t>(map.columns));
+    const auto shownOf = [&](const auto& all) {
+        return std::span(all).subspan(static_cast<std::size_t>(map.firstColumn), static_cast<std::size_t>(map.columns));
     };
+    const auto pooled = scratch.pooler.all();
     if (scheme == nullptr)
-        return kernels::keepLargest(shownOf(original), shownOf(original), number, scratch.pooler.all());
+        return kernels::keepLargest(shownOf(original), shownOf(original), rowInCell, pooled);
     scheme->quantize(row, original, 1, scratch.quantizer);
     if (map.quantity != MapQuantity::Codes)
-        return kernels::keepLargestErrors(
-            shownOf(original), shownOf(scratch.quantizer.quantized), number, scratch.pooler.all());
+        return kernels::keepLargestErrors(shownOf(original), shownOf(scratch.quantizer.quantized), rowInCell, pooled);
     scratch.codes.resize(original.size());
     scheme->encode(row, 1, scratch.codes, scratch.quantizer);
-    scratch.shown.assign(scratch.codes.begin(), scratch.codes.end());
-    kernels::keepLargest(shownOf(original), shownOf(scratch.shown), number, scratch.pooler.all());
+    const auto codes = shownOf(scratch.codes);
+    scratch.shown.assign(codes.begin(), codes.end());
+    kernels::keepLargest(shownOf(original), scratch.shown, rowInCell, pooled);
 }
 
 /// Of the rectangle's columns, the first one of each cell, and behind them all how many there are.

@@ -68,7 +68,8 @@ inline tl::unexpected<Error> cancelled(const ModelTensor& tensor)
 ///
 /// make() gives an empty Accumulator; visit(accumulator, firstRow, rowCount) adds rows to it, those of one accumulator
 /// in order; `+=` joins a piece with the one that follows it, along a tree that is fixed by the shape. visit() may also
-/// write to places that belong to these rows alone. Nothing but the accumulators in flight is kept in memory.
+/// write to places that belong to these rows alone. Nothing is kept in memory but the accumulators in flight and, where
+/// asked for, the pages of the file.
 /// Errors: Cancelled, at the latest one visit after a stop is requested.
 template<class Accumulator, class Make, class Visit>
 Result<Accumulator> reduceRows(const ModelTensor& tensor, std::stop_token stop, const ProgressShare& progress,

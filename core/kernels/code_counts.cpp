@@ -13,12 +13,12 @@ HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Of so few codes each is compared with every weight's, 32 bytes at a time; more are counted one by one.
-constexpr std::size_t fewCodes = 16;
-
 #if HWY_TARGET != HWY_SCALAR
 
-// Adds four codes, from `first` on, of whole vectors of bytes.
+// Of so few codes each is compared with every weight's, a vector of bytes at a time; more are counted one by one.
+constexpr std::size_t fewCodes = 16;
+
+// Adds how often `first` and the three codes after it occur. @pre count fills whole vectors
 template<class D>
 HWY_INLINE void countFour(
     D d, const std::uint8_t* HWY_RESTRICT bytes, std::size_t count, std::size_t first, std::uint32_t* totals)

@@ -20,12 +20,12 @@ namespace {
 constexpr std::size_t exactSums = 8;
 using ExactSums = std::array<double, exactSums>;
 
-void addExactly(float original, float quantized, float lowest, float highest, double& all, double& beyond)
+void addExactly(float original, float quantized, float lowest, float highest, double& inside, double& beyond)
 {
-    const double square = exactSquare(original, quantized);
-    all += square;
-    if (original < lowest || original > highest)
-        beyond += square;
+    if (!std::isfinite(original))
+        return;
+    const double error = static_cast<double>(original) - static_cast<double>(quantized);
+    (original < lowest || original > highest ? beyond : inside) += error * error;
 }
 
 double joined(const ExactSums& sums)
@@ -188,28 +188,29 @@ ExactEnergies ExactErrorEnergies(const float* HWY_RESTRICT originals, const floa
     const hn::Rebind<float, decltype(d)> narrow;
     constexpr std::size_t lanes = hn::MaxLanes(d), vectors = exactSums / lanes;
     const auto low = hn::Set(d, static_cast<double>(lowest)), high = hn::Set(d, static_cast<double>(highest));
-    hn::Vec<decltype(d)> sums[vectors], sumsBeyond[vectors];
+    const auto largest = hn::Set(d, static_cast<double>(std::numeric_limits<float>::max()));
+    hn::Vec<decltype(d)> inside[vectors], beyond[vectors];
     for (std::size_t k = 0; k < vectors; ++k)
-        sums[k] = sumsBeyond[k] = hn::Zero(d);
+        inside[k] = beyond[k] = hn::Zero(d);
     std::size_t i = 0;
     for (; i + exactSums <= count; i += exactSums)
         for (std::size_t k = 0; k < vectors; ++k) {
             const std::size_t at = i + k * lanes;
             const auto w = hn::PromoteTo(d, hn::LoadU(narrow, originals + at));
             const auto e = hn::Sub(w, hn::PromoteTo(d, hn::LoadU(narrow, quantized + at)));
-            const auto square = hn::Mul(e, e);
-            const auto beyond = hn::Or(hn::Lt(w, low), hn::Gt(w, high));
-            sums[k] = hn::Add(sums[k], square);
-            sumsBeyond[k] = hn::Add(sumsBeyond[k], hn::IfThenElseZero(beyond, square));
+            const auto square = hn::IfThenElseZero(hn::Le(hn::Abs(w), largest), hn::Mul(e, e));
+            const auto out = hn::Or(hn::Lt(w, low), hn::Gt(w, high));
+            inside[k] = hn::Add(inside[k], hn::IfThenZeroElse(out, square));
+            beyond[k] = hn::Add(beyond[k], hn::IfThenElseZero(out, square));
         }
-    ExactSums all, allBeyond;
+    ExactSums allInside, allBeyond;
     for (std::size_t k = 0; k < vectors; ++k) {
-        hn::StoreU(sums[k], d, all.data() + k * lanes);
-        hn::StoreU(sumsBeyond[k], d, allBeyond.data() + k * lanes);
+        hn::StoreU(inside[k], d, allInside.data() + k * lanes);
+        hn::StoreU(beyond[k], d, allBeyond.data() + k * lanes);
     }
     for (std::size_t k = 0; i < count; ++i, ++k)
-        addExactly(originals[i], quantized[i], lowest, highest, all[k], allBeyond[k]);
-    return {joined(all), joined(allBeyond)};
+        addExactly(originals[i], quantized[i], lowest, highest, allInside[k], allBeyond[k]);
+    return {joined(allInside), joined(allBeyond)};
 }
 
 void Settle(float* HWY_RESTRICT recent, std::size_t count, double* HWY_RESTRICT totals)
@@ -273,10 +274,10 @@ ExactEnergies exactErrorEnergies(
 ExactEnergies exactErrorEnergiesReference(
     std::span<const float> originals, std::span<const float> quantized, float lowest, float highest)
 {
-    ExactSums all {}, beyond {};
+    ExactSums inside {}, beyond {};
     for (std::size_t i = 0; i < originals.size(); ++i)
-        addExactly(originals[i], quantized[i], lowest, highest, all[i % exactSums], beyond[i % exactSums]);
-    return {joined(all), joined(beyond)};
+        addExactly(originals[i], quantized[i], lowest, highest, inside[i % exactSums], beyond[i % exactSums]);
+    return {joined(inside), joined(beyond)};
 }
 
 void settleSums(std::span<float> recent, std::span<double> totals)

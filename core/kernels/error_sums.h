@@ -32,21 +32,13 @@ ErrorSums errorSumsReference(std::span<const float> originals, std::span<const f
 ErrorSums errorProfile(std::span<const float> originals, std::span<const float> quantized,
     std::span<float> columnEnergies, std::span<float> errors);
 
-/// (w−ŵ)² in double, of a difference that is not rounded.
-inline double exactSquare(float original, float quantized)
-{
-    const double error = static_cast<double>(original) - static_cast<double>(quantized);
-    return error * error;
-}
-
-/// Σ(w−ŵ)² in double, from differences that are not rounded.
+/// Σ(w−ŵ)² of the finite weights from `lowest` to `highest`, and of those beyond.
 struct ExactEnergies {
-    double all = 0.0;
-    double beyond = 0.0;  ///< of weights below the lowest or above the highest value asked for
+    double inside = 0.0, beyond = 0.0;
 };
 
-/// Each in eight sums, of which the reference has the same: every target returns its bits. Squares of floats fit a
-/// double whatever they are, so that `all` is finite exactly where all weights are. @pre same size
+/// From differences in double, which errorSums() rounds to float. Each in eight sums, as in the reference: every target
+/// returns its bits. Not finite where ŵ of a finite weight is not, else always. @pre same size
 ExactEnergies exactErrorEnergies(
     std::span<const float> originals, std::span<const float> quantized, float lowest, float highest);
 ExactEnergies exactErrorEnergiesReference(

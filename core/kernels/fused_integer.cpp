@@ -249,9 +249,7 @@ UnitGrid gridOfUnit(std::span<const float> unit, std::size_t row, std::size_t co
     if (scheme.rule == IntegerRule::Given)
         return scheme.shape.shared ? scheme.grids[0]
                                    : scheme.grids[row * scheme.shape.unitsPerRow() + column / scheme.shape.length];
-    const FiniteRange range = rangeOfReference(unit);
-    return range.empty() ? integerGrid(scheme.rule, scheme.codes, 0.0F, 0.0F)
-                         : integerGrid(scheme.rule, scheme.codes, range.minimum, range.maximum);
+    return integerGrid(scheme.rule, scheme.codes, rangeOfReference(unit));
 }
 
 }  // namespace

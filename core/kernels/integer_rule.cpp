@@ -28,8 +28,7 @@ void SomeGrids(const IntegerScheme& scheme, const FiniteRange* ranges, std::size
     std::fill_n(units.high + count, wideLanes, 0.0F);
     const bool good = MakeGrids(scheme, units);
     for (std::size_t u = 0; u < count; ++u)
-        grids[u] = good ? UnitGrid {units.scale[u], units.zero[u]}
-                        : integerGrid(scheme.rule, scheme.codes, units.low[u], units.high[u]);
+        grids[u] = good ? UnitGrid {units.scale[u], units.zero[u]} : integerGrid(scheme.rule, scheme.codes, ranges[u]);
 }
 
 void Grids(IntegerRule rule, const IntegerCodes& codes, const FiniteRange* ranges, std::size_t count, UnitGrid* grids)
@@ -108,6 +107,12 @@ UnitGrid integerGrid(IntegerRule rule, const IntegerCodes& codes, float low, flo
         return {withoutOverflow(scale, middle), middle};
     const float zero = std::clamp(std::nearbyint(-low / scale), 0.0F, largest) + 0.0F;
     return {withoutOverflow(scale, std::max(zero, largest - zero)), zero};
+}
+
+UnitGrid integerGrid(IntegerRule rule, const IntegerCodes& codes, const FiniteRange& range)
+{
+    return range.empty() ? integerGrid(rule, codes, 0.0F, 0.0F)
+                         : integerGrid(rule, codes, range.minimum, range.maximum);
 }
 
 void integerGrids(

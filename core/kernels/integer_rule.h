@@ -17,7 +17,10 @@ enum class IntegerRule : std::uint8_t { Given, Symmetric, SymmetricFull, Asymmet
 /// overflows. codes.highest is 2^b − 1. @pre rule is not Given
 UnitGrid integerGrid(IntegerRule rule, const IntegerCodes& codes, float low, float high);
 
-/// The same for many units; an empty range counts as zeros. @pre same size; rule is not Given
+/// The same for a measured range; an empty one counts as zeros.
+UnitGrid integerGrid(IntegerRule rule, const IntegerCodes& codes, const FiniteRange& range);
+
+/// The same for many units. @pre same size; rule is not Given
 void integerGrids(
     IntegerRule rule, const IntegerCodes& codes, std::span<const FiniteRange> ranges, std::span<UnitGrid> grids);
 

@@ -9,9 +9,9 @@ namespace quantloupe::kernels {
 /// The largest value that each column of some rows has shown so far. The size of what is not finite is infinite, so
 /// that it is larger than all else; of equals the first one stays. All are as long as the row is.
 struct LargestInColumns {
-    std::span<float> sizes;         ///< in size, below 0 where there was no row yet
-    std::span<float> values;        ///< what is kept of it
-    std::span<std::uint32_t> rows;  ///< where it was
+    std::span<float> sizes;         ///< |value|; −1 before the first row
+    std::span<float> values;        ///< what was kept beside it
+    std::span<std::uint32_t> rows;  ///< which row it was in
 };
 
 /// Adds one row of weights: |weights[i]| decides, kept[i] is kept. @pre same size

@@ -46,8 +46,8 @@ struct GridMethods {
     /// choice than trying every candidate by itself; false where it has none for this scheme.
     bool (*searchShrunk)(const Scheme& scheme, const kernels::UnitShape& shape, std::span<const float> rows,
         std::span<UnitGrid> grids) = nullptr;
-    /// What gridOf() gives for each range, an empty one counting as zeros, where the format has a quicker way to many;
-    /// false where it has none for this scheme.
+    /// The grids of units of these ranges, as they were measured: not yet mirrored for GridBasis::AbsMax, empty where
+    /// nothing is finite. Where the format has a quicker way to many; false where it has none for this scheme.
     bool (*gridsOf)(
         const Scheme& scheme, std::span<const kernels::FiniteRange> ranges, std::span<UnitGrid> grids) = nullptr;
 };

@@ -22,35 +22,6 @@ bool isLouder(const GroupEnergy& a, const GroupEnergy& b)
     return std::tie(b.energy, a.row, a.column) < std::tie(a.energy, b.row, b.column);
 }
 
-struct Energies {
-    double inside = 0.0, beyond = 0.0;
-};
-
-bool isBeyond(float weight, const UnitEnds& ends)
-{
-    return weight < ends.lowest || weight > ends.highest;
-}
-
-/// One by one, passing over what is not finite.
-Energies finiteEnergiesOf(std::span<const float> originals, std::span<const float> quantized, const UnitEnds& ends)
-{
-    Energies energies;
-    for (std::size_t i = 0; i < originals.size(); ++i)
-        if (std::isfinite(originals[i]))
-            (isBeyond(originals[i], ends) ? energies.beyond : energies.inside) +=
-                kernels::exactSquare(originals[i], quantized[i]);
-    return energies;
-}
-
-Energies energiesOf(std::span<const float> originals, std::span<const float> quantized, const UnitEnds& ends)
-{
-    const auto [all, beyond] = kernels::exactErrorEnergies(originals, quantized, ends.lowest, ends.highest);
-    if (!std::isfinite(all))
-        return finiteEnergiesOf(originals, quantized, ends);
-    // Where all of it lies beyond, the order of the sums must not leave less than nothing.
-    return {std::max(0.0, all - beyond), beyond};
-}
-
 }  // namespace
 
 ErrorShares::ErrorShares(std::size_t columns, std::size_t groupLength, std::size_t mostGroups)
@@ -86,10 +57,11 @@ void ErrorShares::add(std::span<const float> originals, std::span<const float> q
             const auto first = row * m_columns + column;
             const auto weights = originals.subspan(first, length);
             const auto values = quantized.subspan(first, length);
-            const auto energies = energiesOf(weights, values, ends.empty() ? endless : ends[group]);
-            m_rounding += energies.inside;
-            m_clipping += energies.beyond;
-            consider({firstRow + row, column, length, energies.inside + energies.beyond});
+            const auto& [lowest, highest] = ends.empty() ? endless : ends[group];
+            const auto [inside, beyond] = kernels::exactErrorEnergies(weights, values, lowest, highest);
+            m_rounding += inside;
+            m_clipping += beyond;
+            consider({firstRow + row, column, length, inside + beyond});
         }
 }
 

@@ -12,6 +12,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <utility>
 
 using namespace quantloupe;
 using quantloupe::tests::close;
@@ -157,6 +158,23 @@ private Q_SLOTS:
         QCOMPARE(actual->occupancy, ascending);
     }
 
+    void levelsAreOfTheMiddlingUnitOfARow()
+    {
+        // From minimum to minimum + 15 steps: steps of ¼, ½ and thrice 1, of which the lowest minimum comes first.
+        const std::pair<float, float> units[] = {
+            {2.0F, 1.0F}, {0.0F, 0.5F}, {-3.0F, 1.0F}, {1.0F, 0.25F}, {-1.0F, 1.0F}};
+        std::vector<float> values;
+        for (const auto& [minimum, step] : units)
+            for (int i = 0; i < 32; ++i)
+                values.push_back(i % 2 == 0 ? minimum : minimum + 15.0F * step);
+        const SyntheticTensor synthetic(1, 160, values);
+        const auto inspection = inspectOn(2, synthetic.tensor(), Scheme::parse("int4:g32:asymf").value());
+        QVERIFY(inspection.has_value());
+        QCOMPARE(inspection->levels.size(), 16U);
+        QCOMPARE(inspection->levels.front(), -3.0F);
+        QCOMPARE(inspection->levels.back(), 12.0F);
+    }
+
     void levelsAreOfAMiddlingUnit()
     {
         // Row r holds ±(r + 1): scales 1/7 … 5/7, of which the third is the median.
@@ -254,6 +272,21 @@ private Q_SLOTS:
             if (finite > 1 || finite == 0)
                 QCOMPARE(inspection->entropyBits, 0.0);
         }
+    }
+
+    void ofEqualsTheFirstIsShown()
+    {
+        const auto shown = [](std::vector<float> values, MapQuantity quantity) {
+            const SyntheticTensor synthetic(2, 2, std::move(values));
+            const auto map = poolWeights(synthetic.tensor(), weightsOf(synthetic.tensor()),
+                Scheme::parse("int4:channel").value(), quantity, rectangle(0, 0, 2, 2), 1, 1, {});
+            return map.value().cells.at(0);
+        };
+        // Of the first row, though in the second column; then of the first column.
+        QCOMPARE(shown({1.0F, -2.0F, 2.0F, 1.0F}, MapQuantity::Weights), -2.0F);
+        QCOMPARE(shown({2.0F, -2.0F, 1.0F, 0.0F}, MapQuantity::Weights), 2.0F);
+        QCOMPARE(shown({1.0F, -2.0F, 2.0F, 1.0F}, MapQuantity::Codes), 1.0F);
+        QCOMPARE(shown({2.0F, -2.0F, 1.0F, 0.0F}, MapQuantity::Codes), 15.0F);
     }
 
     void poolsToTheLargest_data()

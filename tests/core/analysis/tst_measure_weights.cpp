@@ -205,6 +205,27 @@ private Q_SLOTS:
     }
 
     /// Resident memory does not grow with the tensor: rows are given back as they are finished.
+    // Small tensors stay mapped from one pass to the next, and no longer.
+    void pagesAreReleasedBehindTheLastPass()
+    {
+        constexpr std::uint64_t kBytes = std::uint64_t {48} << 20U;
+        const tests::CheckpointFolder folder;
+        const auto path = folder.write("a.safetensors",
+            tests::safetensorsFile(R"({"w":{"dtype":"F32","shape":[4096,3072],"data_offsets":[0,50331648]}})", 0));
+        std::filesystem::resize_file(path, std::filesystem::file_size(path) + kBytes);
+        const auto model = openModel(path);
+        QVERIFY2(model, model ? "" : describe(model.error()).c_str());
+        const auto before = tests::bounded::status("VmRSS");
+        Progress progress;
+        QVERIFY(measureWeights((*model)->tensors[0], {}, progress).has_value());
+        QVERIFY(tests::bounded::status("VmRSS") < before + kBytes / 4 * tests::kAllowance);
+        const WorkUnit unit {.tensor = 0, .schemes = {Scheme::parse("int4").value()}};
+        const auto done =
+            analyze(**model, {&unit, 1}, 2, {}, progress, [](const TensorMeasurement&) -> Result<void> { return {}; });
+        QVERIFY(done.has_value());
+        QVERIFY(tests::bounded::status("VmRSS") < before + kBytes / 4 * tests::kAllowance);
+    }
+
     void finishedRowsAreReleased()
     {
         constexpr std::uint64_t kBytes = std::uint64_t {128} << 20U;

@@ -2,6 +2,8 @@
 #include "core/kernels/largest_in_columns.h"
 #include "tests/support/kernel_sweep.h"
 
+#include <array>
+
 using namespace quantloupe;
 using namespace quantloupe::tests;
 
@@ -63,18 +65,29 @@ private Q_SLOTS:
         }
     }
 
+    void keepsTheFirstOfEqualsAndWhatIsNotFinite_data() { addTargetRows({35}); }
     void keepsTheFirstOfEqualsAndWhatIsNotFinite()
     {
-        const float infinity = std::numeric_limits<float>::infinity();
-        Columns columns(3);
-        const float first[] = {-2.0F, 1.0F, 3.0F}, second[] = {2.0F, -4.0F, -infinity},
-                    third[] = {1.0F, 4.0F, infinity};
-        std::uint32_t row = 0;
-        for (const auto& weights : {first, second, third})
-            kernels::keepLargest(std::span(weights, 3), std::span(weights, 3), row++, columns.all());
-        QVERIFY((columns.sizes == std::vector {2.0F, 4.0F, infinity}));
-        QVERIFY((columns.values == std::vector {-2.0F, -4.0F, -infinity}));
-        QVERIFY((columns.rows == std::vector<std::uint32_t> {0, 1, 1}));
+        QFETCH(const qint64, target);
+        const TargetScope scope(target);
+        const float infinity = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+        const std::array<std::array<float, 4>, 3> pattern {
+            {{-2.0F, 1.0F, 3.0F, 5.0F}, {2.0F, -4.0F, -infinity, nan}, {1.0F, 4.0F, infinity, infinity}}};
+        const std::array<float, 4> sizes {2.0F, 4.0F, infinity, infinity}, values {-2.0F, -4.0F, -infinity, nan};
+        const std::array<std::uint32_t, 4> rows {0, 1, 1, 1};
+        constexpr std::size_t count = 35;
+        Columns columns(int {count});
+        for (std::uint32_t row = 0; row < pattern.size(); ++row) {
+            std::vector<float> weights(count);
+            for (std::size_t i = 0; i < count; ++i)
+                weights[i] = pattern[row][i % 4];
+            kernels::keepLargest(weights, weights, row, columns.all());
+        }
+        for (std::size_t i = 0; i < count; ++i) {
+            QCOMPARE(columns.sizes[i], sizes[i % 4]);
+            QVERIFY(areSame({columns.values[i]}, {values[i % 4]}));
+            QCOMPARE(columns.rows[i], rows[i % 4]);
+        }
     }
 };
 
