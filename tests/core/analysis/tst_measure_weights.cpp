@@ -23,6 +23,19 @@ Result<WeightStatistics> measureOn(int threads, const ModelTensor& tensor)
     return arena.execute([&] { return measureWeights(tensor, {}, progress); });
 }
 
+/// A model of one tensor of zeros, which take no room on the disk.
+ModelPointer openZeros(
+    const tests::CheckpointFolder& folder, const std::string& dtype, std::uint64_t side, std::uint64_t bytes)
+{
+    const auto shape = std::to_string(side) + "," + std::to_string(side);
+    const auto path = folder.write("a.safetensors",
+        tests::safetensorsFile(R"({"w":{"dtype":")" + dtype + R"(","shape":[)" + shape + R"(],"data_offsets":[0,)"
+                + std::to_string(bytes) + "]}}",
+            0));
+    std::filesystem::resize_file(path, std::filesystem::file_size(path) + bytes);
+    return openModel(path).value();
+}
+
 bool close(double actual, double expected, double tolerance)
 {
     return std::abs(actual - expected) <= tolerance * std::max(1e-30, std::abs(expected));
@@ -204,41 +217,33 @@ private Q_SLOTS:
         QCOMPARE(progress.doneBytes.load(), 5 + synthetic.tensor().bytes());
     }
 
-    /// Resident memory does not grow with the tensor: rows are given back as they are finished.
     // Small tensors stay mapped from one pass to the next, and no longer.
     void pagesAreReleasedBehindTheLastPass()
     {
-        constexpr std::uint64_t kBytes = std::uint64_t {48} << 20U;
+        constexpr std::uint64_t kSide = 3'584, kBytes = 4 * kSide * kSide;  // 49 MiB
         const tests::CheckpointFolder folder;
-        const auto path = folder.write("a.safetensors",
-            tests::safetensorsFile(R"({"w":{"dtype":"F32","shape":[4096,3072],"data_offsets":[0,50331648]}})", 0));
-        std::filesystem::resize_file(path, std::filesystem::file_size(path) + kBytes);
-        const auto model = openModel(path);
-        QVERIFY2(model, model ? "" : describe(model.error()).c_str());
+        const auto model = openZeros(folder, "F32", kSide, kBytes);
         const auto before = tests::bounded::status("VmRSS");
         Progress progress;
-        QVERIFY(measureWeights((*model)->tensors[0], {}, progress).has_value());
+        QVERIFY(measureWeights(model->tensors[0], {}, progress).has_value());
         QVERIFY(tests::bounded::status("VmRSS") < before + kBytes / 4 * tests::kAllowance);
         const WorkUnit unit {.tensor = 0, .schemes = {Scheme::parse("int4").value()}};
         const auto done =
-            analyze(**model, {&unit, 1}, 2, {}, progress, [](const TensorMeasurement&) -> Result<void> { return {}; });
+            analyze(*model, {&unit, 1}, 2, {}, progress, [](const TensorMeasurement&) -> Result<void> { return {}; });
         QVERIFY(done.has_value());
         QVERIFY(tests::bounded::status("VmRSS") < before + kBytes / 4 * tests::kAllowance);
     }
 
+    /// Resident memory does not grow with the tensor: rows are given back as they are finished.
     void finishedRowsAreReleased()
     {
-        constexpr std::uint64_t kBytes = std::uint64_t {128} << 20U;
+        constexpr std::uint64_t kSide = 8'192, kBytes = 2 * kSide * kSide;  // 128 MiB
         const tests::CheckpointFolder folder;
-        const auto path = folder.write("a.safetensors",
-            tests::safetensorsFile(R"({"w":{"dtype":"BF16","shape":[8192,8192],"data_offsets":[0,134217728]}})", 0));
-        std::filesystem::resize_file(path, std::filesystem::file_size(path) + kBytes);
-        const auto model = openModel(path);
-        QVERIFY2(model, model ? "" : describe(model.error()).c_str());
+        const auto model = openZeros(folder, "BF16", kSide, kBytes);
         std::ofstream("/proc/self/clear_refs") << "5";  // the peak begins anew
         const auto before = tests::bounded::status("VmRSS");
         Progress progress;
-        const auto weights = measureWeights((*model)->tensors[0], {}, progress);
+        const auto weights = measureWeights(model->tensors[0], {}, progress);
         QVERIFY(weights.has_value());
         const auto peak = tests::bounded::status("VmHWM");
         QVERIFY2(peak < before + kBytes / 4 * tests::kAllowance, std::to_string((peak - before) >> 20U).c_str());
