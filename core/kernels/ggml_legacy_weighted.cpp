@@ -16,7 +16,7 @@ namespace quantloupe::kernels::ggml::HWY_NAMESPACE {
 constexpr float kNoCodes = std::numeric_limits<float>::infinity();
 
 // Where the codes of kLanes groups come from, and what is stored beside them.
-struct Grids {
+struct WeightedGrids {
     HWY_ALIGN std::uint32_t scale[kLanes];    // binary16
     HWY_ALIGN std::uint32_t minimum[kLanes];  // binary16
     HWY_ALIGN float inverse[kLanes];          // code = rounded inverse · (value − base)
@@ -25,7 +25,7 @@ struct Grids {
 
 // signedFit(), lane by lane. The codes of an attempt follow from its factor, which is all that is kept of the best.
 // A group of zeros has codes of its own.
-void fitSigned(const Groups& groups, int levelCount, Grids& grids)
+void fitSigned(const Groups& groups, int levelCount, WeightedGrids& grids)
 {
     const Floats d;
     constexpr std::size_t kTogether = 4;
@@ -77,7 +77,7 @@ HWY_INLINE V affineCodes(V value, V inverse, V minimum, VI highest)
 }
 
 // affineFit() with its usual search, lane by lane.
-void fitAffine(const Groups& groups, int highestLevel, Grids& grids)
+void fitAffine(const Groups& groups, int highestLevel, WeightedGrids& grids)
 {
     const Floats d;
     constexpr AffineSearch search;
@@ -144,7 +144,7 @@ void fitAffine(const Groups& groups, int highestLevel, Grids& grids)
 }
 
 template<GgmlBlock kBlock>
-HWY_INLINE void storeGroup(const float* values, const Grids& grids, std::size_t lane, std::byte* out)
+HWY_INLINE void storeWeightedGroup(const float* values, const WeightedGrids& grids, std::size_t lane, std::byte* out)
 {
     constexpr LegacyLayout layout(kBlock);
     constexpr auto levels = static_cast<float>(layout.levels());
@@ -168,7 +168,7 @@ HWY_INLINE void storeGroup(const float* values, const Grids& grids, std::size_t 
 }
 
 template<GgmlBlock kBlock>
-void encodeBlocks(
+void encodeWeightedBlocks(
     const float* rows, std::size_t blockCount, std::size_t columns, const float* importance, std::byte* out)
 {
     constexpr LegacyLayout layout(kBlock);
@@ -176,7 +176,7 @@ void encodeBlocks(
     const std::size_t rowCount = blockCount * kGroup / columns;
     float sums[kBatch] = {};
     Groups groups;
-    Grids grids;
+    WeightedGrids grids;
     std::size_t summed = 0;  // rows whose squares are summed
     for (std::size_t first = 0; first < blockCount; first += kLanes) {
         const std::size_t count = HWY_MIN(kLanes, blockCount - first);
@@ -199,7 +199,7 @@ void encodeBlocks(
         else
             fitSigned(groups, layout.levels(), grids);
         for (std::size_t lane = 0; lane < count; ++lane, out += layout.bytes())
-            storeGroup<kBlock>(groups.plain + lane * kGroup, grids, lane, out);
+            storeWeightedGroup<kBlock>(groups.plain + lane * kGroup, grids, lane, out);
     }
 }
 
@@ -207,10 +207,10 @@ void EncodeWeighted(GgmlBlock block, const float* rows, std::size_t blockCount, 
     const float* importance, std::byte* out)
 {
     switch (block) {
-    case GgmlBlock::Q4_0: encodeBlocks<GgmlBlock::Q4_0>(rows, blockCount, columns, importance, out); break;
-    case GgmlBlock::Q4_1: encodeBlocks<GgmlBlock::Q4_1>(rows, blockCount, columns, importance, out); break;
-    case GgmlBlock::Q5_0: encodeBlocks<GgmlBlock::Q5_0>(rows, blockCount, columns, importance, out); break;
-    case GgmlBlock::Q5_1: encodeBlocks<GgmlBlock::Q5_1>(rows, blockCount, columns, importance, out); break;
+    case GgmlBlock::Q4_0: encodeWeightedBlocks<GgmlBlock::Q4_0>(rows, blockCount, columns, importance, out); break;
+    case GgmlBlock::Q4_1: encodeWeightedBlocks<GgmlBlock::Q4_1>(rows, blockCount, columns, importance, out); break;
+    case GgmlBlock::Q5_0: encodeWeightedBlocks<GgmlBlock::Q5_0>(rows, blockCount, columns, importance, out); break;
+    case GgmlBlock::Q5_1: encodeWeightedBlocks<GgmlBlock::Q5_1>(rows, blockCount, columns, importance, out); break;
     default: break;
     }
 }
