@@ -20,9 +20,8 @@ void SomeGrids(const IntegerScheme& scheme, const FiniteRange* ranges, std::size
     Units units;  // of which only what is set here is looked at
     units.count = count;
     for (std::size_t u = 0; u < count; ++u) {
-        const bool empty = ranges[u].empty();
-        units.low[u] = empty ? 0.0F : ranges[u].minimum;
-        units.high[u] = empty ? 0.0F : ranges[u].maximum;
+        units.low[u] = ranges[u].minimum;  // not of a good size where the range is empty
+        units.high[u] = ranges[u].maximum;
     }
     std::fill_n(units.low + count, wideLanes, 0.0F);
     std::fill_n(units.high + count, wideLanes, 0.0F);

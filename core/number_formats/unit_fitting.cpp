@@ -129,11 +129,12 @@ void fitRanges(const GridMethods& format, const FittingTask& task, const Band& b
     scratch.resize(band.rowCount * units);
     kernels::rangesOfUnits(band.rows, task.shape, scratch);
     const auto ranges = std::span(scratch).first(units);
-    for (std::size_t i = units; i < scratch.size(); ++i) {
-        auto& range = ranges[i % units];
-        range.minimum = std::min(range.minimum, scratch[i].minimum);
-        range.maximum = std::max(range.maximum, scratch[i].maximum);
-    }
+    for (std::size_t row = 1; row < band.rowCount; ++row)
+        for (std::size_t unit = 0; unit < units; ++unit) {
+            const FiniteRange& other = scratch[row * units + unit];
+            ranges[unit].minimum = std::min(ranges[unit].minimum, other.minimum);
+            ranges[unit].maximum = std::max(ranges[unit].maximum, other.maximum);
+        }
     if (format.gridsOf != nullptr && format.gridsOf(task.scheme, ranges, grids))
         return;
     std::transform(ranges.begin(), ranges.end(), grids.begin(),

@@ -4,8 +4,6 @@
 #include "core/kernels/error_sums.h"
 
 #include <algorithm>
-#include <array>
-#include <cmath>
 #include <limits>
 #include <numeric>
 #include <tuple>
