@@ -79,6 +79,13 @@ private:
     std::size_t m_shift;
 };
 
+/// Whether two floats or doubles have the same bits, or both are NaN: which one is all the same.
+template<class T>
+bool isSameNumber(T a, T b)
+{
+    return (a == b && std::signbit(a) == std::signbit(b)) || (std::isnan(a) && std::isnan(b));
+}
+
 /// Index of the first element whose bits differ; -1 if none does.
 template<class T>
 std::ptrdiff_t firstDifference(std::span<const T> a, std::span<const T> b)

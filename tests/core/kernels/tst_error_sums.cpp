@@ -24,12 +24,6 @@ bool agree(const ErrorSums& a, const ErrorSums& b, std::size_t n)
         && close(a.errorSum, b.errorSum, errorSizes);
 }
 
-// Which NaN it is is all the same.
-bool areSame(double a, double b)
-{
-    return std::bit_cast<quint64>(a) == std::bit_cast<quint64>(b) || (std::isnan(a) && std::isnan(b));
-}
-
 }  // namespace
 
 class TestErrorSums : public QObject
@@ -63,7 +57,7 @@ private Q_SLOTS:
 
                 const auto exact = kernels::exactErrorEnergies(w, q, -0.02F * size, 0.03F * size);
                 const auto sums = kernels::exactErrorEnergiesReference(w, q, -0.02F * size, 0.03F * size);
-                QVERIFY(areSame(exact.inside, sums.inside) && areSame(exact.beyond, sums.beyond));
+                QVERIFY(isSameNumber(exact.inside, sums.inside) && isSameNumber(exact.beyond, sums.beyond));
                 QVERIFY(close(exact.inside + exact.beyond, expected.errorEnergy, expected.errorEnergy));
                 double beyond = 0.0;
                 for (std::size_t i = 0; i < w.size(); ++i)

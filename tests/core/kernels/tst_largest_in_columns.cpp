@@ -2,6 +2,7 @@
 #include "core/kernels/largest_in_columns.h"
 #include "tests/support/kernel_sweep.h"
 
+#include <algorithm>
 #include <array>
 
 using namespace quantloupe;
@@ -22,12 +23,9 @@ struct Columns {
     kernels::LargestInColumns all() { return {sizes, values, rows}; }
 };
 
-/// Which NaN is kept is all the same.
 bool areSame(const std::vector<float>& a, const std::vector<float>& b)
 {
-    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](float x, float y) {
-        return std::bit_cast<std::uint32_t>(x) == std::bit_cast<std::uint32_t>(y) || (x != x && y != y);
-    });
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(), isSameNumber<float>);
 }
 
 }  // namespace
@@ -85,7 +83,7 @@ private Q_SLOTS:
         }
         for (std::size_t i = 0; i < count; ++i) {
             QCOMPARE(columns.sizes[i], sizes[i % 4]);
-            QVERIFY(areSame({columns.values[i]}, {values[i % 4]}));
+            QVERIFY(isSameNumber(columns.values[i], values[i % 4]));
             QCOMPARE(columns.rows[i], rows[i % 4]);
         }
     }
