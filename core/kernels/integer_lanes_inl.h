@@ -115,9 +115,10 @@ struct SegmentMarks {
     HWY_INLINE void count(hn::Vec<D> all) { clipped = hn::Sub(clipped, hn::BitCast(hn::RebindToSigned<D>(), all)); }
 };
 
-template<bool floating, Clipping clipping, class D, class V = hn::Vec<D>>
+// Two vectors. `between` is done after each: other work, for what waits.
+template<bool floating, Clipping clipping, class D, class V, class Between>
 HWY_INLINE void addPair(D d, const float* w, const UnitSteps<D>& steps, BlockLanes<D>& lanes, SegmentMarks<D>& marks,
-    float* columns, V& first, V& second)
+    float* columns, V& first, V& second, const Between& between)
 {
     const std::size_t n = hn::Lanes(d);
     const V v = hn::LoadU(d, w), x = hn::LoadU(d, w + n);
@@ -128,6 +129,7 @@ HWY_INLINE void addPair(D d, const float* w, const UnitSteps<D>& steps, BlockLan
     const V squareA = hn::Mul(a.error, a.error), squareB = hn::Mul(b.error, b.error);
     lanes.product = hn::MulAdd(v, a.error, lanes.product);
     lanes.odd = hn::MulAdd(x, b.error, lanes.odd);
+    between(0);
     hn::StoreU(hn::Add(squareA, hn::LoadU(d, columns)), d, columns);
     hn::StoreU(hn::Add(squareB, hn::LoadU(d, columns + n)), d, columns + n);
     V doubtfulA = squareA, doubtfulB = squareB;
@@ -147,6 +149,7 @@ HWY_INLINE void addPair(D d, const float* w, const UnitSteps<D>& steps, BlockLan
         marks.count(a.moved);
         marks.count(b.moved);
     }
+    between(1);
 }
 
 // A vector by division at once.

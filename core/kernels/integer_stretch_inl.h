@@ -91,16 +91,21 @@ HWY_INLINE void fetchStep(const float* weights)
 // Four vectors by quick rounding.
 template<bool floating, Clipping clipping, bool counting>
 HWY_INLINE void addStep(const float* weights, const UnitSteps<Wide>& steps, BlockLanes<Wide>& lanes,
-    SegmentMarks<Wide>& seen, float* columns, ErrorSlots* slots)
+    SegmentMarks<Wide>& seen, float* columns, SlotCounter& counter)
 {
     const Wide d;
     hn::Vec<Wide> a, b, c, e;
-    addPair<floating, clipping>(d, weights, steps, lanes, seen, columns, a, b);
+    const auto countFrom = [&](std::size_t quarter) HWY_ATTR {
+        return [&, quarter](std::size_t more) HWY_ATTR {
+            if constexpr (counting)
+                counter.countQuarter(quarter + more);
+        };
+    };
+    addPair<floating, clipping>(d, weights, steps, lanes, seen, columns, a, b, countFrom(0));
+    addPair<floating, clipping>(
+        d, weights + stepLength / 2, steps, lanes, seen, columns + stepLength / 2, c, e, countFrom(2));
     if constexpr (counting)
-        slots->countFirstHalf();
-    addPair<floating, clipping>(d, weights + stepLength / 2, steps, lanes, seen, columns + stepLength / 2, c, e);
-    if constexpr (counting)
-        slots->countSecondHalf(a, b, c, e);
+        counter.keep(a, b, c, e);
 }
 
 // Proves the segments in [begin, end) right, or corrects them; and adds what is no whole step.
@@ -147,6 +152,7 @@ void addUnits(const StretchWork& work, std::size_t begin, std::size_t end, Stret
 {
     const Wide d;
     Marks marks;
+    SlotCounter counter(work.slots);
     Segments segments(work.units, longestSegment, begin, end);
     while (!segments.done()) {
         const std::size_t first = begin;
@@ -162,7 +168,7 @@ void addUnits(const StretchWork& work, std::size_t begin, std::size_t end, Stret
                 for (std::size_t i = segment.begin; i < whole; i += stepLength) {
                     fetchStep(work.fetch + i);
                     addStep<floating, clipping, counting>(
-                        work.weights + i, steps, lanes, seen, work.columns + i, work.slots);
+                        work.weights + i, steps, lanes, seen, work.columns + i, counter);
                 }
                 marks.keep<clipping>(s, seen);
                 begin = segment.end;
@@ -171,6 +177,7 @@ void addUnits(const StretchWork& work, std::size_t begin, std::size_t end, Stret
         }
         settleSegments<floating, clipping, counting>(work, longestSegment, first, begin, marks, sums);
     }
+    counter.giveBack(work.slots);
 }
 
 // `weightCount` weights in segments of one length that divides them and a unit.
@@ -185,6 +192,7 @@ HWY_NOINLINE void addWholeSegments(const StretchWork& work, std::size_t weightCo
     const float* fetch = work.fetch;
     const float* weights = work.weights;
     float* columns = work.columns;
+    SlotCounter counter(work.slots);
     Marks marks;
     std::size_t u = 0, inUnit = 0;
     for (std::size_t first = 0; first < count; first += maxSegments) {
@@ -199,7 +207,7 @@ HWY_NOINLINE void addWholeSegments(const StretchWork& work, std::size_t weightCo
                 SegmentMarks<Wide> seen(d);
                 for (std::size_t i = 0; i < length; i += stepLength) {
                     fetchStep(fetch + i);
-                    addStep<floating, clipping, counting>(weights + i, steps, lanes, seen, columns + i, work.slots);
+                    addStep<floating, clipping, counting>(weights + i, steps, lanes, seen, columns + i, counter);
                 }
                 marks.keep<clipping>(s - first, seen);
                 most = hn::Max(most, seen.largest);
@@ -228,6 +236,7 @@ HWY_NOINLINE void addWholeSegments(const StretchWork& work, std::size_t weightCo
         sums.largest = HWY_MAX(sums.largest, hn::GetLane(hn::MaxOfLanes(d, most)));
         sums.clipped += static_cast<std::uint64_t>(hn::GetLane(hn::SumOfLanes(di, hn::BitCast(di, clipped))));
     }
+    counter.giveBack(work.slots);
 }
 
 }  // namespace quantloupe::kernels::HWY_NAMESPACE
