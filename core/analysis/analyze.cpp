@@ -5,8 +5,11 @@
 #include "core/base/compute_arena.h"
 #include "core/number_formats/quantizer.h"
 
+#include <tbb/parallel_for.h>
+
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 namespace quantloupe {
 
@@ -27,6 +30,28 @@ Result<TensorMeasurement> measureTensor(const Model& model, const ModelTensor& t
     if (!measured)
         return tl::unexpected(measured.error());
     return TensorMeasurement {.tensor = tensor.name, .weights = std::move(*weights), .schemes = std::move(*measured)};
+}
+
+/// How many units, at least one, to measure at the same time from the first of these on: what is to be done for a
+/// tensor between its passes, on one thread, then goes beside the passes of others. Small ones, so that little is
+/// in memory; none whose algorithms take long, so that what is finished is shown.
+std::size_t takenTogether(const Model& model, std::span<const WorkUnit> work)
+{
+    constexpr std::size_t mostUnits = 16;
+    constexpr std::uint64_t mostBytes = std::uint64_t {64} << 20U;
+    const auto isQuick = [&](const WorkUnit& unit) {
+        return std::none_of(unit.schemes.begin(), unit.schemes.end(),
+            [](const Scheme& scheme) { return needsInputs(scheme) || uses(scheme, Algorithm::Hqq); });
+    };
+    std::uint64_t bytes = 0;
+    std::size_t count = 0;
+    while (count < std::min(mostUnits, work.size()) && isQuick(work[count])) {
+        bytes += model.tensors[work[count].tensor].bytes();
+        if (bytes > mostBytes)
+            break;
+        ++count;
+    }
+    return std::max<std::size_t>(1, count);
 }
 
 }  // namespace
@@ -82,16 +107,27 @@ Result<void> analyze(const Model& model, std::span<const WorkUnit> work, unsigne
     progress.totalItems = static_cast<std::uint32_t>(work.size());
 
     ComputeArena arena(threads);
-    for (const auto& unit : work) {
-        const auto& tensor = model.tensors[unit.tensor];
-        auto measured = arena.execute(
-            [&] { return measureTensor(model, tensor, unit.schemes, stop, ProgressShare(progress, tensor.bytes())); });
-        releaseBytes(tensor.view);
-        if (!measured)
-            return tl::unexpected(measured.error());
-        if (auto taken = sink(std::move(*measured)); !taken)
-            return taken;
-        ++progress.doneItems;
+    while (!work.empty()) {
+        const auto units = work.first(takenTogether(model, work));
+        std::vector<Result<TensorMeasurement>> measured(units.size());
+        arena.execute([&] {
+            tbb::parallel_for(std::size_t {0}, units.size(), [&](std::size_t i) {
+                const auto& tensor = model.tensors[units[i].tensor];
+                measured[i] =
+                    measureTensor(model, tensor, units[i].schemes, stop, ProgressShare(progress, tensor.bytes()));
+                releaseBytes(tensor.view);
+            });
+        });
+        for (auto& one : measured) {
+            if (!one)
+                return tl::unexpected(one.error());
+            if (stop.stop_requested())
+                return failure(ErrorCode::Cancelled, model.path.string(), "stopped on request");
+            if (auto taken = sink(std::move(*one)); !taken)
+                return taken;
+            ++progress.doneItems;
+        }
+        work = work.subspan(units.size());
     }
     return {};
 }

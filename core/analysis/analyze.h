@@ -35,7 +35,8 @@ Result<WeightStatistics> measureWeights(const ModelTensor& tensor, std::stop_tok
 Result<std::vector<SchemeMeasurement>> measureSchemes(const ModelTensor& tensor, const WeightStatistics& weights,
     std::span<const Scheme> schemes, std::stop_token stop, Progress& progress, const Model* model = nullptr);
 
-/// Works through the list on `threads` threads (0: all the process may use), each tensor parallel inside.
+/// Works through the list on `threads` threads (0: all the process may use), each tensor parallel inside, and small
+/// ones at the same time.
 Result<void> analyze(const Model& model, std::span<const WorkUnit> work, unsigned threads, std::stop_token stop,
     Progress& progress, const MeasurementSink& sink);
 
