@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/number_formats/level_fitting.h"
 
+#include <hwy/contrib/sort/vqsort.h>
+
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <limits>
-#include <numeric>
 
 namespace quantloupe {
 namespace {
@@ -51,11 +54,14 @@ public:
         const double first = m_first[end] - m_first[begin];
         return std::max(0.0, m_second[end] - m_second[begin] - first * first / weight(begin, end));
     }
-    /// The first value that is not below a threshold.
-    std::size_t firstAbove(double threshold) const
+    /// The first value above a threshold, looked for from a place nearby.
+    std::size_t firstAbove(double threshold, std::size_t near) const
     {
-        return static_cast<std::size_t>(
-            std::upper_bound(m_values.begin(), m_values.end(), threshold) - m_values.begin());
+        while (near < size() && m_values[near] <= threshold)
+            ++near;
+        while (near > 0 && m_values[near - 1] > threshold)
+            --near;
+        return near;
     }
 
 private:
@@ -65,10 +71,12 @@ private:
 };
 
 // Best costs of the first i values in one cluster more than `before` has; the best splits are in ascending order, so
-// halving the range of candidates at each step finds all of them in n·log n.
+// halving the range of candidates at each step finds all of them in n·log n. None lies before the best split into one
+// cluster less.
 struct Layer {
     const SortedValues& values;
     const std::vector<double>& before;
+    const std::vector<std::size_t>& splitsBefore;
     std::vector<double>& costs;
     std::vector<std::size_t>& splits;
 
@@ -77,12 +85,16 @@ struct Layer {
         if (low > high)
             return;
         const std::size_t middle = low + (high - low) / 2;
-        costs[middle] = std::numeric_limits<double>::infinity();
-        for (std::size_t split = firstSplit; split <= std::min(lastSplit, middle - 1); ++split)
-            if (const double cost = before[split] + values.cost(split, middle); cost < costs[middle]) {
-                costs[middle] = cost;
-                splits[middle] = split;
+        double least = std::numeric_limits<double>::infinity();
+        std::size_t best = 0;
+        const std::size_t end = std::min(lastSplit, middle - 1);
+        for (std::size_t split = std::max(firstSplit, splitsBefore[middle]); split <= end; ++split)
+            if (const double cost = before[split] + values.cost(split, middle); cost < least) {
+                least = cost;
+                best = split;
             }
+        costs[middle] = least;
+        splits[middle] = best;
         if (middle > low)
             solve(low, middle - 1, firstSplit, splits[middle]);
         solve(middle + 1, high, splits[middle], lastSplit);
@@ -99,7 +111,7 @@ std::vector<double> optimalLevels(const SortedValues& values, std::size_t cluste
         before[i] = values.cost(0, i);
     for (std::size_t k = 1; k < clusters; ++k) {
         std::fill(costs.begin(), costs.end(), std::numeric_limits<double>::infinity());
-        Layer {values, before, costs, splits[k]}.solve(k + 1, n, k, n - 1);
+        Layer {values, before, splits[k - 1], costs, splits[k]}.solve(k + 1, n, k, n - 1);
         std::swap(before, costs);
     }
     std::vector<double> levels(clusters);
@@ -134,11 +146,15 @@ SortedValues runMeans(const SortedValues& values)
 
 void improve(const SortedValues& values, std::vector<double>& levels)
 {
+    std::vector<std::size_t> ends(levels.size(), values.size());  // of the values that are nearest to each
+    for (std::size_t k = 0; k + 1 < levels.size(); ++k)
+        ends[k] = values.firstAbove((levels[k] + levels[k + 1]) / 2.0, k == 0 ? 0 : ends[k - 1]);
     for (int iteration = 0; iteration < mostIterations; ++iteration) {
         bool moved = false;
         for (std::size_t k = 0, begin = 0; k < levels.size(); ++k) {
-            const std::size_t end =
-                k + 1 == levels.size() ? values.size() : values.firstAbove((levels[k] + levels[k + 1]) / 2.0);
+            if (k + 1 < levels.size())
+                ends[k] = values.firstAbove((levels[k] + levels[k + 1]) / 2.0, ends[k]);
+            const std::size_t end = ends[k];
             if (end > begin) {
                 const double mean = values.mean(begin, end);
                 moved = moved || mean != levels[k];
@@ -151,32 +167,68 @@ void improve(const SortedValues& values, std::vector<double>& levels)
     }
 }
 
+// Ascending bits for ascending floats. @pre neither NaN nor −0
+std::uint32_t orderedBits(float value)
+{
+    const auto bits = std::bit_cast<std::uint32_t>(value);
+    return bits >> 31U != 0 ? ~bits : bits | 0x80000000U;
+}
+float floatOfOrdered(std::uint32_t bits)
+{
+    return std::bit_cast<float>(bits >> 31U != 0 ? bits & 0x7FFFFFFFU : ~bits);
+}
+
+// Values, ascending, and how much each counts; equal ones are one, so that no two levels fall on it.
+struct Distinct {
+    std::vector<double> values {}, weights {};
+
+    void add(double value, double weight)
+    {
+        if (!values.empty() && values.back() == value) {
+            weights.back() += weight;
+        } else {
+            values.push_back(value);
+            weights.push_back(weight);
+        }
+    }
+};
+
+Distinct distinctOf(std::span<const float> values)
+{
+    std::vector<float> sorted(values.begin(), values.end());
+    hwy::Sorter()(sorted.data(), sorted.size(), hwy::SortAscending());
+    Distinct distinct;
+    for (const float value : sorted)
+        distinct.add(static_cast<double>(value), 1.0);
+    return distinct;
+}
+
+// Equal values in the order they came in, which their sum depends on.
+Distinct distinctOf(std::span<const float> values, std::span<const float> weights)
+{
+    std::vector<std::uint64_t> keys;
+    keys.reserve(values.size());
+    for (std::size_t i = 0; i < values.size(); ++i)
+        if (weights[i] > 0.0F)
+            keys.push_back(std::uint64_t {orderedBits(values[i] + 0.0F)} << 32U | i);  // + 0: the zeros are one
+    hwy::Sorter()(keys.data(), keys.size(), hwy::SortAscending());
+    Distinct distinct;
+    for (const auto key : keys)
+        distinct.add(static_cast<double>(floatOfOrdered(static_cast<std::uint32_t>(key >> 32U))),
+            static_cast<double>(weights[key & 0xFFFFFFFFU]));
+    return distinct;
+}
+
 }  // namespace
 
 std::vector<double> fitLevels(std::span<const float> values, std::span<const float> weights, std::size_t count)
 {
-    const bool weighted = std::any_of(weights.begin(), weights.end(), [](float w) { return w > 0.0F; });
-    std::vector<std::size_t> order;
-    for (std::size_t i = 0; i < values.size(); ++i)
-        if (!weighted || weights[i] > 0.0F)
-            order.push_back(i);
-    if (order.empty())
+    if (values.empty())
         return std::vector<double>(count, 0.0);
-    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return values[a] < values[b]; });
-    // Equal values are one, so that no two levels fall on it.
-    std::vector<double> distinct, sums;
-    for (const std::size_t i : order) {
-        const auto value = static_cast<double>(values[i]);
-        const double weight = weighted ? static_cast<double>(weights[i]) : 1.0;
-        if (!distinct.empty() && distinct.back() == value) {
-            sums.back() += weight;
-        } else {
-            distinct.push_back(value);
-            sums.push_back(weight);
-        }
-    }
-    const std::size_t clusters = std::min(count, distinct.size());
-    const SortedValues sorted(std::move(distinct), sums);
+    const bool weighted = std::any_of(weights.begin(), weights.end(), [](float w) { return w > 0.0F; });
+    auto distinct = weighted ? distinctOf(values, weights) : distinctOf(values);
+    const std::size_t clusters = std::min(count, distinct.values.size());
+    const SortedValues sorted(std::move(distinct.values), distinct.weights);
     std::vector<double> levels = optimalLevels(sorted.size() <= exactLimit ? sorted : runMeans(sorted), clusters);
     if (sorted.size() > exactLimit)
         improve(sorted, levels);

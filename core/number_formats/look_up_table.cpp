@@ -4,6 +4,7 @@
 // level, the lower one at ties. Table entries are rounded to the scale storage before weights choose among them.
 // Bytes of a row: the tables of its units, then the codes.
 #include "core/kernels/float_rounding.h"
+#include "core/kernels/nearest_level.h"
 #include "core/number_formats/bit_packing.h"
 #include "core/number_formats/level_fitting.h"
 #include "core/number_formats/number_format.h"
@@ -110,16 +111,6 @@ void fitTable(
         [largest](double x) { return std::clamp(static_cast<float>(x), -largest, largest); });
 }
 
-// How many midpoints lie below the weight; NaN counts as 0.
-std::uint32_t nearestLevel(float weight, std::span<const float> midpoints)
-{
-    const float number = std::isnan(weight) ? 0.0F : weight;
-    std::uint32_t code = 0;
-    for (const float midpoint : midpoints)
-        code += number > midpoint ? 1U : 0U;
-    return code;
-}
-
 std::size_t rowBytes(const Scheme& scheme, std::size_t columns)
 {
     return unitsPerRow(scheme, columns) * tableBytes(scheme) + (columns * bitsOf(scheme) + 7) / 8;
@@ -143,8 +134,7 @@ void pack(const Scheme& scheme, std::size_t columns, std::span<const float> rows
             readTable(scheme, out.first(tableBytes(scheme)), levels);
             for (std::size_t i = 0; i < midpoints.size(); ++i)
                 midpoints[i] = 0.5F * levels[i] + 0.5F * levels[i + 1];
-            for (std::size_t i = 0; i < count; ++i)
-                codes[begin + i] = nearestLevel(unit[i], midpoints);
+            kernels::countThresholds(midpoints, unit, std::span(codes).subspan(begin, count));
             out = out.subspan(tableBytes(scheme));
         }
         packBits(codes, bitsOf(scheme), out);
