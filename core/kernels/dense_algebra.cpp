@@ -2,22 +2,53 @@
 #include "core/kernels/dense_algebra.h"
 
 #include <cblas.h>
+#include <dlfcn.h>
 #include <f77blas.h>
 
 #include <cassert>
+#include <cstdio>
+#include <cstdlib>
 
 namespace quantloupe::kernels {
 namespace {
 
-/// Threads of its own would be as many again as there are tasks, and their sums differ from run to run.
-void useOneBlasThread()
+/// What is used of OpenBLAS, which is loaded when it is first asked for: at the start of a program it would begin a
+/// thread for every processor, and each of those looks for work that never comes for tens of milliseconds.
+class Blas
 {
-    static const bool done = [] {
-        openblas_set_num_threads(1);
-        return true;
-    }();
-    static_cast<void>(done);
-}
+    void* m_library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
+
+public:
+    decltype(&cblas_sgemm) sgemm = find<decltype(&cblas_sgemm)>("cblas_sgemm");
+    decltype(&cblas_dgemm) dgemm = find<decltype(&cblas_dgemm)>("cblas_dgemm");
+    decltype(&cblas_sgemv) sgemv = find<decltype(&cblas_sgemv)>("cblas_sgemv");
+    decltype(&cblas_sger) sger = find<decltype(&cblas_sger)>("cblas_sger");
+    decltype(&cblas_dtrsm) dtrsm = find<decltype(&cblas_dtrsm)>("cblas_dtrsm");
+    decltype(&BLASFUNC(dpotrf)) dpotrf = find<decltype(&BLASFUNC(dpotrf))>("dpotrf_");
+
+    static const Blas& get()
+    {
+        static const Blas loaded;
+        return loaded;
+    }
+
+private:
+    Blas()
+    {
+        // Threads of its own would be as many again as there are tasks, and their sums differ from run to run.
+        find<decltype(&openblas_set_num_threads)>("openblas_set_num_threads")(1);
+    }
+
+    template<class Function>
+    Function find(const char* name) const
+    {
+        if (void* const found = m_library ? dlsym(m_library, name) : nullptr)
+            return reinterpret_cast<Function>(found);
+        // As the loader itself ends programs whose libraries are not there.
+        std::fprintf(stderr, "libopenblas.so.0 cannot be used: %s\n", dlerror());
+        std::exit(127);
+    }
+};
 
 int blasSize(std::size_t size)
 {
@@ -42,8 +73,7 @@ void addProduct(
 {
     if (c.rows == 0 || c.columns == 0)
         return;
-    useOneBlasThread();
-    cblas_sgemm(CblasRowMajor, blasSide(sideOfA), blasSide(sideOfB), blasSize(c.rows), blasSize(c.columns),
+    Blas::get().sgemm(CblasRowMajor, blasSide(sideOfA), blasSide(sideOfB), blasSize(c.rows), blasSize(c.columns),
         blasSize(depthOf(a, sideOfA)), scale, a.data, blasSize(a.stride), b.data, blasSize(b.stride), keep, c.data,
         blasSize(c.stride));
 }
@@ -53,8 +83,7 @@ void addProduct(double scale, Matrix<const double> a, Side sideOfA, Matrix<const
 {
     if (c.rows == 0 || c.columns == 0)
         return;
-    useOneBlasThread();
-    cblas_dgemm(CblasRowMajor, blasSide(sideOfA), blasSide(sideOfB), blasSize(c.rows), blasSize(c.columns),
+    Blas::get().dgemm(CblasRowMajor, blasSide(sideOfA), blasSide(sideOfB), blasSize(c.rows), blasSize(c.columns),
         blasSize(depthOf(a, sideOfA)), scale, a.data, blasSize(a.stride), b.data, blasSize(b.stride), keep, c.data,
         blasSize(c.stride));
 }
@@ -70,9 +99,8 @@ void multiplyByVector(ConstMatrix a, std::span<const float> vector, std::span<fl
     assert(a.columns == vector.size() && result.size() == a.rows);
     if (a.rows == 0)
         return;
-    useOneBlasThread();
-    cblas_sgemv(CblasRowMajor, CblasNoTrans, blasSize(a.rows), blasSize(a.columns), 1.0F, a.data, blasSize(a.stride),
-        vector.data(), 1, 0.0F, result.data(), 1);
+    Blas::get().sgemv(CblasRowMajor, CblasNoTrans, blasSize(a.rows), blasSize(a.columns), 1.0F, a.data,
+        blasSize(a.stride), vector.data(), 1, 0.0F, result.data(), 1);
 }
 
 void multiply(ConstMatrix a, ConstMatrix b, MutableMatrix result)
@@ -85,33 +113,29 @@ void subtractOuterProduct(std::span<const float> column, std::span<const float> 
 {
     if (column.empty() || row.empty())
         return;
-    useOneBlasThread();
-    cblas_sger(CblasRowMajor, blasSize(column.size()), blasSize(row.size()), -1.0F, column.data(), 1, row.data(), 1,
-        c.data, blasSize(c.stride));
+    Blas::get().sger(CblasRowMajor, blasSize(column.size()), blasSize(row.size()), -1.0F, column.data(), 1, row.data(),
+        1, c.data, blasSize(c.stride));
 }
 
 bool choleskyFactor(Matrix<double> a)
 {
-    useOneBlasThread();
     // By columns, as LAPACK reads it, the lower triangle of rows is the upper one.
     char upper = 'U';
     int size = blasSize(a.rows), stride = blasSize(a.stride), info = 0;
-    BLASFUNC(dpotrf)(&upper, &size, a.data, &stride, &info);
+    Blas::get().dpotrf(&upper, &size, a.data, &stride, &info);
     return info == 0;
 }
 
 void solveLower(Matrix<const double> lower, Matrix<double> b)
 {
-    useOneBlasThread();
-    cblas_dtrsm(CblasRowMajor, CblasLeft, CblasLower, CblasNoTrans, CblasNonUnit, blasSize(b.rows), blasSize(b.columns),
-        1.0, lower.data, blasSize(lower.stride), b.data, blasSize(b.stride));
+    Blas::get().dtrsm(CblasRowMajor, CblasLeft, CblasLower, CblasNoTrans, CblasNonUnit, blasSize(b.rows),
+        blasSize(b.columns), 1.0, lower.data, blasSize(lower.stride), b.data, blasSize(b.stride));
 }
 
 void solveLowerTransposedRight(Matrix<const double> lower, Matrix<double> b)
 {
-    useOneBlasThread();
-    cblas_dtrsm(CblasRowMajor, CblasRight, CblasLower, CblasTrans, CblasNonUnit, blasSize(b.rows), blasSize(b.columns),
-        1.0, lower.data, blasSize(lower.stride), b.data, blasSize(b.stride));
+    Blas::get().dtrsm(CblasRowMajor, CblasRight, CblasLower, CblasTrans, CblasNonUnit, blasSize(b.rows),
+        blasSize(b.columns), 1.0, lower.data, blasSize(lower.stride), b.data, blasSize(b.stride));
 }
 
 }  // namespace quantloupe::kernels
