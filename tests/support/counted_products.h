@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Stands between the core and OpenBLAS in a test's executable: counts multiplications, and requests a stop as a given
-// product begins. So what is done after a stop is counted, not timed. For one source file of an executable.
+// product begins. So what is done after a stop is counted, not timed. For one source file of an executable that exports
+// its symbols, as the core looks for these by name.
 #pragma once
 
 #include <cblas.h>
@@ -45,7 +46,8 @@ inline CountedProducts countedProducts;
 template<class Function>
 Function* hidden(const char* name, Function*)
 {
-    return reinterpret_cast<Function*>(::dlsym(RTLD_NEXT, name));
+    static void* const library = ::dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
+    return reinterpret_cast<Function*>(::dlsym(library, name));
 }
 
 inline std::uint64_t times(blasint a, blasint b, blasint c)
