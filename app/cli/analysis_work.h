@@ -26,8 +26,8 @@ struct Assignment {
 Assignment assign(
     const Session& session, const Model& model, const std::vector<Scheme>& schemes, const StudySnapshot& known);
 
-/// Works through what is missing; each finished tensor is durable in the study before the next begins, or added to
-/// `found` where there is no study. Errors: those of analyze() and of the study.
+/// Works through what is missing; each finished tensor is durable in the study soon after, before another that is not
+/// small begins, or added to `found` where there is no study. Errors: those of analyze() and of the study.
 Result<void> measure(
     const Session& session, const Model& model, const Assignment& assignment, Study* study, StudySnapshot& found);
 

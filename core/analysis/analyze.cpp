@@ -3,6 +3,7 @@
 
 #include "core/analysis/measure.h"
 #include "core/base/compute_arena.h"
+#include "core/kernels/dense_algebra.h"
 #include "core/number_formats/quantizer.h"
 
 #include <tbb/parallel_for.h>
@@ -32,22 +33,19 @@ Result<TensorMeasurement> measureTensor(const Model& model, const ModelTensor& t
     return TensorMeasurement {.tensor = tensor.name, .weights = std::move(*weights), .schemes = std::move(*measured)};
 }
 
-/// How many units, at least one, to measure at the same time from the first of these on: what is to be done for a
-/// tensor between its passes, on one thread, then goes beside the passes of others. Small ones, so that little is
-/// in memory; none whose algorithms take long, so that what is finished is shown.
+/// How many units from the first of these on to measure at the same time. While one thread alone chooses the ranges of
+/// one tensor, others can pass over the next. Only small tensors, so that little is in memory, and none whose inputs
+/// are known: those are large, and their schemes take long.
 std::size_t takenTogether(const Model& model, std::span<const WorkUnit> work)
 {
     constexpr std::size_t mostUnits = 16;
     constexpr std::uint64_t mostBytes = std::uint64_t {64} << 20U;
-    const auto isQuick = [&](const WorkUnit& unit) {
-        return std::none_of(unit.schemes.begin(), unit.schemes.end(),
-            [](const Scheme& scheme) { return needsInputs(scheme) || uses(scheme, Algorithm::Hqq); });
-    };
     std::uint64_t bytes = 0;
     std::size_t count = 0;
-    while (count < std::min(mostUnits, work.size()) && isQuick(work[count])) {
-        bytes += model.tensors[work[count].tensor].bytes();
-        if (bytes > mostBytes)
+    for (const auto& unit : work.first(std::min(mostUnits, work.size()))) {
+        const auto& tensor = model.tensors[unit.tensor];
+        bytes += tensor.bytes();
+        if (bytes > mostBytes || tensor.inputs)
             break;
         ++count;
     }
@@ -99,6 +97,9 @@ Result<void> analyze(const Model& model, std::span<const WorkUnit> work, unsigne
                 ErrorCode::InvalidArgument, model.path.string(), "the work list names a tensor that is not there");
         totalBytes += model.tensors[unit.tensor].bytes();
         // Before hours of work, not in their midst.
+        if (model.tensors[unit.tensor].inputs)
+            if (auto able = kernels::requireProducts(); !able)
+                return able;
         for (const auto& scheme : unit.schemes)
             if (auto built = requireBuilt(scheme, calibrationOf(model)); !built)
                 return built;
@@ -118,15 +119,20 @@ Result<void> analyze(const Model& model, std::span<const WorkUnit> work, unsigne
                 releaseBytes(tensor.view);
             });
         });
+        // What is measured is not lost because another was stopped or failed.
+        Result<void> outcome {};
         for (auto& one : measured) {
-            if (!one)
-                return tl::unexpected(one.error());
-            if (stop.stop_requested())
-                return failure(ErrorCode::Cancelled, model.path.string(), "stopped on request");
+            if (!one) {
+                if (outcome)
+                    outcome = tl::unexpected(one.error());
+                continue;
+            }
             if (auto taken = sink(std::move(*one)); !taken)
                 return taken;
             ++progress.doneItems;
         }
+        if (!outcome)
+            return outcome;
         work = work.subspan(units.size());
     }
     return {};

@@ -20,7 +20,7 @@ struct WorkUnit {
     std::vector<Scheme> schemes;
 };
 
-/// Called on the calling thread, in the order of the work list, as each tensor is finished.
+/// Called on the calling thread, in the order of the work list, soon after each tensor is finished.
 using MeasurementSink = std::function<Result<void>(TensorMeasurement)>;
 
 /// Distribution figures of one tensor, streamed tile by tile; the bits do not depend on the number of threads.
@@ -35,8 +35,8 @@ Result<WeightStatistics> measureWeights(const ModelTensor& tensor, std::stop_tok
 Result<std::vector<SchemeMeasurement>> measureSchemes(const ModelTensor& tensor, const WeightStatistics& weights,
     std::span<const Scheme> schemes, std::stop_token stop, Progress& progress, const Model* model = nullptr);
 
-/// Works through the list on `threads` threads (0: all the process may use), each tensor parallel inside, and small
-/// ones at the same time.
+/// Works through the list on `threads` threads (0: all the process may use), each tensor parallel inside, and up to 16
+/// small ones at the same time. What was measured when one fails, or a stop is requested, is still handed over.
 Result<void> analyze(const Model& model, std::span<const WorkUnit> work, unsigned threads, std::stop_token stop,
     Progress& progress, const MeasurementSink& sink);
 

@@ -10,7 +10,7 @@ namespace quantloupe {
 struct Progress {
     std::atomic<std::uint64_t> doneBytes = 0;   ///< bytes of stored weights finished
     std::atomic<std::uint64_t> totalBytes = 0;  ///< 0 while not known
-    std::atomic<std::uint32_t> doneItems = 0;   ///< tensors finished
+    std::atomic<std::uint32_t> doneItems = 0;   ///< tensors finished and handed over
     std::atomic<std::uint32_t> totalItems = 0;
 };
 

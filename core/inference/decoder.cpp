@@ -3,6 +3,7 @@
 
 #include "core/base/text.h"
 #include "core/inference/layer_finder.h"
+#include "core/kernels/dense_algebra.h"
 
 #include <algorithm>
 #include <cmath>
@@ -256,6 +257,8 @@ void describeTables(Decoder& decoder, LayerFinder& finder)
 
 Result<Decoder> describeDecoder(const Model& model)
 {
+    if (auto able = kernels::requireProducts(); !able)
+        return tl::unexpected(able.error());
     auto decoder = readFigures(model);
     if (!decoder)
         return decoder;

@@ -8,6 +8,7 @@
 #include <cassert>
 #include <cstdio>
 #include <cstdlib>
+#include <string>
 
 namespace quantloupe::kernels {
 namespace {
@@ -16,42 +17,69 @@ namespace {
 /// thread for every processor, and each of those looks for work that never comes for tens of milliseconds.
 class Blas
 {
-    void* m_library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
-
 public:
-    decltype(&cblas_sgemm) sgemm = find<decltype(&cblas_sgemm)>("cblas_sgemm");
-    decltype(&cblas_dgemm) dgemm = find<decltype(&cblas_dgemm)>("cblas_dgemm");
-    decltype(&cblas_sgemv) sgemv = find<decltype(&cblas_sgemv)>("cblas_sgemv");
-    decltype(&cblas_sger) sger = find<decltype(&cblas_sger)>("cblas_sger");
-    decltype(&cblas_dtrsm) dtrsm = find<decltype(&cblas_dtrsm)>("cblas_dtrsm");
-    decltype(&BLASFUNC(dpotrf)) dpotrf = find<decltype(&BLASFUNC(dpotrf))>("dpotrf_");
+    decltype(&cblas_sgemm) sgemm = nullptr;
+    decltype(&cblas_dgemm) dgemm = nullptr;
+    decltype(&cblas_sgemv) sgemv = nullptr;
+    decltype(&cblas_sger) sger = nullptr;
+    decltype(&cblas_dtrsm) dtrsm = nullptr;
+    decltype(&BLASFUNC(dpotrf)) dpotrf = nullptr;
 
+    /// Loaded or not.
+    static const Blas& tried()
+    {
+        static const Blas blas;
+        return blas;
+    }
     static const Blas& get()
     {
-        static const Blas loaded;
-        return loaded;
+        const Blas& blas = tried();
+        if (!blas.m_problem.empty()) {
+            // As the loader itself ends programs whose libraries are not there; other threads may be at work.
+            std::fprintf(stderr, "libopenblas.so.0: %s\n", blas.m_problem.c_str());
+            std::_Exit(127);
+        }
+        return blas;
     }
+    const std::string& problem() const { return m_problem; }  ///< why it cannot be used
 
 private:
     Blas()
     {
+        decltype(&openblas_set_num_threads) setThreads = nullptr;
+        void* library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
+        if (!library)  // where it was found when this was built
+            library = dlopen(QUANTLOUPE_OPENBLAS, RTLD_NOW | RTLD_LOCAL);
+        const char* const reason = library ? nullptr : dlerror();
+        if (reason) {
+            m_problem = reason;
+            return;
+        }
+        find(library, "cblas_sgemm", sgemm);
+        find(library, "cblas_dgemm", dgemm);
+        find(library, "cblas_sgemv", sgemv);
+        find(library, "cblas_sger", sger);
+        find(library, "cblas_dtrsm", dtrsm);
+        find(library, "dpotrf_", dpotrf);
+        find(library, "openblas_set_num_threads", setThreads);
         // Threads of its own would be as many again as there are tasks, and their sums differ from run to run.
-        find<decltype(&openblas_set_num_threads)>("openblas_set_num_threads")(1);
+        if (m_problem.empty())
+            setThreads(1);
     }
 
     template<class Function>
-    Function find(const char* name) const
+    void find(void* library, const std::string& name, Function& function)
     {
-        // Whoever stands in its place goes first: a test that counts products.
-        void* found = dlsym(RTLD_DEFAULT, name);
-        if (!found && m_library)
-            found = dlsym(m_library, name);
-        if (found)
-            return reinterpret_cast<Function>(found);
-        // As the loader itself ends programs whose libraries are not there.
-        std::fprintf(stderr, "libopenblas.so.0 cannot be used: %s\n", dlerror());
-        std::exit(127);
+        // A test that counts products stands in its place.
+        void* found = dlsym(RTLD_DEFAULT, ("quantloupe_test_" + name).c_str());
+        if (!found)
+            found = dlsym(library, name.c_str());
+        if (!found)
+            m_problem = "has no " + name;
+        function = reinterpret_cast<Function>(found);
     }
+
+    std::string m_problem {};
 };
 
 int blasSize(std::size_t size)
@@ -71,6 +99,13 @@ std::size_t depthOf(const Matrix<const Number>& a, Side side)
 }
 
 }  // namespace
+
+Result<void> requireProducts()
+{
+    if (const auto& problem = Blas::tried().problem(); !problem.empty())
+        return failure(ErrorCode::CannotOpen, "libopenblas.so.0", problem);
+    return {};
+}
 
 void addProduct(
     float scale, Matrix<const float> a, Side sideOfA, Matrix<const float> b, Side sideOfB, float keep, Matrix<float> c)

@@ -3,6 +3,8 @@
 // values give the same bits whatever runs beside it. Extents and strides must fit in int.
 #pragma once
 
+#include "core/base/error.h"
+
 #include <cstddef>
 #include <span>
 
@@ -37,6 +39,10 @@ inline float withoutDust(double value)
 }
 
 enum class Side : bool { Plain, Transposed };
+
+/// Loads OpenBLAS, before work that cannot do without. Errors: CannotOpen. Whoever does not ask, and computes where it
+/// is missing, ends the program.
+Result<void> requireProducts();
 
 /// c = keep·c + scale·op(a)·op(b). @pre the shapes fit
 void addProduct(

@@ -84,6 +84,7 @@ private:
     static constexpr std::size_t tableCount = 4;
     // Slots are counted when others take their places: a byte that was stored with others is not to be had for a while.
     static constexpr std::size_t waitingSlots = 256;
+    static_assert(waitingSlots % errorsAtOnce == 0 && errorsAtOnce % tableCount == 0);
 
     HistogramBins m_bins;
     HistogramTables* m_tables;

@@ -95,15 +95,14 @@ HWY_INLINE void addStep(const float* weights, const UnitSteps<Wide>& steps, Bloc
 {
     const Wide d;
     hn::Vec<Wide> a, b, c, e;
-    const auto countFrom = [&](std::size_t quarter) HWY_ATTR {
-        return [&, quarter](std::size_t more) HWY_ATTR {
-            if constexpr (counting)
-                counter.countQuarter(quarter + more);
-        };
+    const auto countFirst = [&](std::size_t quarter) HWY_ATTR {
+        if constexpr (counting)
+            counter.countQuarter(quarter);
     };
-    addPair<floating, clipping>(d, weights, steps, lanes, seen, columns, a, b, countFrom(0));
+    const auto countSecond = [&](std::size_t quarter) HWY_ATTR { countFirst(2 + quarter); };
+    addPair<floating, clipping>(d, weights, steps, lanes, seen, columns, a, b, countFirst);
     addPair<floating, clipping>(
-        d, weights + stepLength / 2, steps, lanes, seen, columns + stepLength / 2, c, e, countFrom(2));
+        d, weights + stepLength / 2, steps, lanes, seen, columns + stepLength / 2, c, e, countSecond);
     if constexpr (counting)
         counter.keep(a, b, c, e);
 }

@@ -16,8 +16,9 @@ constexpr std::size_t exactLimit = 1024;
 constexpr std::size_t runCount = 256;
 constexpr int mostIterations = 100;
 
-// Ascending values with Σ weight, Σ weight·value and Σ weight·value² before each, the values counted from their mean:
-// differences of squares lose fewer digits so.
+// Ascending values with Σ weight, Σ weight·value and Σ weight·value² of those before each, all counted from the value
+// in the middle and to both sides of it: differences of squares lose few digits so, even beside a value far from all
+// others.
 class SortedValues
 {
 public:
@@ -27,18 +28,18 @@ public:
         , m_first(m_values.size() + 1)
         , m_second(m_values.size() + 1)
     {
-        double sum = 0.0, total = 0.0;
-        for (std::size_t i = 0; i < m_values.size(); ++i) {
-            sum += weights[i] * m_values[i];
-            total += weights[i];
-        }
-        m_center = total > 0.0 ? sum / total : 0.0;
-        for (std::size_t i = 0; i < m_values.size(); ++i) {
-            const double value = m_values[i] - m_center;
-            m_weight[i + 1] = m_weight[i] + weights[i];
-            m_first[i + 1] = m_first[i] + weights[i] * value;
-            m_second[i + 1] = m_second[i] + weights[i] * value * value;
-        }
+        const std::size_t middle = m_values.size() / 2;
+        m_center = m_values.empty() ? 0.0 : m_values[middle];
+        const auto step = [&](std::size_t from, std::size_t to, std::size_t i, double sign) {
+            const double value = m_values[i] - m_center, weight = sign * weights[i];
+            m_weight[to] = m_weight[from] + weight;
+            m_first[to] = m_first[from] + weight * value;
+            m_second[to] = m_second[from] + weight * value * value;
+        };
+        for (std::size_t i = middle; i < m_values.size(); ++i)
+            step(i, i + 1, i, 1.0);
+        for (std::size_t i = middle; i-- > 0;)
+            step(i + 1, i, i, -1.0);
     }
 
     std::size_t size() const { return m_values.size(); }
@@ -123,8 +124,9 @@ std::vector<double> optimalLevels(const SortedValues& values, std::size_t cluste
     return levels;
 }
 
-// Means of runs of neighbours, as dense as levels should be: the cube root of the values' own density (Panter & Dite,
-// 1951), so along sorted values each gap counts by its power 2/3.
+// Means of runs of neighbours. Half of them are as dense as levels should be: the cube root of the values' own density
+// (Panter & Dite, 1951), so along sorted values each gap counts by its power 2/3. The others are of equally many
+// values, or one value far from all others would leave nothing for those.
 SortedValues runMeans(const SortedValues& values)
 {
     std::vector<double> places(values.size());
@@ -132,6 +134,9 @@ SortedValues runMeans(const SortedValues& values)
         const double gap = values.value(i) - values.value(i - 1);
         places[i] = places[i - 1] + std::cbrt(gap * gap);
     }
+    const double evenly = places.back() / static_cast<double>(values.size() - 1);
+    for (std::size_t i = 1; i < values.size(); ++i)
+        places[i] += evenly * static_cast<double>(i);
     std::vector<double> means, weights;
     for (std::size_t begin = 0; begin < values.size();) {
         const double next = places.back() * static_cast<double>(means.size() + 1) / static_cast<double>(runCount);
@@ -227,10 +232,12 @@ std::vector<double> fitLevels(std::span<const float> values, std::span<const flo
         return std::vector<double>(count, 0.0);
     const bool weighted = std::any_of(weights.begin(), weights.end(), [](float w) { return w > 0.0F; });
     auto distinct = weighted ? distinctOf(values, weights) : distinctOf(values);
-    const std::size_t clusters = std::min(count, distinct.values.size());
     const SortedValues sorted(std::move(distinct.values), distinct.weights);
-    std::vector<double> levels = optimalLevels(sorted.size() <= exactLimit ? sorted : runMeans(sorted), clusters);
-    if (sorted.size() > exactLimit)
+    const bool exact = sorted.size() <= exactLimit;
+    const SortedValues means = exact ? SortedValues({}, {}) : runMeans(sorted);
+    const SortedValues& parts = exact ? sorted : means;
+    std::vector<double> levels = optimalLevels(parts, std::min(count, parts.size()));
+    if (!exact)
         improve(sorted, levels);
     levels.resize(count, levels.back());
     return levels;

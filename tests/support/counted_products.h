@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <cstdlib>
 #include <stop_token>
 
 namespace quantloupe::tests {
@@ -42,12 +43,15 @@ struct CountedProducts {
 
 inline CountedProducts countedProducts;
 
-/// OpenBLAS' own function, which the test's hides.
+/// OpenBLAS' own function.
 template<class Function>
-Function* hidden(const char* name, Function*)
+Function* own(const char* name)
 {
-    static void* const library = ::dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
-    return reinterpret_cast<Function*>(::dlsym(library, name));
+    void* const library = ::dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
+    void* const found = library ? ::dlsym(library, name) : nullptr;
+    if (!found)
+        std::abort();
+    return reinterpret_cast<Function*>(found);
 }
 
 inline std::uint64_t times(blasint a, blasint b, blasint c)
@@ -59,29 +63,31 @@ inline std::uint64_t times(blasint a, blasint b, blasint c)
 
 extern "C" {
 
-void cblas_sgemm(CBLAS_ORDER order, CBLAS_TRANSPOSE sideOfA, CBLAS_TRANSPOSE sideOfB, blasint m, blasint n, blasint k,
-    float alpha, const float* a, blasint lda, const float* b, blasint ldb, float beta, float* c, blasint ldc)
+void quantloupe_test_cblas_sgemm(CBLAS_ORDER order, CBLAS_TRANSPOSE sideOfA, CBLAS_TRANSPOSE sideOfB, blasint m,
+    blasint n, blasint k, float alpha, const float* a, blasint lda, const float* b, blasint ldb, float beta, float* c,
+    blasint ldc)
 {
-    static auto* const own = quantloupe::tests::hidden("cblas_sgemm", &cblas_sgemm);
+    static auto* const real = quantloupe::tests::own<decltype(cblas_sgemm)>("cblas_sgemm");
     quantloupe::tests::countedProducts.note(quantloupe::tests::times(m, n, k));
-    own(order, sideOfA, sideOfB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+    real(order, sideOfA, sideOfB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
 
-void cblas_dgemm(CBLAS_ORDER order, CBLAS_TRANSPOSE sideOfA, CBLAS_TRANSPOSE sideOfB, blasint m, blasint n, blasint k,
-    double alpha, const double* a, blasint lda, const double* b, blasint ldb, double beta, double* c, blasint ldc)
+void quantloupe_test_cblas_dgemm(CBLAS_ORDER order, CBLAS_TRANSPOSE sideOfA, CBLAS_TRANSPOSE sideOfB, blasint m,
+    blasint n, blasint k, double alpha, const double* a, blasint lda, const double* b, blasint ldb, double beta,
+    double* c, blasint ldc)
 {
-    static auto* const own = quantloupe::tests::hidden("cblas_dgemm", &cblas_dgemm);
+    static auto* const real = quantloupe::tests::own<decltype(cblas_dgemm)>("cblas_dgemm");
     quantloupe::tests::countedProducts.note(quantloupe::tests::times(m, n, k));
-    own(order, sideOfA, sideOfB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+    real(order, sideOfA, sideOfB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
 
-void cblas_dtrsm(CBLAS_ORDER order, CBLAS_SIDE side, CBLAS_UPLO triangle, CBLAS_TRANSPOSE transposed,
+void quantloupe_test_cblas_dtrsm(CBLAS_ORDER order, CBLAS_SIDE side, CBLAS_UPLO triangle, CBLAS_TRANSPOSE transposed,
     CBLAS_DIAG diagonal, blasint m, blasint n, double alpha, const double* a, blasint lda, double* b, blasint ldb)
 {
-    static auto* const own = quantloupe::tests::hidden("cblas_dtrsm", &cblas_dtrsm);
+    static auto* const real = quantloupe::tests::own<decltype(cblas_dtrsm)>("cblas_dtrsm");
     const auto triangular = side == CblasLeft ? m : n;
     quantloupe::tests::countedProducts.note(quantloupe::tests::times(m, n, triangular) / 2);
-    own(order, side, triangle, transposed, diagonal, m, n, alpha, a, lda, b, ldb);
+    real(order, side, triangle, transposed, diagonal, m, n, alpha, a, lda, b, ldb);
 }
 
 }  // extern "C"

@@ -109,6 +109,27 @@ private Q_SLOTS:
             QVERIFY2(run(threads) == expected, qPrintable(QString::number(threads)));
     }
 
+    void handsOverWhatAnotherDidNotHinder()
+    {
+        const SyntheticModel synthetic({{30, 100}, {20, 64}, {30, 100}});
+        Model model = synthetic.model();
+        model.tensors[1].view.dtype = DType::F8_E5M2FNUZ;  // cannot be decoded
+        QVERIFY(!model.tensors[1].view.decodable());
+        auto work = synthetic.work(twoSchemes());
+        work.push_back(work[0]);  // once more
+        std::vector<TensorMeasurement> measured;
+        Progress progress;
+        const auto done = analyze(model, work, 2, {}, progress, [&](TensorMeasurement measurement) -> Result<void> {
+            measured.push_back(std::move(measurement));
+            return {};
+        });
+        QVERIFY(!done);
+        QCOMPARE(done.error().where, std::string("tensor.1"));
+        QCOMPARE(measured.size(), 3U);
+        QCOMPARE(measured[1].tensor, std::string("tensor.2"));
+        QVERIFY(measured[2] == measured[0]);
+    }
+
     void endsWhereTheFileBecameShorter()
     {
         // More than are measured at the same time.
@@ -122,20 +143,23 @@ private Q_SLOTS:
         const auto path = folder.write("model.safetensors", tests::safetensorsFile(header + "}", tensors * bytes));
         const auto model = openModel(path);
         QVERIFY(model);
-        std::size_t finished = 0;
+        std::vector<std::string> finished, expected;
         Progress progress;
         std::vector<WorkUnit> work;
         for (std::size_t i = 0; i < tensors; ++i)
             work.push_back({i, twoSchemes()});
-        const auto done = analyze(**model, work, 1, {}, progress, [&](const TensorMeasurement&) -> Result<void> {
-            ++finished;
-            std::filesystem::resize_file(path, 100);
-            return {};
-        });
+        const auto done =
+            analyze(**model, work, 1, {}, progress, [&](const TensorMeasurement& measurement) -> Result<void> {
+                finished.push_back(measurement.tensor);
+                expected.push_back("w" + std::to_string(expected.size()));
+                std::filesystem::resize_file(path, 100);
+                return {};
+            });
         QVERIFY(!done);
         QCOMPARE(done.error().code, ErrorCode::Truncated);
         QCOMPARE(done.error().where, path.string());
-        QVERIFY(finished > 0 && finished < tensors);
+        QVERIFY(!finished.empty() && finished.size() < tensors);
+        QCOMPARE(finished, expected);
     }
 
     void endsEarly_data()
@@ -144,7 +168,8 @@ private Q_SLOTS:
         QTest::addColumn<int>("code");
         QTest::addColumn<int>("handedOver");
         QTest::addRow("the sink fails") << 0 << int(ErrorCode::CannotWrite) << 2;
-        QTest::addRow("stopped in the sink") << 1 << int(ErrorCode::Cancelled) << 2;
+        // What was measured at the same time is handed over.
+        QTest::addRow("stopped in the sink") << 1 << int(ErrorCode::Cancelled) << 16;
         QTest::addRow("stopped before") << 2 << int(ErrorCode::Cancelled) << 0;
         QTest::addRow("a scheme that is not built") << 3 << int(ErrorCode::Unsupported) << 0;
         QTest::addRow("a tensor that is not there") << 4 << int(ErrorCode::InvalidArgument) << 0;
@@ -154,12 +179,12 @@ private Q_SLOTS:
         QFETCH(const int, how);
         QFETCH(const int, code);
         QFETCH(const int, handedOver);
-        const SyntheticModel synthetic({{30, 100}, {30, 100}, {30, 100}, {30, 100}});
+        const SyntheticModel synthetic(std::vector<std::pair<std::size_t, std::size_t>>(20, {30, 100}));
         auto work = synthetic.work(twoSchemes());
         if (how == 3)
             work.back().schemes.push_back(Scheme::parse("int4+gptq").value());
         if (how == 4)
-            work.back().tensor = 4;
+            work.back().tensor = 20;
         std::stop_source stop;
         if (how == 2)
             stop.request_stop();
