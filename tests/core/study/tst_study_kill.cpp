@@ -88,14 +88,16 @@ private Q_SLOTS:
         new (shared) Shared;
         const auto dump = QStandardPaths::findExecutable("h5dump");
         std::mt19937 random(saveEvery);
-        // On a slow machine few saves fit between two kills: more kills then, until the figures mean something.
+        // On a slow machine few saves fit between two kills: more kills then, and farther apart, until the figures mean
+        // something.
         const auto tooFew = [&] { return shared->appended <= 30 || (saveEvery <= 1000 && shared->saves <= 5); };
         for (int kill = 0; kill < kills || (tooFew() && kill < 20 * kills); ++kill) {
             const auto child = ::fork();
             if (child == 0)
                 work(path, *shared, saveEvery);
             QVERIFY(child > 0);
-            ::usleep(static_cast<useconds_t>(random() % 250'000));
+            const unsigned longest = std::min(900'000U, 250'000U * static_cast<unsigned>(1 + kill / kills));
+            ::usleep(static_cast<useconds_t>(random() % longest));
             ::kill(child, SIGKILL);
             int status = 0;
             QCOMPARE(::waitpid(child, &status, 0), child);
