@@ -261,7 +261,7 @@ Action setUpAnalyze(CLI::App& command)
     command.add_flag("--cures", options->cures,
         "With the details, everything that may help each result, tried on the tensor and ranked by gain per byte");
     command.footer(
-        "With --study finished tensors are kept as work goes on, and what the study already holds, weighed by the same\n"
+        "With --study finished tensors are kept as work goes on, and what it already holds, weighed by the same\n"
         "importance, is not computed again. Totals are of the whole model: the tensors of this analysis under the\n"
         "scheme, scales, zero points and padding included, all others (norms, biases, tensors that --tensors leaves\n"
         "out) as stored; a tied output head counts once. compression_ratio is the stored size of the checkpoint's\n"
