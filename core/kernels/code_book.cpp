@@ -14,10 +14,17 @@ HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+// NaN counts as 0.
+template<class V>
+V numberOf(V weight)
+{
+    return hn::IfThenElseZero(hn::Eq(weight, weight), weight);
+}
+
 template<class D, class V = hn::Vec<D>>
 V ratioOf(D d, V weight, V reciprocal)
 {
-    const V ratio = hn::Mul(hn::IfThenElseZero(hn::Eq(weight, weight), weight), reciprocal);
+    const V ratio = hn::Mul(numberOf(weight), reciprocal);
     return hn::Min(hn::Max(ratio, hn::Set(d, -1.0F)), hn::Set(d, 1.0F));
 }
 
@@ -31,14 +38,15 @@ V levelOf(D d, const CodeBook16& book, V ratio)
     return level;
 }
 
+// How many thresholds lie below a number.
 template<class D, class V = hn::Vec<D>>
-auto codeOf(D d, const CodeBook16& book, V ratio)
+auto codeOf(D d, std::span<const float> thresholds, V number)
 {
     const hn::RebindToSigned<D> di;
     auto code = hn::Zero(di);
-    for (const float threshold : book.thresholds)
-        code = hn::Sub(code, hn::BitCast(di, hn::VecFromMask(d, hn::Gt(ratio, hn::Set(d, threshold)))));
-    return code;
+    for (const float threshold : thresholds)
+        code = hn::Sub(code, hn::BitCast(di, hn::VecFromMask(d, hn::Gt(number, hn::Set(d, threshold)))));
+    return hn::BitCast(hn::RebindToUnsigned<D>(), code);
 }
 
 template<class D, class V = hn::Vec<D>, class DI = hn::RebindToSigned<D>>
@@ -84,12 +92,24 @@ void EncodeUnit(
     std::size_t i = 0;
     for (; i + hn::Lanes(d) <= count; i += hn::Lanes(d)) {
         const auto ratio = ratioOf(d, hn::LoadU(d, weights + i), hn::Set(d, grid.zero));
-        hn::StoreU(hn::BitCast(du, codeOf(d, book, ratio)), du, codes + i);
+        hn::StoreU(codeOf(d, book.thresholds, ratio), du, codes + i);
     }
     for (; i < count; ++i) {
         const auto ratio = ratioOf(one, hn::LoadU(one, weights + i), hn::Set(one, grid.zero));
-        codes[i] = static_cast<std::uint32_t>(hn::GetLane(codeOf(one, book, ratio)));
+        codes[i] = hn::GetLane(codeOf(one, book.thresholds, ratio));
     }
+}
+
+void CountThresholds(std::span<const float> thresholds, std::span<const float> values, std::uint32_t* codes)
+{
+    const hn::ScalableTag<float> d;
+    const hn::RebindToUnsigned<decltype(d)> du;
+    const hn::CappedTag<float, 1> one;
+    std::size_t i = 0;
+    for (; i + hn::Lanes(d) <= values.size(); i += hn::Lanes(d))
+        hn::StoreU(codeOf(d, thresholds, numberOf(hn::LoadU(d, values.data() + i))), du, codes + i);
+    for (; i < values.size(); ++i)
+        codes[i] = hn::GetLane(codeOf(one, thresholds, numberOf(hn::LoadU(one, values.data() + i))));
 }
 
 std::uint64_t FakeQuantize(const CodeBook16& book, const float* rows, std::size_t rowCount, const UnitShape& shape,
@@ -125,6 +145,7 @@ namespace quantloupe::kernels {
 
 HWY_EXPORT(FakeQuantize);
 HWY_EXPORT(Encode);
+HWY_EXPORT(CountThresholds);
 
 std::uint64_t codeBookFakeQuantize(const CodeBook16& book, std::span<const float> rows, const UnitShape& shape,
     std::span<const UnitGrid> grids, std::span<float> out)
@@ -139,13 +160,22 @@ void codeBookEncode(const CodeBook16& book, std::span<const float> rows, const U
     HWY_DYNAMIC_DISPATCH(Encode)(book, rows.data(), shape.rows(rows.size()), shape, grids.data(), codes.data());
 }
 
+void countThresholds(std::span<const float> thresholds, std::span<const float> values, std::span<std::uint32_t> codes)
+{
+    HWY_DYNAMIC_DISPATCH(CountThresholds)(thresholds, values, codes.data());
+}
+
 namespace {
+
+std::uint32_t thresholdsBelow(std::span<const float> thresholds, float number)
+{
+    return static_cast<std::uint32_t>(
+        std::count_if(thresholds.begin(), thresholds.end(), [number](float threshold) { return threshold < number; }));
+}
 
 std::uint32_t codeOfReference(const CodeBook16& book, float weight, const UnitGrid& grid)
 {
-    const float ratio = std::isnan(weight) ? 0.0F : std::clamp(weight * grid.zero, -1.0F, 1.0F);
-    return static_cast<std::uint32_t>(std::count_if(
-        book.thresholds.begin(), book.thresholds.end(), [ratio](float threshold) { return threshold < ratio; }));
+    return thresholdsBelow(book.thresholds, std::isnan(weight) ? 0.0F : std::clamp(weight * grid.zero, -1.0F, 1.0F));
 }
 
 }  // namespace
@@ -167,6 +197,13 @@ void codeBookEncodeReference(const CodeBook16& book, std::span<const float> rows
 {
     for (std::size_t i = 0; i < rows.size(); ++i)
         codes[i] = codeOfReference(book, rows[i], gridAt(i, shape, grids));
+}
+
+void countThresholdsReference(
+    std::span<const float> thresholds, std::span<const float> values, std::span<std::uint32_t> codes)
+{
+    std::transform(values.begin(), values.end(), codes.begin(),
+        [&](float value) { return thresholdsBelow(thresholds, std::isnan(value) ? 0.0F : value); });
 }
 
 void codeBookDecode(const CodeBook16& book, std::span<const std::uint32_t> codes, const UnitShape& shape,

@@ -29,6 +29,12 @@ void codeBookEncode(const CodeBook16& book, std::span<const float> rows, const U
 void codeBookEncodeReference(const CodeBook16& book, std::span<const float> rows, const UnitShape& shape,
     std::span<const UnitGrid> grids, std::span<std::uint32_t> codes);
 
+/// codes[i] = how many thresholds lie below values[i]; NaN counts as 0. For tables of any size, with levels of their
+/// own. Every target returns what the reference does. @pre codes are as many as values
+void countThresholds(std::span<const float> thresholds, std::span<const float> values, std::span<std::uint32_t> codes);
+void countThresholdsReference(
+    std::span<const float> thresholds, std::span<const float> values, std::span<std::uint32_t> codes);
+
 /// One obvious loop. @pre codes < 16
 void codeBookDecode(const CodeBook16& book, std::span<const std::uint32_t> codes, const UnitShape& shape,
     std::span<const UnitGrid> grids, std::span<float> out);

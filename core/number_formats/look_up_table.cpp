@@ -3,8 +3,8 @@
 // 2306.07629, without its sparse part); importance weighs the weights. Codes are indices; a weight goes to the nearest
 // level, the lower one at ties. Table entries are rounded to the scale storage before weights choose among them.
 // Bytes of a row: the tables of its units, then the codes.
+#include "core/kernels/code_book.h"
 #include "core/kernels/float_rounding.h"
-#include "core/kernels/nearest_level.h"
 #include "core/number_formats/bit_packing.h"
 #include "core/number_formats/level_fitting.h"
 #include "core/number_formats/number_format.h"
