@@ -47,6 +47,20 @@ private:
     Model m_model;
 };
 
+/// A model of square tensors w0, w1 … of zeros, which take no room on the disk.
+ModelPointer openZeros(const tests::CheckpointFolder& folder, std::size_t tensors, std::size_t side)
+{
+    const std::size_t bytes = side * side * 4;
+    std::string header;
+    for (std::size_t i = 0; i < tensors; ++i)
+        header += std::string(i == 0 ? "{" : ",") + "\"w" + std::to_string(i) + "\":{\"dtype\":\"F32\",\"shape\":["
+            + std::to_string(side) + "," + std::to_string(side) + "],\"data_offsets\":[" + std::to_string(i * bytes)
+            + "," + std::to_string((i + 1) * bytes) + "]}";
+    const auto path = folder.write("model.safetensors", tests::safetensorsFile(header + "}", 0));
+    std::filesystem::resize_file(path, std::filesystem::file_size(path) + tensors * bytes);
+    return openModel(path).value();
+}
+
 std::vector<Scheme> twoSchemes()
 {
     return {Scheme::parse("int4:g32").value(), Scheme::parse("int8:tensor").value()};
@@ -132,24 +146,17 @@ private Q_SLOTS:
 
     void endsWhereTheFileBecameShorter()
     {
-        // More than are measured at the same time.
-        constexpr std::size_t tensors = 20, bytes = 64 * 64 * 4;
-        std::string header;
-        for (std::size_t i = 0; i < tensors; ++i)
-            header += std::string(i == 0 ? "{" : ",") + "\"w" + std::to_string(i)
-                + "\":{\"dtype\":\"F32\",\"shape\":[64,64],\"data_offsets\":[" + std::to_string(i * bytes) + ","
-                + std::to_string((i + 1) * bytes) + "]}";
-        tests::CheckpointFolder folder;
-        const auto path = folder.write("model.safetensors", tests::safetensorsFile(header + "}", tensors * bytes));
-        const auto model = openModel(path);
-        QVERIFY(model);
+        constexpr std::size_t tensors = 20;  // more than are measured at the same time
+        const tests::CheckpointFolder folder;
+        const auto model = openZeros(folder, tensors, 64);
+        const auto path = model->path;
         std::vector<std::string> finished, expected;
         Progress progress;
         std::vector<WorkUnit> work;
         for (std::size_t i = 0; i < tensors; ++i)
             work.push_back({i, twoSchemes()});
         const auto done =
-            analyze(**model, work, 1, {}, progress, [&](const TensorMeasurement& measurement) -> Result<void> {
+            analyze(*model, work, 1, {}, progress, [&](const TensorMeasurement& measurement) -> Result<void> {
                 finished.push_back(measurement.tensor);
                 expected.push_back("w" + std::to_string(expected.size()));
                 std::filesystem::resize_file(path, 100);
@@ -158,8 +165,24 @@ private Q_SLOTS:
         QVERIFY(!done);
         QCOMPARE(done.error().code, ErrorCode::Truncated);
         QCOMPARE(done.error().where, path.string());
-        QVERIFY(!finished.empty() && finished.size() < tensors);
+        QCOMPARE(finished.size(), 16U);
         QCOMPARE(finished, expected);
+    }
+
+    void largeOnesAreMeasuredByThemselves()
+    {
+        const tests::CheckpointFolder folder;
+        const auto model = openZeros(folder, 2, 3'072);  // 36 MiB each
+        const std::vector<WorkUnit> work {{0, twoSchemes()}, {1, twoSchemes()}};
+        Progress progress;
+        std::vector<std::uint64_t> done;
+        const auto ended = analyze(*model, work, 2, {}, progress, [&](const TensorMeasurement&) -> Result<void> {
+            done.push_back(progress.doneBytes);
+            return {};
+        });
+        QVERIFY(ended.has_value());
+        const auto bytes = model->tensors[0].bytes();
+        QCOMPARE(done, (std::vector<std::uint64_t> {bytes, 2 * bytes}));
     }
 
     void endsEarly_data()
