@@ -95,11 +95,11 @@ Result<void> analyze(const Model& model, std::span<const WorkUnit> work, unsigne
         if (unit.tensor >= model.tensors.size())
             return failure(
                 ErrorCode::InvalidArgument, model.path.string(), "the work list names a tensor that is not there");
-        totalBytes += model.tensors[unit.tensor].bytes();
+        const auto& tensor = model.tensors[unit.tensor];
+        totalBytes += tensor.bytes();
         // Before hours of work, not in their midst.
-        if (model.tensors[unit.tensor].inputs)
-            if (auto able = kernels::requireProducts(); !able)
-                return able;
+        if (auto able = tensor.inputs ? kernels::requireProducts() : Result<void>(); !able)
+            return able;
         for (const auto& scheme : unit.schemes)
             if (auto built = requireBuilt(scheme, calibrationOf(model)); !built)
                 return built;

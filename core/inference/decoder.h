@@ -97,7 +97,7 @@ void setIntegerFunctions(Decoder& decoder, bool integers);
 
 /// Finds out how `model` computes. Errors: Unsupported (the architecture, a rotary scaling, an activation or another
 /// setting that is not built, by name), Malformed (a tensor is missing or has another shape than its neighbours need,
-/// by name).
+/// by name), CannotOpen (what computes products is not there).
 Result<Decoder> describeDecoder(const Model& model);
 
 /// Every tensor that a block reads as a weight matrix, in the order of the operations.

@@ -50,9 +50,8 @@ private:
         void* library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
         if (!library)  // where it was found when this was built
             library = dlopen(QUANTLOUPE_OPENBLAS, RTLD_NOW | RTLD_LOCAL);
-        const char* const reason = library ? nullptr : dlerror();
-        if (reason) {
-            m_problem = reason;
+        if (!library) {
+            m_problem = dlerror();
             return;
         }
         find(library, "cblas_sgemm", sgemm);
