@@ -338,10 +338,12 @@ private Q_SLOTS:
         }
     }
 
-    /// Steps and a curve before the layer is done; a stop is heard at once.
+    /// Steps and a curve before the layer is done; a stop is heard at once. All layers, since three may be done, each
+    /// as soon as it gains nothing more, before anybody looks.
     void isWatchedWhileItTrains()
     {
         choose(1'000'000);
+        child<QComboBox>("train-what")->setCurrentIndex(0);
         click("start-training");
         const auto* plot = m_page->findChild<LayerLossPlot*>();
         QTRY_VERIFY_WITH_TIMEOUT(!plot->data().lines.empty() && plot->data().lines[0].values.size() > 5, patience);
