@@ -20,17 +20,23 @@ HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-constexpr std::size_t errorsAtOnce = 4 * wideLanes;
+// Weights are measured so many at a time, in so many vectors.
+constexpr std::size_t stepLength = HWY_MIN(4 * wideLanes, 32), stepVectors = stepLength / wideLanes;
 
-// The slots of four vectors of errors, as histogramFill() places values inside the range; the order is of no matter.
-HWY_INLINE void storeSlots(hn::Vec<Wide> a, hn::Vec<Wide> b, hn::Vec<Wide> c, hn::Vec<Wide> e, hn::Vec<Wide> low,
-    hn::Vec<Wide> density, std::uint8_t* slots)
+// The slots of the errors of one step, as histogramFill() places values inside the range; the order is of no matter.
+HWY_INLINE void storeSlots(const hn::Vec<Wide>* errors, hn::Vec<Wide> low, hn::Vec<Wide> density, std::uint8_t* slots)
 {
     const auto position = [&](hn::Vec<Wide> error) HWY_ATTR { return hn::Mul(hn::Sub(error, low), density); };
-#if HWY_TARGET <= HWY_AVX2 && HWY_ARCH_X86
     // Highway's own conversion defines what happens far outside, for three more instructions; packing saturates.
+#if HWY_TARGET <= HWY_AVX3 && HWY_ARCH_X86
+    const auto whole = [&](hn::Vec<Wide> error) HWY_ATTR { return _mm512_cvttps_epi32(position(error).raw); };
+    const __m512i both = _mm512_packs_epi32(whole(errors[0]), whole(errors[1]));
+    _mm256_store_si256(reinterpret_cast<__m256i*>(slots),
+        _mm256_packus_epi16(_mm512_castsi512_si256(both), _mm512_extracti64x4_epi64(both, 1)));
+#elif HWY_TARGET <= HWY_AVX2 && HWY_ARCH_X86
     const auto whole = [&](hn::Vec<Wide> error) HWY_ATTR { return _mm256_cvttps_epi32(position(error).raw); };
-    const __m256i first = _mm256_packs_epi32(whole(a), whole(b)), second = _mm256_packs_epi32(whole(c), whole(e));
+    const __m256i first = _mm256_packs_epi32(whole(errors[0]), whole(errors[1]));
+    const __m256i second = _mm256_packs_epi32(whole(errors[2]), whole(errors[3]));
     _mm256_store_si256(reinterpret_cast<__m256i*>(slots), _mm256_packus_epi16(first, second));
 #else
     const Wide d;
@@ -41,10 +47,8 @@ HWY_INLINE void storeSlots(hn::Vec<Wide> a, hn::Vec<Wide> b, hn::Vec<Wide> c, hn
         const auto inside = hn::Min(hn::Max(position(error), hn::Zero(d)), last);
         hn::StoreU(hn::DemoteTo(bytes, hn::ConvertTo(words, inside)), bytes, slots + at);
     };
-    store(a, 0);
-    store(b, wideLanes);
-    store(c, 2 * wideLanes);
-    store(e, 3 * wideLanes);
+    for (std::size_t k = 0; k < stepVectors; ++k)
+        store(errors[k], k * wideLanes);
 #endif
 }
 
@@ -75,7 +79,7 @@ public:
     // Of errors whose squares are no larger all lie inside.
     float largestSquare() const { return m_largestSquare; }
     void add(std::span<const float> errors) { histogramFill(errors, m_bins, *m_tables); }
-    // Takes back the slots of four vectors of errors, and adds others.
+    // Takes back the slots of the errors of one step, and adds others.
     void replace(const hn::Vec<Wide>* wrong, const hn::Vec<Wide>* right);
 
 private:
@@ -84,7 +88,7 @@ private:
     static constexpr std::size_t tableCount = 4;
     // Slots are counted when others take their places: a byte that was stored with others is not to be had for a while.
     static constexpr std::size_t waitingSlots = 256;
-    static_assert(waitingSlots % errorsAtOnce == 0 && errorsAtOnce % tableCount == 0);
+    static_assert(waitingSlots % stepLength == 0 && stepLength % tableCount == 0);
 
     HistogramBins m_bins;
     HistogramTables* m_tables;
@@ -97,12 +101,12 @@ private:
 inline void ErrorSlots::replace(const hn::Vec<Wide>* wrong, const hn::Vec<Wide>* right)
 {
     const Wide d;
-    HWY_ALIGN std::uint8_t counted[errorsAtOnce];
-    storeSlots(wrong[0], wrong[1], wrong[2], wrong[3], hn::Load(d, m_low), hn::Load(d, m_density), counted);
-    for (std::size_t i = 0; i < errorsAtOnce; ++i)
+    HWY_ALIGN std::uint8_t counted[stepLength];
+    storeSlots(wrong, hn::Load(d, m_low), hn::Load(d, m_density), counted);
+    for (std::size_t i = 0; i < stepLength; ++i)
         --m_tables->tables[i % tableCount][1U + counted[i]];
-    HWY_ALIGN float errors[errorsAtOnce];
-    for (std::size_t k = 0; k < 4; ++k)
+    HWY_ALIGN float errors[stepLength];
+    for (std::size_t k = 0; k < stepVectors; ++k)
         hn::Store(right[k], d, errors + k * wideLanes);
     add(errors);
 }
@@ -129,19 +133,19 @@ public:
             to->m_at = m_at;
     }
 
-    // What the last four vectors that came here left, a quarter each.
-    HWY_INLINE void countQuarter(std::size_t quarter)
+    // What the last step that came here left, a part for each of its vectors.
+    HWY_INLINE void countPart(std::size_t part)
     {
-        constexpr std::size_t length = errorsAtOnce / 4;
-#pragma GCC unroll 8
-        for (std::size_t i = quarter * length; i < (quarter + 1) * length; ++i)
+        constexpr std::size_t length = wideLanes;
+#pragma GCC unroll 16
+        for (std::size_t i = part * length; i < (part + 1) * length; ++i)
             ++m_tables[i % ErrorSlots::tableCount][1U + m_waiting[m_at + i]];
     }
 
-    HWY_INLINE void keep(hn::Vec<Wide> a, hn::Vec<Wide> b, hn::Vec<Wide> c, hn::Vec<Wide> e)
+    HWY_INLINE void keep(const hn::Vec<Wide>* errors)
     {
-        storeSlots(a, b, c, e, m_low, m_density, m_waiting + m_at);
-        m_at = (m_at + errorsAtOnce) % ErrorSlots::waitingSlots;
+        storeSlots(errors, m_low, m_density, m_waiting + m_at);
+        m_at = (m_at + stepLength) % ErrorSlots::waitingSlots;
     }
 
 private:

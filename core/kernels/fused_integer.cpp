@@ -87,8 +87,14 @@ void Prepare(const IntegerScheme& scheme, Stretch& stretch)
     stretch.prepared = PrepareGrids(scheme, units);
 }
 
+// What is done for later ones while a stretch is measured.
+struct Ahead {
+    std::size_t fetched = 0;        // how far ahead weights are fetched from memory
+    PieceRanges* ranges = nullptr;  // that are found, if any
+};
+
 template<bool floating, Clipping clipping, bool counting>
-ErrorSums AddStretch(const Stretch& stretch, std::size_t fetchedAhead, ErrorSlots* slots)
+ErrorSums AddStretch(const Stretch& stretch, const Ahead& ahead, ErrorSlots* slots)
 {
     IntegerErrorJob& job = *stretch.job;
     const IntegerRun& run = stretch.run;
@@ -96,7 +102,7 @@ ErrorSums AddStretch(const Stretch& stretch, std::size_t fetchedAhead, ErrorSlot
         return addCarefully(run, *job.scheme, &job.profile, job.clipped);
     const StretchSums made = AddUnits<floating, clipping, counting>(
         {run.weights, job.scheme->codes, stretch.units, job.profile.columnEnergies.data() + run.column, slots,
-            run.weights + fetchedAhead},
+            run.weights + ahead.fetched, ahead.ranges},
         run.count);
     job.clipped += made.clipped;
     // ŵ = w − e: as exact as its own sums wherever ŵ is anything like w. The root of a rounded square is the number
@@ -115,7 +121,7 @@ ErrorSums AddStretch(const Stretch& stretch, std::size_t fetchedAhead, ErrorSlot
     return HWY_LIKELY(good) ? quick : addCarefully(run, *job.scheme, nullptr, counted);
 }
 
-using StretchKernel = ErrorSums (*)(const Stretch&, std::size_t, ErrorSlots*);
+using StretchKernel = ErrorSums (*)(const Stretch&, const Ahead&, ErrorSlots*);
 
 template<bool counting>
 StretchKernel kernelOf(const IntegerScheme& scheme)
@@ -142,10 +148,10 @@ public:
     }
     IntegerErrorJob& job() const { return *m_job; }
     std::size_t stretch() const { return m_stretch; }  // weights
-    void measure(const Stretch& stretch, std::size_t fetchedAhead)
+    void measure(const Stretch& stretch, const Ahead& ahead)
     {
         const IntegerRun& run = stretch.run;
-        m_row += m_add(stretch, fetchedAhead, m_slots ? &*m_slots : nullptr);
+        m_row += m_add(stretch, ahead, m_slots ? &*m_slots : nullptr);
         if (run.column + run.count < m_job->scheme->shape.columns)
             return;
         m_job->profile.rowEnergies[run.row] = static_cast<float>(m_row.errorEnergy);
@@ -198,38 +204,50 @@ void MeasureRows(const float* rows, std::size_t rowCount, std::size_t window, st
     passes.reserve(jobs.size());
     for (IntegerErrorJob* job : jobs)
         passes.emplace_back(*job);
-    window = HWY_MIN(window == 0 ? passes.front().stretch() : window, columns);
+    // What is found beside is best still near when it is measured.
+    const bool alone = window == 0 || (findsBeside && jobs.size() == 1);
+    window = HWY_MIN(alone ? passes.front().stretch() : window, columns);
     // By the first scheme alone, whose last stretch of a window is measured when the next ones' ranges are known.
-    const std::size_t fetchedAhead = HWY_MIN(2 * window + passes.front().stretch(), mostFetchedAhead);
+    Ahead ahead {.fetched = HWY_MIN(2 * window + passes.front().stretch(), mostFetchedAhead)};
     PieceRanges both[2] = {{window, piece}, {window, piece}};
     PieceRanges *now = &both[0], *next = &both[1];
-    // While one is measured, the next one's grids are made: those are not needed as soon as they are there.
+    // While one is measured, the next one's grids are made: those are not needed as soon as they are there. Not for
+    // units so long that the wait is none, and the way from the weights' ranges to their errors too long.
     Stretch two[2];
     Stretch *ready = &two[0], *coming = &two[1];
     Pass* last = nullptr;  // whose stretch is ready
-    now->find(rows, window);
+    now->begin(rows, window);
+    now->findRest();
     for (std::size_t at = 0, row = 0, column = 0; at < end;) {
         const std::size_t count = HWY_MIN(window, columns - column);
         const std::size_t following = column + count == columns ? 0 : column + count;
-        if (at + count < end)
-            next->find(rows + at + count, HWY_MIN(window, columns - following));
+        next->begin(rows + at + count, at + count < end ? HWY_MIN(window, columns - following) : 0);
+        if constexpr (findsBeside)
+            ahead.ranges = next;
+        else
+            next->findRest();
         for (Pass& pass : passes)
             for (std::size_t begin = 0; begin < count; begin += pass.stretch()) {
                 coming->job = &pass.job();
                 coming->run = {rows + at + begin, row, column + begin, HWY_MIN(pass.stretch(), count - begin)};
                 takeStretch(*now, column, *coming);
                 if (last)
-                    last->measure(*ready, last == passes.data() ? fetchedAhead : 0);
+                    last->measure(*ready, last == passes.data() ? ahead : Ahead {});
                 last = &pass;
                 std::swap(ready, coming);
+                if (pass.stretch() > stretchLength) {
+                    pass.measure(*ready, last == passes.data() ? ahead : Ahead {});
+                    last = nullptr;
+                }
             }
+        next->findRest();
         std::swap(now, next);
         at += count;
         row += following == 0 ? 1 : 0;
         column = following;
     }
     if (last)
-        last->measure(*ready, 0);
+        last->measure(*ready, {});
     for (Pass& pass : passes)
         pass.end();
 }

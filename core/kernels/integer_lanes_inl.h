@@ -26,16 +26,21 @@ enum class Clipping {
     Common,   // be ready for one in every vector
 };
 
+// Where all arithmetic has the same units to itself, a fused product and sum counts once.
+constexpr bool fusesSums = wideLanes == 16;
+
 // Sums over the lanes of a block. ŵ is in none of them: its sums follow from these.
 template<class D>
 struct BlockLanes {
-    hn::Vec<D> product, odd;                   // Σw·e in two sums, so that no addition waits for the one before it
-    hn::Vec<D> energy, sum, largest, clipped;  // Σe², Σe, largest e²
+    // Σw·e and Σe², in two sums each where no addition is to wait for the one before it
+    hn::Vec<D> product, oddProduct, energy, oddEnergy;
+    hn::Vec<D> sum, largest, clipped;  // Σe, largest e²
 
     explicit BlockLanes(D d)
         : product(hn::Zero(d))
-        , odd(hn::Zero(d))
+        , oddProduct(hn::Zero(d))
         , energy(hn::Zero(d))
+        , oddEnergy(hn::Zero(d))
         , sum(hn::Zero(d))
         , largest(hn::Zero(d))
         , clipped(hn::Zero(d))
@@ -78,9 +83,12 @@ HWY_INLINE Rounded<D> roundVector(D d, V w, const UnitSteps<D>& steps)
 {
     Rounded<D> result;
     const V x = floating ? hn::Sub(w, steps.minimum) : w;
-    const V ratio = exact ? hn::Div(x, steps.scale) : hn::Mul(x, steps.inverse);
-    V step = hn::Round(ratio);
-    if constexpr (clamped) {
+    V step;
+    if constexpr (!clamped && !exact) {
+        step = nearestStep(d, x, steps.inverse);
+    } else {
+        const V ratio = exact ? hn::Div(x, steps.scale) : hn::Mul(x, steps.inverse);
+        step = hn::Round(ratio);
         const V inside = hn::Min(hn::Max(step, steps.lowest), steps.highest);
         result.distance = hn::Abs(hn::Sub(ratio, step));
         result.moved = hn::VecFromMask(d, hn::Ne(step, inside));
@@ -99,11 +107,22 @@ HWY_INLINE V maxOfPositive(D d, V a, V b)
     return hn::BitCast(d, hn::Max(hn::BitCast(bits, a), hn::BitCast(bits, b)));
 }
 
+// The larger of two sizes, and of numbers ≥ 0: whichever way takes one instruction.
+template<class D, class V = hn::Vec<D>>
+HWY_INLINE V largerSize(D d, V a, V b)
+{
+#if HWY_TARGET <= HWY_AVX3 && HWY_ARCH_X86
+    if constexpr (hn::MaxLanes(d) == 16)
+        return V {_mm512_range_ps(a.raw, b.raw, 0b1011)};
+#endif
+    return hn::Max(hn::Abs(a), hn::Abs(b));
+}
+
 // What a segment has to keep to be sure of its codes: the largest e², or the distance from a step where weights may be
 // clipped; and how many were, or are the extreme.
 template<class D>
 struct SegmentMarks {
-    hn::Vec<D> largest, farthest;
+    hn::Vec<D> largest, farthest;  // the former as |e| where sums are fused
     hn::Vec<hn::RebindToSigned<D>> clipped;
 
     explicit SegmentMarks(D d)
@@ -112,6 +131,7 @@ struct SegmentMarks {
         , clipped(hn::Zero(hn::RebindToSigned<D>()))
     {
     }
+    hn::Vec<D> largestSquare() const { return fusesSums ? hn::Mul(largest, largest) : largest; }
     HWY_INLINE void count(hn::Vec<D> all) { clipped = hn::Sub(clipped, hn::BitCast(hn::RebindToSigned<D>(), all)); }
 };
 
@@ -121,29 +141,40 @@ HWY_INLINE void addPair(D d, const float* w, const UnitSteps<D>& steps, BlockLan
     float* columns, V& first, V& second, const Between& between)
 {
     const std::size_t n = hn::Lanes(d);
-    const V v = hn::LoadU(d, w), x = hn::LoadU(d, w + n);
+    const V v = loadedOnce(d, w), x = loadedOnce(d, w + n);
     const auto a = roundVector<floating, clipping == Clipping::Common, false>(d, v, steps);
     const auto b = roundVector<floating, clipping == Clipping::Common, false>(d, x, steps);
     first = a.error;
     second = b.error;
-    const V squareA = hn::Mul(a.error, a.error), squareB = hn::Mul(b.error, b.error);
     lanes.product = hn::MulAdd(v, a.error, lanes.product);
-    lanes.odd = hn::MulAdd(x, b.error, lanes.odd);
+    lanes.oddProduct = hn::MulAdd(x, b.error, lanes.oddProduct);
     between(0);
-    hn::StoreU(hn::Add(squareA, hn::LoadU(d, columns)), d, columns);
-    hn::StoreU(hn::Add(squareB, hn::LoadU(d, columns + n)), d, columns + n);
-    V doubtfulA = squareA, doubtfulB = squareB;
+    V doubtfulA = a.error, doubtfulB = b.error;
+    if constexpr (fusesSums) {
+        hn::StoreU(hn::MulAdd(a.error, a.error, hn::LoadU(d, columns)), d, columns);
+        hn::StoreU(hn::MulAdd(b.error, b.error, hn::LoadU(d, columns + n)), d, columns + n);
+        lanes.energy = hn::MulAdd(a.error, a.error, lanes.energy);
+        lanes.oddEnergy = hn::MulAdd(b.error, b.error, lanes.oddEnergy);
+    } else {
+        doubtfulA = hn::Mul(a.error, a.error);
+        doubtfulB = hn::Mul(b.error, b.error);
+        hn::StoreU(hn::Add(doubtfulA, hn::LoadU(d, columns)), d, columns);
+        hn::StoreU(hn::Add(doubtfulB, hn::LoadU(d, columns + n)), d, columns + n);
+        // Multiplication has units to spare where addition has none.
+        lanes.energy = hn::Add(lanes.energy, hn::MulAdd(a.error, a.error, doubtfulB));
+    }
     if constexpr (clipping == Clipping::Extreme) {
         const V isA = hn::VecFromMask(d, hn::Eq(v, steps.extreme)), isB = hn::VecFromMask(d, hn::Eq(x, steps.extreme));
-        doubtfulA = hn::AndNot(isA, squareA);
-        doubtfulB = hn::AndNot(isB, squareB);
+        doubtfulA = hn::AndNot(isA, doubtfulA);
+        doubtfulB = hn::AndNot(isB, doubtfulB);
         marks.count(isA);
         marks.count(isB);
     }
-    marks.largest = maxOfPositive(d, marks.largest, maxOfPositive(d, doubtfulA, doubtfulB));
+    if constexpr (fusesSums)
+        marks.largest = largerSize(d, marks.largest, largerSize(d, doubtfulA, doubtfulB));
+    else
+        marks.largest = maxOfPositive(d, marks.largest, maxOfPositive(d, doubtfulA, doubtfulB));
     lanes.sum = hn::Add(lanes.sum, hn::Add(a.error, b.error));
-    // Multiplication has units to spare where addition has none.
-    lanes.energy = hn::Add(lanes.energy, hn::MulAdd(a.error, a.error, squareB));
     if constexpr (clipping == Clipping::Common) {
         marks.farthest = hn::Max(marks.farthest, hn::Max(a.distance, b.distance));
         marks.count(a.moved);
@@ -169,7 +200,7 @@ HWY_INLINE void addExactly(
     hn::StoreU(a.error, d, error);
 }
 
-// The difference that division makes to `count` weights in whole groups of four vectors, which were rounded quickly and
+// The difference that division makes to `count` weights in whole steps, which were rounded quickly and
 // are in the columns and slots already; `largest` and `clipped` are anew, of all of them.
 template<bool floating, Clipping clipping, bool counting>
 HWY_NOINLINE BlockLanes<Wide> correction(const float* w, std::size_t count, const IntegerCodes& codes,
@@ -180,11 +211,11 @@ HWY_NOINLINE BlockLanes<Wide> correction(const float* w, std::size_t count, cons
     constexpr bool clamped = clipping == Clipping::Common;
     const auto steps = UnitSteps<Wide>::template of<floating, Clipping::Common>(d, codes, units, u);
     BlockLanes<Wide> lanes(d);
-    for (std::size_t i = 0; i < count; i += 4 * n) {
-        hn::Vec<Wide> quick[4], exact[4];
+    for (std::size_t i = 0; i < count; i += stepLength) {
+        hn::Vec<Wide> quick[stepVectors], exact[stepVectors];
         auto same = hn::Eq(lanes.sum, lanes.sum);
         auto largest = hn::Zero(d);
-        for (std::size_t k = 0; k < 4; ++k) {
+        for (std::size_t k = 0; k < stepVectors; ++k) {
             const auto v = hn::LoadU(d, w + i + k * n);
             const auto rounded = roundVector<floating, true, true>(d, v, steps);
             quick[k] = roundVector<floating, clamped, false>(d, v, steps).error;
@@ -196,7 +227,7 @@ HWY_NOINLINE BlockLanes<Wide> correction(const float* w, std::size_t count, cons
         lanes.largest = hn::Max(lanes.largest, largest);
         const bool right = hn::AllTrue(d, same);
         if (!right)
-            for (std::size_t k = 0; k < 4; ++k) {
+            for (std::size_t k = 0; k < stepVectors; ++k) {
                 const auto v = hn::LoadU(d, w + i + k * n);
                 const auto more = hn::Sub(hn::Mul(exact[k], exact[k]), hn::Mul(quick[k], quick[k]));
                 const auto apart = hn::Sub(exact[k], quick[k]);
@@ -231,13 +262,13 @@ struct StretchSums {
     HWY_INLINE void addSums(D d, const BlockLanes<D>& lanes)
     {
         const auto total = [d](hn::Vec<D> v) HWY_ATTR { return hn::GetLane(hn::SumOfLanes(d, v)); };
-        product += static_cast<double>(total(hn::Add(lanes.product, lanes.odd)));
-        energy += static_cast<double>(total(lanes.energy));
+        product += static_cast<double>(total(hn::Add(lanes.product, lanes.oddProduct)));
+        energy += static_cast<double>(total(hn::Add(lanes.energy, lanes.oddEnergy)));
         sum += static_cast<double>(total(lanes.sum));
     }
 };
 
-// Fewer weights than four vectors hold.
+// Fewer weights than a step.
 template<bool floating, bool counting>
 HWY_NOINLINE void addRest(const float* w, std::size_t count, const IntegerCodes& codes, const Units& units,
     std::size_t u, float* columns, ErrorSlots* slots, StretchSums& sums)
@@ -247,7 +278,7 @@ HWY_NOINLINE void addRest(const float* w, std::size_t count, const IntegerCodes&
     constexpr std::size_t n = wideLanes;
     BlockLanes<Wide> lanes(d);
     BlockLanes<One> tail(one);
-    HWY_ALIGN float errors[4 * n];
+    HWY_ALIGN float errors[stepLength];
     const auto steps = UnitSteps<Wide>::template of<floating, Clipping::Common>(d, codes, units, u);
     const auto single = UnitSteps<One>::template of<floating, Clipping::Common>(one, codes, units, u);
     std::size_t i = 0;

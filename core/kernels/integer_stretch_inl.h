@@ -16,7 +16,6 @@ namespace hn = hwy::HWY_NAMESPACE;
 // Weights of one unit that are proven right together: the shorter, the fewer are done again for one that is not.
 constexpr std::size_t shortestSegment = 32, longestSegment = 256;
 constexpr std::size_t maxSegments = 64;
-constexpr std::size_t stepLength = 4 * wideLanes;
 
 struct StretchWork {
     const float* weights;
@@ -24,7 +23,8 @@ struct StretchWork {
     const Units& units;
     float* columns;
     ErrorSlots* slots;
-    const float* fetch;  // weights that will be looked at once these and some more are measured
+    const float* fetch;   // weights that will be looked at once these and some more are measured
+    PieceRanges* coming;  // to be found beside, part by part, if any
 };
 
 // One segment's place: weights [begin, end) of the stretch, in unit u.
@@ -72,7 +72,7 @@ struct Marks {
     HWY_INLINE void keep(std::size_t s, const SegmentMarks<Wide>& seen)
     {
         const Wide d;
-        hn::Store(seen.largest, d, largest + s * wideLanes);
+        hn::Store(seen.largestSquare(), d, largest + s * wideLanes);
         if constexpr (clipping == Clipping::Common)
             hn::Store(seen.farthest, d, farthest + s * wideLanes);
         if constexpr (clipping != Clipping::None)
@@ -80,31 +80,31 @@ struct Marks {
     }
 };
 
-// Into the second-level cache: the first has other things to hold until then.
+// Into the second-level cache (2), since the first has other things to hold until then, or into the first (3).
+template<int locality>
 HWY_INLINE void fetchStep(const float* weights)
 {
     constexpr std::size_t line = 64 / sizeof(float);
     for (std::size_t i = 0; i < stepLength; i += line)
-        __builtin_prefetch(weights + i, 0, 2);
+        __builtin_prefetch(weights + i, 0, locality);
 }
 
-// Four vectors by quick rounding.
+// One step by quick rounding.
 template<bool floating, Clipping clipping, bool counting>
 HWY_INLINE void addStep(const float* weights, const UnitSteps<Wide>& steps, BlockLanes<Wide>& lanes,
     SegmentMarks<Wide>& seen, float* columns, SlotCounter& counter)
 {
     const Wide d;
-    hn::Vec<Wide> a, b, c, e;
-    const auto countFirst = [&](std::size_t quarter) HWY_ATTR {
-        if constexpr (counting)
-            counter.countQuarter(quarter);
-    };
-    const auto countSecond = [&](std::size_t quarter) HWY_ATTR { countFirst(2 + quarter); };
-    addPair<floating, clipping>(d, weights, steps, lanes, seen, columns, a, b, countFirst);
-    addPair<floating, clipping>(
-        d, weights + stepLength / 2, steps, lanes, seen, columns + stepLength / 2, c, e, countSecond);
+    hn::Vec<Wide> errors[stepVectors];
+#pragma GCC unroll 2
+    for (std::size_t k = 0; k < stepVectors; k += 2)
+        addPair<floating, clipping>(d, weights + k * wideLanes, steps, lanes, seen, columns + k * wideLanes, errors[k],
+            errors[k + 1], [&](std::size_t part) HWY_ATTR {
+                if constexpr (counting)
+                    counter.countPart(k + part);
+            });
     if constexpr (counting)
-        counter.keep(a, b, c, e);
+        counter.keep(errors);
 }
 
 // Proves the segments in [begin, end) right, or corrects them; and adds what is no whole step.
@@ -165,7 +165,7 @@ void addUnits(const StretchWork& work, std::size_t begin, std::size_t end, Stret
                 SegmentMarks<Wide> seen(d);
                 const std::size_t whole = segment.begin + segment.wholeSteps();
                 for (std::size_t i = segment.begin; i < whole; i += stepLength) {
-                    fetchStep(work.fetch + i);
+                    fetchStep<2>(work.fetch + i);
                     addStep<floating, clipping, counting>(
                         work.weights + i, steps, lanes, seen, work.columns + i, counter);
                 }
@@ -187,6 +187,8 @@ HWY_NOINLINE void addWholeSegments(const StretchWork& work, std::size_t weightCo
     const hn::RebindToSigned<Wide> di;
     static_assert(length % stepLength == 0 && length <= longestSegment);
     const Units& units = work.units;
+    constexpr bool beside = findsBeside && !counting;  // counting has enough to do
+    constexpr std::size_t atOnce = HWY_MIN(length / stepLength, beside ? 2 : 1);
     const std::size_t perUnit = units.length / length, count = weightCount / length;
     const float* fetch = work.fetch;
     const float* weights = work.weights;
@@ -194,6 +196,8 @@ HWY_NOINLINE void addWholeSegments(const StretchWork& work, std::size_t weightCo
     SlotCounter counter(work.slots);
     Marks marks;
     std::size_t u = 0, inUnit = 0;
+    constexpr std::size_t piece = HWY_MIN(length, partLength);
+    const bool finding = beside && work.coming && work.coming->piece() == piece;
     for (std::size_t first = 0; first < count; first += maxSegments) {
         const std::size_t end = HWY_MIN(first + maxSegments, count);
         auto most = hn::Zero(d), clipped = most;
@@ -204,22 +208,30 @@ HWY_NOINLINE void addWholeSegments(const StretchWork& work, std::size_t weightCo
             for (; s < blockEnd; ++s) {
                 const auto steps = UnitSteps<Wide>::template of<floating, clipping>(d, work.codes, units, u);
                 SegmentMarks<Wide> seen(d);
-                for (std::size_t i = 0; i < length; i += stepLength) {
-                    fetchStep(fetch + i);
-                    addStep<floating, clipping, counting>(weights + i, steps, lanes, seen, columns + i, counter);
-                }
+                for (std::size_t begin = 0; begin < length; begin += atOnce * stepLength)
+#pragma GCC unroll 2
+                    for (std::size_t i = begin; i < begin + atOnce * stepLength; i += stepLength) {
+                        fetchStep<2>(fetch + i);
+                        if constexpr (beside && length == longestSegment)  // of units so long that they left the first
+                            fetchStep<3>(weights + i + length);
+                        addStep<floating, clipping, counting>(weights + i, steps, lanes, seen, columns + i, counter);
+                    }
                 marks.keep<clipping>(s - first, seen);
-                most = hn::Max(most, seen.largest);
+                const auto largest = seen.largestSquare();
+                most = hn::Max(most, largest);
                 if constexpr (clipping == Clipping::Extreme) {
                     most = hn::Max(most, hn::Set(d, units.extremeSquare[u]));
                     const auto counted = hn::And(hn::Set(d, units.clipped[u]), hn::BitCast(d, seen.clipped));
                     clipped = hn::BitCast(d, hn::Add(hn::BitCast(di, clipped), hn::BitCast(di, counted)));
                 }
-                sure = hn::And(sure, hn::Le(seen.largest, hn::Set(d, units.limit[u])));
+                sure = hn::And(sure, hn::Le(largest, hn::Set(d, units.limit[u])));
                 if (++inUnit == perUnit) {
                     inUnit = 0;
                     ++u;
                 }
+                if (finding && (s + 1) % HWY_MAX(1, partLength / length) == 0)
+                    for (std::size_t found = 0; found < length; found += partLength)
+                        work.coming->findPartOf<piece>();
                 weights += length;
                 fetch += length;
                 columns += length;

@@ -22,7 +22,7 @@ constexpr std::size_t maxUnits = 64;
 
 // The units of one stretch, each figure in an array of its own. Padded: vectors of units may reach beyond the last.
 struct Units {
-    static constexpr std::size_t padded = maxUnits + 8;
+    static constexpr std::size_t padded = maxUnits + 16;
     HWY_ALIGN float low[padded], high[padded];  // smallest and largest weight
     HWY_ALIGN float scale[padded], zero[padded], inverse[padded];
     HWY_ALIGN float limit[padded];   // largest e² that proves a rounding right
@@ -94,7 +94,16 @@ inline void takeRanges(const PieceRanges& ranges, std::size_t weight, Units& uni
 // ---- Grids
 
 // Highway's Iota() writes and reads memory each time.
-HWY_ALIGN constexpr float laneNumbers[8] = {0.0F, 1.0F, 2.0F, 3.0F, 4.0F, 5.0F, 6.0F, 7.0F};
+HWY_ALIGN constexpr float laneNumbers[16] = {
+    0.0F, 1.0F, 2.0F, 3.0F, 4.0F, 5.0F, 6.0F, 7.0F, 8.0F, 9.0F, 10.0F, 11.0F, 12.0F, 13.0F, 14.0F, 15.0F};
+
+// The step nearest to w·inverse, |w·inverse| < 2²²: the last bits of its sum with 1.5·2²³.
+template<class D, class V = hn::Vec<D>>
+HWY_INLINE V nearestStep(D d, V w, V inverse)
+{
+    const V magic = hn::Set(d, 12582912.0F);
+    return hn::Sub(hn::MulAdd(w, inverse, magic), magic);
+}
 
 // As integerGrid(), for units whose weights are of a good size; false where one is not.
 inline bool MakeGrids(const IntegerScheme& scheme, Units& units)
@@ -156,13 +165,13 @@ HWY_INLINE V settleExtremes(Wide d, V low, V high, V scale, V lowest, V highest,
     const V inside = hn::Min(hn::Max(exact, lowest), highest);
     clipped = hn::VecFromMask(d, hn::Ne(exact, inside));
     for (int attempt = 0; attempt < 2; ++attempt) {
-        const V step = hn::Round(hn::Mul(extreme, inverse));
+        const V step = nearestStep(d, extreme, inverse);
         const V closer = hn::Mul(inverse, hn::Set(d, 1.0F - 0x1p-24F)),
                 farther = hn::Mul(inverse, hn::Set(d, 1.0F + 0x1p-23F));
         inverse = hn::IfThenElse(hn::Gt(hn::Abs(step), hn::Abs(inside)), closer, inverse);
         inverse = hn::IfThenElse(hn::Lt(hn::Abs(step), hn::Abs(inside)), farther, inverse);
     }
-    const auto settled = hn::Eq(hn::Round(hn::Mul(extreme, inverse)), inside);
+    const auto settled = hn::Eq(nearestStep(d, extreme, inverse), inside);
     // Not where weights of both signs are as large, or one reaches farther than that middle.
     const auto alone = hn::Lt(hn::Min(hn::Neg(low), high), size);
     const auto near = hn::Le(hn::Abs(hn::Sub(exact, inside)), one);
@@ -188,9 +197,11 @@ inline bool PrepareGrids(const IntegerScheme& scheme, Units& units)
                    highest = hn::Sub(hn::Set(d, codes.highest), point);
         auto inverse = hn::Div(one, step);
         // The quotient of the definition is off by 2⁻²⁴ of itself, a product with the reciprocal by twice that, or six
-        // times where the reciprocal was adapted, ŵ once more: together less than what is taken from ½ here.
+        // times where the reciprocal was adapted, ŵ once more: together less than what is taken from ½ here, two steps
+        // more being there for e² and this margin.
         const auto steps = hn::Add(hn::Max(hn::Abs(lowest), hn::Abs(highest)), hn::Set(d, 2.0F));
-        const auto margin = hn::Sub(hn::Set(d, 0.5F), hn::Mul(steps, hn::Set(d, 0x1p-21F)));
+        const auto margin = hn::Sub(
+            hn::Set(d, 0.5F), hn::Mul(steps, hn::Set(d, rule == IntegerRule::SymmetricFull ? 0x1p-21F : 0x1p-22F)));
         // Clipped is what rounds beyond the ends; a unit where that is a close thing counts as one that clips. A
         // symmetric range ends on a step.
         const auto lowRatio = hn::Mul(hn::Sub(low, base), inverse), highRatio = hn::Mul(hn::Sub(high, base), inverse);
@@ -201,7 +212,7 @@ inline bool PrepareGrids(const IntegerScheme& scheme, Units& units)
         if (rule == IntegerRule::SymmetricFull) {
             auto extreme = one, clipped = one;
             clips = settleExtremes(d, low, high, step, lowest, highest, inverse, extreme, clipped);
-            const auto error = hn::Sub(extreme, hn::Mul(hn::Round(hn::Mul(extreme, inverse)), step));
+            const auto error = hn::Sub(extreme, hn::Mul(nearestStep(d, extreme, inverse), step));
             hn::StoreU(extreme, d, units.extreme + u);
             hn::StoreU(hn::Mul(error, error), d, units.extremeSquare + u);
             hn::StoreU(clipped, d, units.clipped + u);

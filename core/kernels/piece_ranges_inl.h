@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <utility>
 #include <vector>
 
 HWY_BEFORE_NAMESPACE();
@@ -23,16 +24,34 @@ namespace hn = hwy::HWY_NAMESPACE;
 // Weights that are summed in float lanes.
 constexpr std::size_t blockLength = 1'024;
 
-// Eight lanes where there are as many: a unit of a group is rarely much longer.
-using Wide = hn::CappedTag<float, 8>;
+// Sixteen lanes where there are as many: groups of 32 are two such vectors.
+using Wide = hn::CappedTag<float, 16>;
+using Eight = hn::CappedTag<float, 8>;
 using One = hn::CappedTag<float, 1>;
-constexpr std::size_t wideLanes = hn::MaxLanes(Wide());
+constexpr std::size_t wideLanes = hn::MaxLanes(Wide()), eightLanes = hn::MaxLanes(Eight());
+
+// A vector that is loaded once: compilers read it from memory anew for each instruction that can, and each of those
+// waits for one that is on its way.
+template<class D>
+HWY_INLINE hn::Vec<D> loadedOnce(D d, const float* from)
+{
+    auto v = hn::LoadU(d, from);
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128 && (HWY_COMPILER_GCC || HWY_COMPILER_CLANG)
+    __asm__("" : "+v"(v.raw));
+#endif
+    return v;
+}
 
 // Smallest and largest weight of each lane.
 template<class V>
 struct RangeLanes {
     V low, high;
 };
+
+// Where there are registers for both, ranges are found between other work, so many weights at a time: a few cache
+// lines, that those which are fetched from memory beside never all have come.
+constexpr bool findsBeside = wideLanes == 16;
+constexpr std::size_t partLength = 128;
 
 // Squares in four sums, so that no addition waits for the one before it.
 template<class D>
@@ -45,6 +64,12 @@ struct SignalLanes {
         , c(a)
         , e(a)
     {
+    }
+    // So that two vectors and another two add to the sums that four would.
+    HWY_INLINE void turn()
+    {
+        std::swap(a, c);
+        std::swap(b, e);
     }
     double take(D d)
     {
@@ -98,15 +123,33 @@ public:
     // Σw² of each block of 1,024 weights; not finite where a weight is not.
     const double* squares(std::size_t weight) const { return m_squares.data() + weight / blockLength; }
 
-    // The last piece may be shorter.
-    void find(const float* HWY_RESTRICT weights, std::size_t count);
+    // What is to be found; the last piece may be shorter.
+    void begin(const float* weights, std::size_t count)
+    {
+        const bool fits = findsBeside && (m_piece == 32 || m_piece == 64 || m_piece == 128);
+        m_weights = weights;
+        m_count = count;
+        m_found = 0;
+        m_beside = fits ? count / blockLength * blockLength : 0;
+    }
+    // Finds the next part, if there is one that can be found between other work, of pieces of so many weights.
+    template<std::size_t piece>
+    void findPartOf();
+    void findRest();
 
 private:
-    // Of whole eights of pieces. Returns how many pieces that were.
+    // Of whole eights of pieces, from piece u on. Returns at which it ended.
     template<std::size_t length>
-    std::size_t findEights(const float* HWY_RESTRICT weights, std::size_t count, BlockSquares& squares);
+    std::size_t findEights(std::size_t u, BlockSquares& squares);
+    // Of the pieces from u on, of which the lanes are known.
+    void finishEight(std::size_t u, const hn::Vec<Eight>* lows, const hn::Vec<Eight>* highs);
 
+    const float* m_weights = nullptr;
+    std::size_t m_count = 0, m_found = 0, m_beside = 0;
     std::size_t m_piece;
+    // Of the block that is being found part by part.
+    HWY_ALIGN float m_lows[8 * eightLanes], m_highs[8 * eightLanes];
+    SignalLanes<Wide> m_lanes {Wide()};
     std::vector<float> m_low, m_high;
     std::vector<double> m_squares;
 };
@@ -121,18 +164,22 @@ HWY_INLINE RangeLanes<V> rangeOfBits(D d, const float* HWY_RESTRICT w, std::size
     const hn::RebindToSigned<D> di;
     const hn::RebindToUnsigned<D> du;
     const std::size_t n = hn::Lanes(d);
-    const V first = hn::LoadU(d, w);
+    const V first = loadedOnce(d, w);
     auto low = hn::BitCast(du, first);
     auto high = hn::BitCast(di, first);
     signal.a = hn::MulAdd(first, first, signal.a);
     const auto widen = [&](std::size_t i, V& squares) HWY_ATTR {
-        const V v = hn::LoadU(d, w + i);
+        const V v = loadedOnce(d, w + i);
         low = hn::Max(low, hn::BitCast(du, v));
         high = hn::Max(high, hn::BitCast(di, v));
         squares = hn::MulAdd(v, v, squares);
     };
     std::size_t i = n;
-    if (count >= 4 * n) {
+    if (count == 2 * n) {
+        widen(n, signal.b);
+        signal.turn();
+        i = count;
+    } else if (count >= 4 * n) {
         widen(n, signal.b);
         widen(2 * n, signal.c);
         widen(3 * n, signal.e);
@@ -151,6 +198,16 @@ HWY_INLINE RangeLanes<V> rangeOfBits(D d, const float* HWY_RESTRICT w, std::size
 }
 
 #if HWY_TARGET != HWY_SCALAR
+// Eight lanes, or as many as there are: op over the halves of a vector that has more.
+template<class V, class Op>
+HWY_INLINE hn::Vec<Eight> inEight(V v, const Op& op)
+{
+    if constexpr (hn::MaxLanes(hn::DFromV<V>()) > eightLanes)
+        return op(hn::LowerHalf(Eight(), v), hn::UpperHalf(Eight(), v));
+    else
+        return v;
+}
+
 // Lane u of the result: op over all lanes of v[u].
 template<class D, class V, class Op>
 HWY_INLINE V reduceEight(D d, const V* v, const Op& op)
@@ -167,6 +224,18 @@ HWY_INLINE V reduceEight(D d, const V* v, const Op& op)
     return op(hn::ConcatLowerLower(d, upper, lower), hn::ConcatUpperUpper(d, upper, lower));
 }
 #endif
+
+// Of what rangeOfBits() returns.
+HWY_INLINE hn::Vec<Eight> leastOfBits(hn::Vec<Eight> a, hn::Vec<Eight> b)
+{
+    const hn::RebindToUnsigned<Eight> bits;
+    return hn::BitCast(Eight(), hn::Max(hn::BitCast(bits, a), hn::BitCast(bits, b)));
+}
+HWY_INLINE hn::Vec<Eight> mostOfBits(hn::Vec<Eight> a, hn::Vec<Eight> b)
+{
+    const hn::RebindToSigned<Eight> bits;
+    return hn::BitCast(Eight(), hn::Max(hn::BitCast(bits, a), hn::BitCast(bits, b)));
+}
 
 // Whether these are what rangeOfBits() promises.
 template<class D, class V = hn::Vec<D>>
@@ -211,67 +280,110 @@ inline FiniteRange FindRange(const float* HWY_RESTRICT piece, std::size_t count,
 
 #if HWY_TARGET != HWY_SCALAR
 template<std::size_t length>
-HWY_NOINLINE std::size_t PieceRanges::findEights(
-    const float* HWY_RESTRICT weights, std::size_t count, BlockSquares& squares)
+HWY_NOINLINE std::size_t PieceRanges::findEights(std::size_t u, BlockSquares& squares)
 {
     static_assert(blockLength % (8 * length) == 0);
-    const Wide d;
-    const hn::RebindToUnsigned<Wide> du;
-    const hn::RebindToSigned<Wide> di;
-    std::size_t u = 0;
-    for (; (u + 8) * length <= count; u += 8) {
-        const float* HWY_RESTRICT const at = weights + u * length;
-        auto lanes = squares.lanes;  // in registers
-        hn::Vec<Wide> lows[8], highs[8];
+    using Loaded = hn::CappedTag<float, HWY_MIN(length, wideLanes)>;
+    for (; (u + 8) * length <= m_count; u += 8) {
+        const float* HWY_RESTRICT const at = m_weights + u * length;
+        SignalLanes<Loaded> lanes {Loaded()};  // in registers
+        if constexpr (length >= wideLanes)
+            lanes = squares.lanes;
+        hn::Vec<Eight> lows[8], highs[8];
 #pragma GCC unroll 1  // else all is loaded before anything is done
         for (std::size_t k = 0; k < 8; ++k) {
-            const auto range = rangeOfBits(d, at + k * length, length, lanes);
-            lows[k] = range.low;
-            highs[k] = range.high;
+            const auto range = rangeOfBits(Loaded(), at + k * length, length, lanes);
+            lows[k] = inEight(range.low, leastOfBits);
+            highs[k] = inEight(range.high, mostOfBits);
         }
-        squares.lanes = lanes;
+        if constexpr (length >= wideLanes)
+            squares.lanes = lanes;
+        else
+            squares.rest += lanes.take(Loaded());
         squares.advance(8 * length);
-        const auto smallest = reduceEight(d, lows,
-            [&](auto a, auto b) HWY_ATTR { return hn::BitCast(d, hn::Max(hn::BitCast(du, a), hn::BitCast(du, b))); });
-        const auto largest = reduceEight(d, highs,
-            [&](auto a, auto b) HWY_ATTR { return hn::BitCast(d, hn::Max(hn::BitCast(di, a), hn::BitCast(di, b))); });
-        // Adding +0 makes both zeros one.
-        hn::StoreU(hn::Add(smallest, hn::Zero(d)), d, m_low.data() + u);
-        hn::StoreU(hn::Add(largest, hn::Zero(d)), d, m_high.data() + u);
-        if (HWY_UNLIKELY(!haveBothSigns(d, smallest, largest)))
-            for (std::size_t k = 0; k < 8; ++k) {
-                const auto range = rangeOf({at + k * length, length});
-                m_low[u + k] = range.minimum;
-                m_high[u + k] = range.maximum;
-            }
+        finishEight(u, lows, highs);
     }
     return u;
 }
+
+template<std::size_t piece>
+HWY_INLINE void PieceRanges::findPartOf()
+{
+    if (m_found >= m_beside)
+        return;
+    const Eight d;
+    std::size_t at = m_found / piece % 8 * eightLanes;
+    auto lanes = m_lanes;  // in registers
+#pragma GCC unroll 4
+    for (std::size_t k = 0; k < partLength; k += piece, at += eightLanes) {
+        const auto range = rangeOfBits(Wide(), m_weights + m_found + k, piece, lanes);
+        hn::Store(inEight(range.low, leastOfBits), d, m_lows + at);
+        hn::Store(inEight(range.high, mostOfBits), d, m_highs + at);
+    }
+    m_lanes = lanes;
+    m_found += partLength;
+    if (m_found % (8 * piece) == 0) {
+        hn::Vec<Eight> lows[8], highs[8];
+        for (std::size_t k = 0; k < 8; ++k) {
+            lows[k] = hn::Load(d, m_lows + k * eightLanes);
+            highs[k] = hn::Load(d, m_highs + k * eightLanes);
+        }
+        finishEight(m_found / piece - 8, lows, highs);
+    }
+    if (m_found % blockLength == 0)
+        m_squares[m_found / blockLength - 1] = m_lanes.take(Wide());
+}
+
+HWY_INLINE void PieceRanges::finishEight(std::size_t u, const hn::Vec<Eight>* lows, const hn::Vec<Eight>* highs)
+{
+    const Eight d;
+    const auto smallest = reduceEight(d, lows, leastOfBits), largest = reduceEight(d, highs, mostOfBits);
+    // Adding +0 makes both zeros one.
+    hn::StoreU(hn::Add(smallest, hn::Zero(d)), d, m_low.data() + u);
+    hn::StoreU(hn::Add(largest, hn::Zero(d)), d, m_high.data() + u);
+    if (HWY_UNLIKELY(!haveBothSigns(d, smallest, largest)))
+        for (std::size_t k = u; k < u + 8; ++k) {
+            const auto range = rangeOf({m_weights + k * m_piece, m_piece});
+            m_low[k] = range.minimum;
+            m_high[k] = range.maximum;
+        }
+}
 #endif
 
-inline void PieceRanges::find(const float* HWY_RESTRICT weights, std::size_t count)
+inline void PieceRanges::findRest()
 {
-    BlockSquares squares(m_squares.data());
-    std::size_t u = 0;
+    if (m_found == m_count)
+        return;
+    // A block that was begun part by part is ended so.
+    if constexpr (findsBeside)
+        while (m_found % blockLength != 0)
+            switch (m_piece) {
+            case 32: findPartOf<32>(); break;
+            case 64: findPartOf<64>(); break;
+            default: findPartOf<128>(); break;
+            }
+    BlockSquares squares(m_squares.data() + m_found / blockLength);
+    std::size_t u = m_found / m_piece;
 #if HWY_TARGET != HWY_SCALAR
-    if constexpr (wideLanes == 8) {
+    if constexpr (eightLanes == 8) {
         switch (m_piece) {
-        case 8: u = findEights<8>(weights, count, squares); break;
-        case 16: u = findEights<16>(weights, count, squares); break;
-        case 32: u = findEights<32>(weights, count, squares); break;
-        case 64: u = findEights<64>(weights, count, squares); break;
-        case 128: u = findEights<128>(weights, count, squares); break;
+        case 8: u = findEights<8>(u, squares); break;
+        case 16: u = findEights<16>(u, squares); break;
+        case 32: u = findEights<32>(u, squares); break;
+        case 64: u = findEights<64>(u, squares); break;
+        case 128: u = findEights<128>(u, squares); break;
         default: break;
         }
     }
 #endif
-    for (std::size_t at = u * m_piece; at < count; at += m_piece, ++u) {
-        const auto range = FindRange(weights + at, HWY_MIN(m_piece, count - at), squares);
+    for (std::size_t at = u * m_piece; at < m_count; at += m_piece, ++u) {
+        const auto range = FindRange(m_weights + at, HWY_MIN(m_piece, m_count - at), squares);
         m_low[u] = range.minimum;
         m_high[u] = range.maximum;
     }
     if (squares.summed > 0)
         squares.end();
+    m_found = m_count;
 }
 
 }  // namespace quantloupe::kernels::HWY_NAMESPACE

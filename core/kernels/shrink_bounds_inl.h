@@ -95,15 +95,20 @@ struct Moments {
 };
 
 // Sums of so many vectors from this one on, one per lane.
-HWY_INLINE hn::Vec<Wide> sumsOf(Wide d, const hn::Vec<Wide>* lanes)
+HWY_INLINE hn::Vec<Eight> sumsOf(Eight d, const hn::Vec<Wide>* lanes)
 {
 #if HWY_TARGET != HWY_SCALAR
-    if constexpr (wideLanes == 8)
-        return reduceEight(d, lanes, [](auto a, auto b) HWY_ATTR { return hn::Add(a, b); });
+    if constexpr (eightLanes == 8) {
+        const auto add = [](auto a, auto b) HWY_ATTR { return hn::Add(a, b); };
+        hn::Vec<Eight> eights[8];
+        for (std::size_t k = 0; k < 8; ++k)
+            eights[k] = inEight(lanes[k], add);
+        return reduceEight(d, eights, add);
+    }
 #endif
-    HWY_ALIGN float sums[wideLanes];
-    for (std::size_t k = 0; k < wideLanes; ++k)
-        sums[k] = hn::GetLane(hn::SumOfLanes(d, lanes[k]));
+    HWY_ALIGN float sums[eightLanes];
+    for (std::size_t k = 0; k < eightLanes; ++k)
+        sums[k] = hn::GetLane(hn::SumOfLanes(Wide(), lanes[k]));
     return hn::Load(d, sums);
 }
 
@@ -163,19 +168,19 @@ template<Sides sides>
 void BoundBlock(const float* HWY_RESTRICT weights, std::size_t count, const IntegerCodes& codes, std::size_t first,
     Candidates& candidates)
 {
-    const Wide d;
+    const Eight d;
+    using V = hn::Vec<Eight>;
     Moments moments;
     for (std::size_t k = 0; k < candidateBlock; k += 2)
         addMoments<sides>(weights, count, candidates, codes, first + k, moments);
     const auto share = hn::Set(d, 1.0F / static_cast<float>(count)), one = hn::Set(d, 1.0F);
     const float relative = relativeMargin(count);
     const auto less = hn::Set(d, 1.0F - relative), more = hn::Set(d, 1.0F + relative);
-    for (std::size_t k = 0; k < candidateBlock; k += wideLanes) {
+    for (std::size_t k = 0; k < candidateBlock; k += eightLanes) {
         const auto meanOf = [&](const hn::Vec<Wide>* lanes) HWY_ATTR { return hn::Mul(share, sumsOf(d, lanes + k)); };
         const auto odd = meanOf(moments.first), square = meanOf(moments.second);
         const auto cube = meanOf(moments.third), fourth = meanOf(moments.fourth);
-        const auto term = [&](float factor, hn::Vec<Wide> moment)
-                              HWY_ATTR { return hn::Mul(hn::Set(d, factor), moment); };
+        const auto term = [&](float factor, V moment) HWY_ATTR { return hn::Mul(hn::Set(d, factor), moment); };
         const auto below = hn::Sub(hn::Mul(less, hn::Add(term(0.499812365F, square), term(0.679341137F, cube))),
             hn::Mul(more, hn::Add(term(0.0214478076F, odd), term(0.159174353F, fourth))));
         const auto above = hn::Sub(

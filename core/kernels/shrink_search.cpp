@@ -86,11 +86,11 @@ double CostOfUnit(
 // nothing can be said of their costs but by trying.
 bool GridsOfBlock(IntegerRule rule, const IntegerCodes& codes, std::size_t first, Candidates& candidates)
 {
-    const Wide d;
+    const Eight d;
     const IntegerScheme scheme {.codes = codes, .rule = rule};
     Units units;  // of which only what is set here is looked at
     units.count = candidateBlock;
-    for (std::size_t i = 0; i < candidateBlock; i += wideLanes) {
+    for (std::size_t i = 0; i < candidateBlock; i += eightLanes) {
         const auto shrink = hn::LoadU(d, candidates.shrink + first + i);
         hn::StoreU(hn::Mul(shrink, hn::Set(d, candidates.low)), d, units.low + i);
         hn::StoreU(hn::Mul(shrink, hn::Set(d, candidates.high)), d, units.high + i);
