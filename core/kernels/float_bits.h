@@ -8,7 +8,8 @@
 
 namespace quantloupe {
 
-/// IEEE 754 binary16. Without branches, so that compilers make vector code of a loop over it.
+/// IEEE 754 binary16, NaNs quieted as processors do it. Without branches, so that compilers make vector code of a loop
+/// over it.
 inline float halfToFloat(std::uint16_t half)
 {
     const std::uint32_t sign = (half & 0x8000U) << 16U;
@@ -19,7 +20,8 @@ inline float halfToFloat(std::uint16_t half)
     const float subnormal = std::bit_cast<float>(0x3f000000U | magnitude) - 0.5F;
     const float value = magnitude < 0x400U ? subnormal : normal;
     const std::uint32_t special = magnitude >= 0x7c00U ? 0x7f800000U : 0U;  // infinity, NaN: payload kept
-    return std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) | special | sign);
+    const std::uint32_t quiet = magnitude > 0x7c00U ? 0x00400000U : 0U;
+    return std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) | special | quiet | sign);
 }
 
 /// bfloat16: the upper half of a float32.

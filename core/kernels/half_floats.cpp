@@ -10,17 +10,30 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/kernels/half_floats.cpp"
 #include <hwy/foreach_target.h>  // compiles this file once per instruction set
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+constexpr std::size_t bytesAhead = 2'048;
+
+#if HWY_TARGET <= HWY_AVX2 && HWY_ARCH_X86
+// F16C: one instruction.
+template<class D, class N>
+auto valuesOfHalves(D du, N patterns)
+{
+    const hn::Rebind<hwy::float16_t, D> halves;
+    return hn::PromoteTo(hn::RebindToFloat<D>(), hn::BitCast(halves, patterns));
+}
+#else
 // The steps of halfToFloat(), lane by lane.
-template<class D, class V = hn::Vec<D>>
-auto valuesOfHalves(D du, V half)
+template<class D, class N, class V = hn::Vec<D>>
+auto valuesOfHalves(D du, N patterns)
 {
     const hn::RebindToFloat<D> d;
+    const V half = hn::PromoteTo(du, patterns);
     const V sign = hn::ShiftLeft<16>(hn::And(half, hn::Set(du, 0x8000U)));
     const V magnitude = hn::And(half, hn::Set(du, 0x7fffU));
     const hn::RebindToSigned<D> di;
@@ -29,15 +42,18 @@ auto valuesOfHalves(D du, V half)
     const auto isNormal = hn::RebindMask(d, hn::Gt(hn::BitCast(di, magnitude), hn::Set(di, 0x3ff)));
     const auto value = hn::IfThenElse(isNormal, normal, subnormal);
     const auto isSpecial = hn::Gt(hn::BitCast(di, magnitude), hn::Set(di, 0x7bff));
-    const auto special = hn::BitCast(du, hn::IfThenElseZero(isSpecial, hn::Set(di, 0x7f800000)));
-    return hn::BitCast(d, hn::Or(hn::BitCast(du, value), hn::Or(special, sign)));
+    const auto isNaN = hn::Gt(hn::BitCast(di, magnitude), hn::Set(di, 0x7c00));
+    const auto special = hn::Or(
+        hn::IfThenElseZero(isSpecial, hn::Set(di, 0x7f800000)), hn::IfThenElseZero(isNaN, hn::Set(di, 0x00400000)));
+    return hn::BitCast(d, hn::Or(hn::BitCast(du, value), hn::Or(hn::BitCast(du, special), sign)));
 }
+#endif
 
-template<class D, class V = hn::Vec<D>>
-auto valuesOfBrainHalves(D du, V half)
+template<class D, class N>
+auto valuesOfBrainHalves(D du, N patterns)
 {
     const hn::RebindToFloat<D> d;
-    return hn::BitCast(d, hn::ShiftLeft<16>(half));
+    return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(du, patterns)));
 }
 
 template<class Values, class One>
@@ -51,7 +67,8 @@ void Widen(const std::byte* source, std::size_t count, float* out, const Values&
     if constexpr (hn::MaxLanes(du) > 1)
         for (; i + hn::Lanes(du) <= count; i += hn::Lanes(du)) {
             const auto* at = reinterpret_cast<const std::uint16_t*>(source + 2 * i);
-            hn::StoreU(values(du, hn::PromoteTo(du, hn::LoadU(narrow, at))), d, out + i);
+            hwy::Prefetch(source + 2 * i + bytesAhead);
+            hn::StoreU(values(du, hn::LoadU(narrow, at)), d, out + i);
         }
     for (; i < count; ++i) {
         std::uint16_t half;
@@ -63,13 +80,14 @@ void Widen(const std::byte* source, std::size_t count, float* out, const Values&
 void WidenHalves(const std::byte* source, std::size_t count, float* out)
 {
     Widen(
-        source, count, out, [](auto du, auto half) { return valuesOfHalves(du, half); }, halfToFloat);
+        source, count, out, [](auto du, auto patterns) HWY_ATTR { return valuesOfHalves(du, patterns); }, halfToFloat);
 }
 
 void WidenBrainHalves(const std::byte* source, std::size_t count, float* out)
 {
     Widen(
-        source, count, out, [](auto du, auto half) { return valuesOfBrainHalves(du, half); }, bfloat16ToFloat);
+        source, count, out, [](auto du, auto patterns) HWY_ATTR { return valuesOfBrainHalves(du, patterns); },
+        bfloat16ToFloat);
 }
 
 }  // namespace quantloupe::kernels::HWY_NAMESPACE

@@ -6,7 +6,7 @@
 
 namespace quantloupe::kernels {
 
-/// IEEE 754 binary16 widened to float32, exactly; bits as halfToFloat() gives them, payloads of NaN kept.
+/// IEEE 754 binary16 widened to float32, exactly; bits as halfToFloat() gives them: NaNs quieted, their payloads kept.
 /// Little-endian, wherever they lie: nothing in a file is aligned by right. @pre 2 bytes per element of out
 void widenHalves(std::span<const std::byte> halves, std::span<float> out);
 
