@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Eight super-blocks at a time: what comes before and after the searches of ggml's k-quants.
-// Included once per instruction set, after hwy/foreach_target.h.
+// As many super-blocks at a time as there are lanes, eight at least: what comes before and after the searches of ggml's
+// k-quants. Included once per instruction set, after hwy/foreach_target.h.
 #if defined(QUANTLOUPE_GGML_K_CHUNK_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef QUANTLOUPE_GGML_K_CHUNK_INL_H
 #undef QUANTLOUPE_GGML_K_CHUNK_INL_H
@@ -18,7 +18,7 @@ namespace quantloupe::kernels::HWY_NAMESPACE::k_quants {
 
 using ggml::kSuperBlock;
 using ggml::SmallScales;
-inline constexpr std::size_t kChunk = 8;  // super-blocks
+inline constexpr std::size_t kChunk = HWY_MAX(8, kLanes);  // super-blocks
 
 struct KChunk {
     HWY_ALIGN float values[kChunk * kSuperBlock];

@@ -20,8 +20,8 @@ HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE::k_quants {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Eight lanes at most: as many as a chunk has super-blocks.
-using FloatLanes = hn::CappedTag<float, 8>;
+// Sixteen lanes at most: as many as a super-block has groups.
+using FloatLanes = hn::CappedTag<float, 16>;
 using FloatVector = hn::Vec<FloatLanes>;
 using FloatMask = hn::Mask<FloatLanes>;
 inline constexpr std::size_t kLanes = hn::MaxLanes(FloatLanes());
@@ -176,13 +176,14 @@ HWY_INLINE TwinVector RoundToByte(TwinVector x)
 }
 
 #if HWY_TARGET != HWY_SCALAR
-// Four floats, and in eight lanes' upper half four of the fourth row behind them.
+// Four floats, and in the upper parts of longer vectors four of every fourth row behind them.
 template<class D>
 HWY_INLINE hn::Vec<D> LoadFour(D d, const float* from, std::size_t stride)
 {
-    if constexpr (hn::MaxLanes(D()) == 8) {
+    if constexpr (hn::MaxLanes(D()) > 4) {
         const hn::Half<D> half;
-        return hn::Combine(d, hn::LoadU(half, from + 4 * stride), hn::LoadU(half, from));
+        return hn::Combine(
+            d, LoadFour(half, from + hn::MaxLanes(D()) / 2 * stride, stride), LoadFour(half, from, stride));
     } else {
         return hn::LoadU(d, from);
     }

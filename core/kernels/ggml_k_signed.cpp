@@ -87,6 +87,44 @@ HWY_INLINE void FitSignedScales(const SignedFound& found, SmallScales* scales)
     }
 }
 
+// spreadSignedScales(), a super-block per lane. `some`: whether there is anything to scale.
+template<GgmlBlock block>
+HWY_INLINE void SpreadSignedScales(const SignedFound& found, SmallScales* scales, bool* some)
+{
+    constexpr bool six = block == GgmlBlock::Q6_K;
+    constexpr float levels = six ? 128.0F : 32.0F;
+    HWY_ALIGN float x[kSignedGroups * kLanes];
+    HWY_ALIGN float codes[kSignedGroups * kLanes];  // [lane][group]
+    HWY_ALIGN float d[kLanes], magnitudes[kLanes];
+    const FloatVector zero = Single::set(0.0F), one = Single::set(1.0F);
+    const FloatVector lowest = Single::set(-levels), highest = Single::set(levels - 1.0F);
+    for (std::size_t first = 0; first < kChunk; first += kLanes) {
+        TransposeIntoLanes(found.scale + first * kSignedGroups, kSignedGroups, kSignedGroups, kLanes, x);
+        FloatVector magnitude;
+        const FloatVector extreme = ExtremeOfLanes<Single>(kSignedGroups, x, magnitude);
+        const auto nothing = six ? Lt(magnitude, Single::set(ggml::kNothing)) : Eq(magnitude, zero);
+        const FloatVector inverse = Div(lowest, extreme), none = six ? zero : lowest;
+        for (std::size_t i = 0; i < kSignedGroups * kLanes; i += kLanes) {
+            // At most `levels`.
+            const FloatVector code = Min(RoundSimply(Mul(inverse, Single::load(x + i))), highest);
+            Single::store(IfThenElse(nothing, none, code), x + i);
+        }
+        for (std::size_t g = 0; g < kSignedGroups; g += kLanes)
+            TransposeIntoLanes(x + g * kLanes, kLanes, kLanes, kSignedGroups, codes + g);
+        Single::store(Div(one, inverse), d);
+        Single::store(IfThenZeroElse(nothing, magnitude), magnitudes);
+        for (std::size_t lane = 0; lane < kLanes; ++lane) {
+            SmallScales& small = scales[first + lane];
+            small = {};
+            some[first + lane] = magnitudes[lane] > 0.0F;
+            if (some[first + lane])
+                small.d = ggml::saturatedHalf(d[lane]);
+            for (std::size_t g = 0; g < kSignedGroups; ++g)
+                small.scale[g] = static_cast<std::int8_t>(codes[lane * kSignedGroups + g]);
+        }
+    }
+}
+
 template<GgmlBlock block, bool important>
 HWY_INLINE void SearchedCodes(const SignedFound& found, const float* x, std::size_t group, std::uint8_t* codes)
 {
@@ -130,6 +168,7 @@ HWY_INLINE void EncodeSignedRows(const KRows& rows)
     KChunk chunk;
     SignedFound found;
     SmallScales scales[kChunk];
+    bool some[kChunk] = {};
     std::uint8_t codes[kSuperBlock];
     for (std::size_t first = 0; first < rows.blocks; first += kChunk) {
         LoadChunk(rows, first, chunk);
@@ -141,16 +180,14 @@ HWY_INLINE void EncodeSignedRows(const KRows& rows)
             DescendGroups(chunk, found);
         if (important && block == GgmlBlock::Q3_K)
             FitSignedScales(found, scales);
+        else
+            SpreadSignedScales<block>(found, scales, some);
         for (std::size_t b = 0; b < chunk.count; ++b) {
-            SmallScales& small = scales[b];
+            const SmallScales& small = scales[b];
             std::uint8_t* out = rows.out + (first + b) * bytes;
-            if (!important || block == GgmlBlock::Q6_K) {
-                small = {};
-                const std::span groupScales(found.scale + b * kSignedGroups, kSignedGroups);
-                if (!ggml::spreadSignedScales(block, groupScales, small) && block == GgmlBlock::Q6_K) {
-                    std::memset(out, 0, bytes);
-                    continue;
-                }
+            if (block == GgmlBlock::Q6_K && !some[b]) {
+                std::memset(out, 0, bytes);
+                continue;
             }
             const float d = halfToFloat(small.d);
             for (std::size_t g = 0; g < kSignedGroups; ++g) {

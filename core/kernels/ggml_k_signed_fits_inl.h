@@ -10,6 +10,8 @@
 
 #include "core/kernels/ggml_k_lanes_inl.h"
 
+#include <limits>
+
 HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE::k_quants {
 
@@ -98,6 +100,18 @@ HWY_NOINLINE V SignedFitLanes(std::size_t length, const float* x, const float* w
     return IfThenZeroElse(nothing, scale);
 }
 
+// Between which quotients a code clearly is what they round to; at the ends of the range on one side alone.
+struct CodeEdges {
+    FloatVector low, high;
+
+    CodeEdges(FloatVector code, FloatVector lowest, FloatVector highest)
+    {
+        const FloatVector clear = Single::set(0.499F), infinity = Single::set(std::numeric_limits<float>::infinity());
+        low = IfThenElse(Gt(code, lowest), Sub(code, clear), Sub(Single::set(0.0F), infinity));
+        high = IfThenElse(Lt(code, highest), Add(code, clear), infinity);
+    }
+};
+
 // S2, with weights x². Writes the codes, −levels where a lane holds nothing.
 HWY_INLINE FloatVector DescendingFitLanes(std::size_t length, const float* x, float levels, float* codes)
 {
@@ -105,6 +119,8 @@ HWY_INLINE FloatVector DescendingFitLanes(std::size_t length, const float* x, fl
     HWY_ALIGN float products[16 * kLanes];
     HWY_ALIGN float partsOfA[16 * kLanes];  // what each code adds to a, and to b
     HWY_ALIGN float partsOfB[16 * kLanes];
+    HWY_ALIGN float lowEdges[16 * kLanes];
+    HWY_ALIGN float highEdges[16 * kLanes];
     const FloatVector zero = Single::set(0.0F), one = Single::set(1.0F);
     const FloatVector lowest = Single::set(-levels), highest = Single::set(levels - 1.0F);
     FloatVector magnitude;
@@ -122,6 +138,9 @@ HWY_INLINE FloatVector DescendingFitLanes(std::size_t length, const float* x, fl
         const FloatVector partOfA = Mul(product, code), partOfB = Mul(Mul(weight, code), code);
         Single::store(partOfA, partsOfA + i);
         Single::store(partOfB, partsOfB + i);
+        const CodeEdges edges(code, lowest, highest);
+        Single::store(edges.low, lowEdges + i);
+        Single::store(edges.high, highEdges + i);
         a = Add(a, partOfA);
         b = Add(b, partOfB);
     }
@@ -129,21 +148,19 @@ HWY_INLINE FloatVector DescendingFitLanes(std::size_t length, const float* x, fl
     for (int pass = 0; pass < 5 && changed; ++pass) {
         changed = false;
         for (std::size_t i = 0; i < length * kLanes; i += kLanes) {
-            const FloatVector code = Single::load(codes + i);
             FloatVector newA = Sub(a, Single::load(partsOfA + i));
             FloatVector newB = Sub(b, Single::load(partsOfB + i));
             const FloatVector numerator = Mul(Single::load(x + i), newB);
             // Does numerator / newA clearly round to the code it has? Mostly so in all lanes.
-            const FloatVector distance = Sub(numerator, Mul(code, newA)), half = Mul(newA, Single::set(0.499F));
-            const auto up = hn::And(hn::Ge(distance, half), Lt(code, highest));
-            const auto down = hn::And(hn::Le(distance, hn::Neg(half)), Gt(code, lowest));
-            const auto usable = Gt(newA, zero), open = hn::And(usable, hn::Or(up, down));
+            const auto below = hn::Le(numerator, Mul(Single::load(lowEdges + i), newA));
+            const auto above = hn::Ge(numerator, Mul(Single::load(highEdges + i), newA));
+            const auto open = hn::And(Gt(newA, zero), hn::Or(below, above));
             if (HWY_LIKELY(Single::none(open)))
                 continue;
             // If not, then mostly to the next: division waits long.
-            const FloatVector far = Abs(distance);
+            const FloatVector code = Single::load(codes + i), far = Abs(Sub(numerator, Mul(code, newA)));
             const auto next = hn::And(Gt(far, Mul(newA, Single::set(0.501F))), Lt(far, Mul(newA, Single::set(1.499F))));
-            FloatVector moved = IfThenElse(up, Add(code, one), Sub(code, one));
+            FloatVector moved = IfThenElse(above, Add(code, one), Sub(code, one));
             if (HWY_UNLIKELY(!Single::none(hn::AndNot(next, open))))
                 moved = Min(Max(RoundLiterally(Div(numerator, newA)), lowest), highest);
             const FloatVector weight = Single::load(weights + i);
@@ -155,7 +172,11 @@ HWY_INLINE FloatVector DescendingFitLanes(std::size_t length, const float* x, fl
             const auto better = hn::And(hn::And(open, Ne(moved, code)), hn::And(Gt(newB, zero), gains));
             if (Single::none(better))
                 continue;
-            Single::store(IfThenElse(better, moved, code), codes + i);
+            const FloatVector kept = IfThenElse(better, moved, code);
+            const CodeEdges edges(kept, lowest, highest);
+            Single::store(kept, codes + i);
+            Single::store(edges.low, lowEdges + i);
+            Single::store(edges.high, highEdges + i);
             Single::store(IfThenElse(better, partOfA, Single::load(partsOfA + i)), partsOfA + i);
             Single::store(IfThenElse(better, partOfB, Single::load(partsOfB + i)), partsOfB + i);
             a = IfThenElse(better, newA, a);
