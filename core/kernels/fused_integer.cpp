@@ -192,8 +192,8 @@ void takeStretch(const PieceRanges& ranges, std::size_t column, Stretch& stretch
 }
 
 // A window is a part of a row that each scheme's stretches fill (0: one stretch, of the only scheme), pieces are what
-// all units are made of. While one window is measured, its ranges are known and those of the next are; what comes then
-// is fetched from memory.
+// all units are made of. When one window is measured its ranges are known, and those of the next are, or are found
+// beside; what comes then is fetched from memory.
 void MeasureRows(const float* rows, std::size_t rowCount, std::size_t window, std::size_t piece,
     std::span<IntegerErrorJob* const> jobs)
 {
@@ -207,12 +207,12 @@ void MeasureRows(const float* rows, std::size_t rowCount, std::size_t window, st
     // What is found beside is best still near when it is measured.
     const bool alone = window == 0 || (findsBeside && jobs.size() == 1);
     window = HWY_MIN(alone ? passes.front().stretch() : window, columns);
-    // By the first scheme alone, whose last stretch of a window is measured when the next ones' ranges are known.
+    // By the first scheme alone, whose last stretch of a window may be measured within the next one.
     Ahead ahead {.fetched = HWY_MIN(2 * window + passes.front().stretch(), mostFetchedAhead)};
     PieceRanges both[2] = {{window, piece}, {window, piece}};
     PieceRanges *now = &both[0], *next = &both[1];
-    // While one is measured, the next one's grids are made: those are not needed as soon as they are there. Not for
-    // units so long that the wait is none, and the way from the weights' ranges to their errors too long.
+    // While one is measured, the next one's grids are made: those are not needed as soon as they are there. Units
+    // longer than a stretch are measured at once: there is little to wait for, and their weights would leave the cache.
     Stretch two[2];
     Stretch *ready = &two[0], *coming = &two[1];
     Pass* last = nullptr;  // whose stretch is ready
@@ -300,7 +300,8 @@ ErrorSums addCarefully(
 void integerErrors(std::span<const float> rows, std::span<IntegerErrorJob> jobs)
 {
     // Measured together is what shares ranges and still has its own stretches, blocks and lanes of sums: units of whole
-    // pieces, each a multiple of four vectors, that blocks are made of, or that are made of blocks, or are whole rows.
+    // pieces, whose vectors add to the same sums whatever their lengths (SignalLanes::turn()), that blocks are made of,
+    // or that are made of blocks, or are whole rows.
     constexpr std::size_t block = 1'024, longestWindow = 16 * block, shortestPiece = 32;
     const auto measure = [&](std::span<IntegerErrorJob* const> set, std::size_t window, std::size_t piece) {
         const auto rowCount = set.front()->scheme->shape.rows(rows.size());

@@ -128,6 +128,12 @@ HWY_INLINE void EncodeAffineRows(const KRows& rows)
             FitScales(found, format.highestScale, scales);
         for (std::size_t b = 0; b < chunk.count; ++b) {
             SmallScales& small = scales[b];
+            if (important
+                && HWY_UNLIKELY(
+                    !AreFinite(found.scale + b * groups, groups) || !AreFinite(found.depth + b * groups, groups))) {
+                encodeByReference(block, rows, first + b);
+                continue;
+            }
             if (!important) {
                 small.d =
                     ggml::spreadScales(std::span(found.scale + b * groups, groups), format.highestScale, small.scale);

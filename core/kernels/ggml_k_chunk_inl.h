@@ -108,6 +108,14 @@ HWY_INLINE void StoreGroupCodes(const float* x, std::size_t length, float added,
     }
 }
 
+HWY_INLINE bool AreFinite(const float* values, std::size_t count)
+{
+    float sum = 0.0F;  // of zeros, unless one is not
+    for (std::size_t i = 0; i < count; ++i)
+        sum += values[i] - values[i];
+    return sum == 0.0F;
+}
+
 using ByteLanes = hn::CappedTag<std::uint8_t, 16>;
 
 // 64 codes of 4 bits into 32 bytes: the lower half from the first 32. Bits above the fourth are left out.

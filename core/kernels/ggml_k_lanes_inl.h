@@ -20,7 +20,7 @@ HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE::k_quants {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Sixteen lanes at most: as many as a super-block has groups.
+// Sixteen lanes at most: as many as the shortest group has weights.
 using FloatLanes = hn::CappedTag<float, 16>;
 using FloatVector = hn::Vec<FloatLanes>;
 using FloatMask = hn::Mask<FloatLanes>;

@@ -2,6 +2,7 @@
 // The encoders behind ggmlEncodeK().
 #pragma once
 
+#include "core/kernels/ggml_k_blocks.h"
 #include "core/kernels/ggml_k_layout.h"
 
 namespace quantloupe::kernels {
@@ -13,6 +14,16 @@ struct KRows {
     std::size_t blocks, blocksPerRow;
     std::uint8_t* out;
 };
+
+/// One super-block by the reference: where sums overflowed, what they left is no number, and vectors take another for
+/// the largest than a comparison does. @pre importance
+inline void encodeByReference(GgmlBlock block, const KRows& rows, std::size_t index)
+{
+    const std::size_t bytes = ggmlBlockSize(block).bytes;
+    auto* out = reinterpret_cast<std::byte*>(rows.out + index * bytes);
+    ggmlEncodeKReference(block, {rows.weights + index * ggml::kSuperBlock, ggml::kSuperBlock}, ggml::kSuperBlock,
+        {rows.importance + index % rows.blocksPerRow * ggml::kSuperBlock, ggml::kSuperBlock}, {out, bytes});
+}
 
 /// Q2_K, Q4_K, Q5_K.
 void encodeAffineK(GgmlBlock block, const KRows& rows);

@@ -105,9 +105,9 @@ HWY_INLINE void SpreadSignedScales(const SignedFound& found, SmallScales* scales
         const auto nothing = six ? Lt(magnitude, Single::set(ggml::kNothing)) : Eq(magnitude, zero);
         const FloatVector inverse = Div(lowest, extreme), none = six ? zero : lowest;
         for (std::size_t i = 0; i < kSignedGroups * kLanes; i += kLanes) {
-            // At most `levels`.
-            const FloatVector code = Min(RoundSimply(Mul(inverse, Single::load(x + i))), highest);
-            Single::store(IfThenElse(nothing, none, code), x + i);
+            // At most `levels`, but where a scale is no number: those super-blocks are left to the reference.
+            const FloatVector code = RoundSimply(Mul(inverse, Single::load(x + i)));
+            Single::store(IfThenElse(nothing, none, Min(Max(code, lowest), highest)), x + i);
         }
         for (std::size_t g = 0; g < kSignedGroups; g += kLanes)
             TransposeIntoLanes(x + g * kLanes, kLanes, kLanes, kSignedGroups, codes + g);
@@ -185,6 +185,10 @@ HWY_INLINE void EncodeSignedRows(const KRows& rows)
         for (std::size_t b = 0; b < chunk.count; ++b) {
             const SmallScales& small = scales[b];
             std::uint8_t* out = rows.out + (first + b) * bytes;
+            if (important && HWY_UNLIKELY(!AreFinite(found.scale + b * kSignedGroups, kSignedGroups))) {
+                encodeByReference(block, rows, first + b);
+                continue;
+            }
             if (block == GgmlBlock::Q6_K && !some[b]) {
                 std::memset(out, 0, bytes);
                 continue;

@@ -10,7 +10,7 @@ namespace quantloupe::kernels {
 /// Little-endian, wherever they lie: nothing in a file is aligned by right. @pre 2 bytes per element of out
 void widenHalves(std::span<const std::byte> halves, std::span<float> out);
 
-/// bfloat16, likewise.
+/// bfloat16, with the bits that bfloat16ToFloat() gives.
 void widenBrainHalves(std::span<const std::byte> halves, std::span<float> out);
 
 }  // namespace quantloupe::kernels

@@ -26,7 +26,7 @@ enum class Clipping {
     Common,   // be ready for one in every vector
 };
 
-// Where all arithmetic has the same units to itself, a fused product and sum counts once.
+// With AVX-512, sums, products and maxima share two units: what is fused takes one of their turns instead of two.
 constexpr bool fusesSums = wideLanes == 16;
 
 // Sums over the lanes of a block. ŵ is in none of them: its sums follow from these.
@@ -200,8 +200,8 @@ HWY_INLINE void addExactly(
     hn::StoreU(a.error, d, error);
 }
 
-// The difference that division makes to `count` weights in whole steps, which were rounded quickly and
-// are in the columns and slots already; `largest` and `clipped` are anew, of all of them.
+// The difference that division makes to `count` weights in whole steps, which were rounded quickly and are in the
+// columns and slots already; `largest` and `clipped` are anew, of all of them.
 template<bool floating, Clipping clipping, bool counting>
 HWY_NOINLINE BlockLanes<Wide> correction(const float* w, std::size_t count, const IntegerCodes& codes,
     const Units& units, std::size_t u, float* columns, ErrorSlots* slots)

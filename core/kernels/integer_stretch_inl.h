@@ -212,7 +212,7 @@ HWY_NOINLINE void addWholeSegments(const StretchWork& work, std::size_t weightCo
 #pragma GCC unroll 2
                     for (std::size_t i = begin; i < begin + atOnce * stepLength; i += stepLength) {
                         fetchStep<2>(fetch + i);
-                        if constexpr (beside && length == longestSegment)  // of units so long that they left the first
+                        if constexpr (beside && length == longestSegment)  // of long units, which may have left it
                             fetchStep<3>(weights + i + length);
                         addStep<floating, clipping, counting>(weights + i, steps, lanes, seen, columns + i, counter);
                     }
@@ -229,9 +229,10 @@ HWY_NOINLINE void addWholeSegments(const StretchWork& work, std::size_t weightCo
                     inUnit = 0;
                     ++u;
                 }
-                if (finding && (s + 1) % HWY_MAX(1, partLength / length) == 0)
-                    for (std::size_t found = 0; found < length; found += partLength)
-                        work.coming->findPartOf<piece>();
+                if constexpr (beside)
+                    if (finding && (s + 1) % HWY_MAX(1, partLength / length) == 0)
+                        for (std::size_t found = 0; found < length; found += partLength)
+                            work.coming->findPartOf<piece>();
                 weights += length;
                 fetch += length;
                 columns += length;

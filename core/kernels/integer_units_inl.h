@@ -22,7 +22,7 @@ constexpr std::size_t maxUnits = 64;
 
 // The units of one stretch, each figure in an array of its own. Padded: vectors of units may reach beyond the last.
 struct Units {
-    static constexpr std::size_t padded = maxUnits + 16;
+    static constexpr std::size_t padded = maxUnits + wideLanes;
     HWY_ALIGN float low[padded], high[padded];  // smallest and largest weight
     HWY_ALIGN float scale[padded], zero[padded], inverse[padded];
     HWY_ALIGN float limit[padded];   // largest e² that proves a rounding right
@@ -94,14 +94,17 @@ inline void takeRanges(const PieceRanges& ranges, std::size_t weight, Units& uni
 // ---- Grids
 
 // Highway's Iota() writes and reads memory each time.
-HWY_ALIGN constexpr float laneNumbers[16] = {
+HWY_ALIGN inline constexpr float laneNumbers[16] = {
     0.0F, 1.0F, 2.0F, 3.0F, 4.0F, 5.0F, 6.0F, 7.0F, 8.0F, 9.0F, 10.0F, 11.0F, 12.0F, 13.0F, 14.0F, 15.0F};
 
-// The step nearest to w·inverse, |w·inverse| < 2²²: the last bits of its sum with 1.5·2²³.
+// In the last bits of a sum with 1.5·2²³ is the nearest whole number, of anything below 2²².
+inline constexpr float roundingSum = 12582912.0F;
+
+// The step nearest to w·inverse, |w·inverse| < 2²².
 template<class D, class V = hn::Vec<D>>
 HWY_INLINE V nearestStep(D d, V w, V inverse)
 {
-    const V magic = hn::Set(d, 12582912.0F);
+    const V magic = hn::Set(d, roundingSum);
     return hn::Sub(hn::MulAdd(w, inverse, magic), magic);
 }
 
@@ -113,7 +116,7 @@ inline bool MakeGrids(const IntegerScheme& scheme, Units& units)
     const auto zero = hn::Zero(d), one = hn::Set(d, 1.0F);
     const auto largest = hn::Set(d, scheme.codes.highest);
     const auto middle = hn::Set(d, 0.5F * (scheme.codes.highest + 1.0F));
-    const auto magic = hn::Set(d, 12582912.0F);
+    const auto magic = hn::Set(d, roundingSum);
     auto good = hn::Eq(zero, zero);
     for (std::size_t u = 0; u < units.count; u += wideLanes) {
         auto low = hn::LoadU(d, units.low + u), high = hn::LoadU(d, units.high + u);
@@ -196,9 +199,11 @@ inline bool PrepareGrids(const IntegerScheme& scheme, Units& units)
         const auto lowest = hn::Sub(hn::Set(d, codes.lowest), point),
                    highest = hn::Sub(hn::Set(d, codes.highest), point);
         auto inverse = hn::Div(one, step);
-        // The quotient of the definition is off by 2⁻²⁴ of itself, a product with the reciprocal by twice that, or six
-        // times where the reciprocal was adapted, ŵ once more: together less than what is taken from ½ here, two steps
-        // more being there for e² and this margin.
+        // In units of 2⁻²⁴ steps, for a weight n steps away. The definition's quotient is off by n; e tells that it
+        // clearly rounds to the step it was measured from, if not for what ŵ is off by (n, and n more for w less a
+        // floating minimum). Where weights may be clipped, the distance of the product tells, which the reciprocal's
+        // error and its own put off by 2n, or by 6n where the reciprocal was adapted. What is taken from ½ here is 4n,
+        // or 8n, and as much as two more steps' worth for the rounding of e² and of these bounds.
         const auto steps = hn::Add(hn::Max(hn::Abs(lowest), hn::Abs(highest)), hn::Set(d, 2.0F));
         const auto margin = hn::Sub(
             hn::Set(d, 0.5F), hn::Mul(steps, hn::Set(d, rule == IntegerRule::SymmetricFull ? 0x1p-21F : 0x1p-22F)));

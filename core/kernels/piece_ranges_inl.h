@@ -48,8 +48,8 @@ struct RangeLanes {
     V low, high;
 };
 
-// Where there are registers for both, ranges are found between other work, so many weights at a time: a few cache
-// lines, that those which are fetched from memory beside never all have come.
+// Where there are registers for both, ranges are found between other work, so many weights at a time: so few that
+// fetching from memory, which the other work goes on with, never stands still meanwhile.
 constexpr bool findsBeside = wideLanes == 16;
 constexpr std::size_t partLength = 128;
 

@@ -134,7 +134,7 @@ HWY_INLINE void addMoments(const float* HWY_RESTRICT weights, std::size_t count,
 {
     const Wide d;
     const hn::RebindToSigned<Wide> di;
-    const auto magic = hn::Set(d, 12582912.0F);
+    const auto magic = hn::Set(d, roundingSum);
     struct Steps {
         hn::Vec<Wide> inverse, minimum;
         hn::Vec<hn::RebindToSigned<Wide>> lowest, highest;

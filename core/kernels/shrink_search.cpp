@@ -88,7 +88,9 @@ bool GridsOfBlock(IntegerRule rule, const IntegerCodes& codes, std::size_t first
 {
     const Eight d;
     const IntegerScheme scheme {.codes = codes, .rule = rule};
-    Units units;  // of which only what is set here is looked at
+    Units units;  // of which only what is set here matters
+    std::fill_n(units.low, wideLanes, 0.0F);
+    std::fill_n(units.high, wideLanes, 0.0F);
     units.count = candidateBlock;
     for (std::size_t i = 0; i < candidateBlock; i += eightLanes) {
         const auto shrink = hn::LoadU(d, candidates.shrink + first + i);

@@ -107,8 +107,8 @@ void putTies(std::span<float> weights, const UnitGrid& grid, const kernels::Inte
     }
 }
 
-// All at once, each alone, and by the reference.
-void measureTogether(std::span<const float> weights, std::size_t columns)
+// All at once, each alone, and by the reference; every second one with a histogram, the first or the one after it.
+void measureTogether(std::span<const float> weights, std::size_t columns, std::size_t counted)
 {
     constexpr float range = 0.1F;
     const kernels::HistogramBins bins {-range, range, 256};
@@ -131,7 +131,7 @@ void measureTogether(std::span<const float> weights, std::size_t columns)
         outcomes[i].rows.resize(rowCount);
         outcomes[i].columns.resize(columns);
         jobs.push_back({.scheme = &schemes[i],
-            .profile = {outcomes[i].rows, outcomes[i].columns, i % 2 == 0 ? &tables[i] : nullptr, bins}});
+            .profile = {outcomes[i].rows, outcomes[i].columns, i % 2 == counted ? &tables[i] : nullptr, bins}});
     }
     kernels::integerErrors(weights, jobs);
     for (std::size_t i = 0; i < schemes.size(); ++i) {
@@ -143,9 +143,10 @@ void measureTogether(std::span<const float> weights, std::size_t columns)
         together.below = totals.below;
         together.above = totals.above;
         const auto name = QString("scheme %1, units of %2").arg(i).arg(schemes[i].shape.length);
-        const auto alone = run(kernels::integerErrors, weights, schemes[i], i % 2 == 0 ? range : 0.0F);
+        const auto alone = run(kernels::integerErrors, weights, schemes[i], i % 2 == counted ? range : 0.0F);
         QVERIFY2(isSame(together, alone), qPrintable(name));
-        const auto expected = run(kernels::integerErrorsReference, weights, schemes[i], i % 2 == 0 ? range : 0.0F);
+        const auto expected =
+            run(kernels::integerErrorsReference, weights, schemes[i], i % 2 == counted ? range : 0.0F);
         QVERIFY2(agree(together, expected, rowCount), qPrintable(name));
     }
 }
@@ -199,8 +200,8 @@ private Q_SLOTS:
         const auto columns = std::size_t(count);
         const Samples samples(count * int(rowCount), shift, Content::Weights);
         for (const Case& of : {cases[0], cases[4], cases[6], cases[8]})
-            for (const std::size_t length :
-                {std::size_t(64), std::size_t(96), std::size_t(128), std::size_t(384), std::size_t(640), columns}) {
+            for (const std::size_t length : {std::size_t(32), std::size_t(64), std::size_t(96), std::size_t(128),
+                     std::size_t(384), std::size_t(640), columns}) {
                 if (columns % length != 0)
                     continue;
                 const auto scheme = schemeOf(of, columns, length);
@@ -229,7 +230,8 @@ private Q_SLOTS:
                 samples.values()[i] *= i < columns && content == Content::Awkward ? 0.0F : 1.0F + float(i / 32 % 37);
             for (std::size_t i = 0; i < columns && content == Content::Awkward; ++i)
                 samples.values()[columns + i] = 1e25F * float(int(i % 7) - 3);
-            measureTogether(std::as_const(samples).values(), columns);
+            for (const std::size_t counted : {0, 1})
+                measureTogether(std::as_const(samples).values(), columns, counted);
         }
     }
 
@@ -289,8 +291,37 @@ private Q_SLOTS:
             }
     }
 
+    // A reciprocal that was lowered twice for the extreme rounds another weight the wrong way by as much as the proof
+    // allows for.
+    void loweredReciprocalsAreExact_data() { addTargetRows({32, 128}); }
+    void loweredReciprocalsAreExact()
+    {
+        QFETCH(const qint64, target);
+        QFETCH(const int, count);
+        QFETCH(const int, shift);
+        const TargetScope scope(target);
+        for (const int bits : {2, 3, 4, 8, 12})
+            for (int attempt = 0; attempt < 400; ++attempt) {
+                Samples samples(count, shift, Content::Weights);
+                const auto weights = samples.values();
+                const float size = attempt == 0 ? 0x1.d4c9b6p+0F : 1.0F + 0.00213F * float(attempt);
+                // Of one sign, on the middles and beside them.
+                const auto scheme =
+                    schemeOf({"symf", IntegerRule::SymmetricFull, bits}, weights.size(), weights.size());
+                putTies(weights, kernels::integerGrid(scheme.rule, scheme.codes, 0.0F, size), scheme.codes);
+                for (float& weight : weights)
+                    weight = std::min(std::abs(weight), size);
+                weights[0] = size;
+                weights[1] = 0.5F * size;
+                const auto expected = run(kernels::integerErrorsReference, weights, scheme, 0.0F);
+                const auto actual = run(kernels::integerErrors, weights, scheme, 0.0F);
+                QVERIFY(firstDifference(actual.columns, expected.columns) == -1);
+                QCOMPARE(actual.clipped, expected.clipped);
+            }
+    }
+
     // Groups of one sign, of nothing but zeros of either sign, and with their extremes anywhere.
-    void findsEveryRange_data() { addTargetRows({8, 32, 48, 128, 333}); }
+    void findsEveryRange_data() { addTargetRows({8, 32, 48, 128, 333, 1024}); }
     void findsEveryRange()
     {
         QFETCH(const qint64, target);
@@ -317,8 +348,10 @@ private Q_SLOTS:
                 if (length > columns)
                     continue;
                 const auto scheme = schemeOf(of, columns, length);
-                const auto expected = run(kernels::integerErrorsReference, weights, scheme, 0.01F);
-                QVERIFY2(agree(run(kernels::integerErrors, weights, scheme, 0.01F), expected, rowCount), of.name);
+                for (const float range : {0.0F, 0.01F}) {
+                    const auto expected = run(kernels::integerErrorsReference, weights, scheme, range);
+                    QVERIFY2(agree(run(kernels::integerErrors, weights, scheme, range), expected, rowCount), of.name);
+                }
             }
     }
 

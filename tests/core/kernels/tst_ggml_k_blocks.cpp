@@ -86,13 +86,17 @@ std::vector<Distribution> distributions()
     };
 }
 
-// 0: none; 1: usual; 2: many zeros, and sizes far apart.
+// 0: none; 1: usual; 2: many zeros, and sizes far apart; 3: so large in some groups that sums overflow.
 std::vector<float> importanceOf(int kind, std::size_t columns, Random& random)
 {
     std::vector<float> importance(kind == 0 ? 0 : columns);
-    for (float& value : importance) {
+    for (std::size_t i = 0; i < importance.size(); ++i) {
         const float g = normal(random);
-        value = kind == 1 ? g * g + 1e-4F : random() % 4 == 0 ? 0.0F : std::abs(g) * std::exp(3.0F * normal(random));
+        importance[i] = kind != 2 ? g * g + 1e-4F
+            : random() % 4 == 0   ? 0.0F
+                                  : std::abs(g) * std::exp(3.0F * normal(random));
+        if (kind == 3 && i / 16 % 5 == 1)
+            importance[i] = i / 16 % 2 == 0 ? 1e33F : 2e37F;
     }
     return importance;
 }
@@ -132,11 +136,11 @@ private Q_SLOTS:
         const TargetScope scope(target);
         const auto [name, block, highestCode] = kBlocks[format];
         Random random(3);
-        // Less than a chunk of eight super-blocks, more than one, rows that end within one.
-        constexpr std::pair<std::size_t, std::size_t> kShapes[] = {{1, 1}, {3, 3}, {1, 17}};
+        // Less than a chunk of eight or sixteen super-blocks, more than one, rows that end within one.
+        constexpr std::pair<std::size_t, std::size_t> kShapes[] = {{1, 1}, {3, 7}, {1, 17}};
         for (const Distribution& distribution : distributions())
             for (const auto& [rowCount, blocksPerRow] : kShapes)
-                for (const int kind : {0, 1, 2}) {
+                for (const int kind : {0, 1, 2, 3}) {
                     const std::size_t columns = blocksPerRow * kSuperBlock;
                     std::vector<float> storage(rowCount * columns + 1);
                     for (std::size_t i = 0; i < storage.size(); ++i)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/kernels/float_bits.h"
 #include "core/tensor/tensor_view.h"
+#include "tests/support/kernel_sweep.h"
 
 #include <QTest>
 
@@ -10,6 +11,7 @@
 #include <numeric>
 
 using namespace quantloupe;
+using quantloupe::tests::TargetScope;
 
 namespace {
 
@@ -98,15 +100,25 @@ private Q_SLOTS:
     }
 
     // Every code at once, at an odd address and with a ragged tail: vectors must do as the scalar functions do.
+    void everyHalfInOneRow_data()
+    {
+        QTest::addColumn<qint64>("target");
+        for (const auto target : hwy::SupportedAndGeneratedTargets())
+            QTest::addRow("%s", hwy::TargetName(target)) << qint64(target);
+    }
     void everyHalfInOneRow()
     {
-        std::vector<std::byte> bytes(1 + 2 * 65'535);
-        for (std::uint32_t code = 0; code < 65'535; ++code)
+        QFETCH(const qint64, target);
+        const TargetScope scope(target);
+        // All of them, and some more that fill no vector.
+        constexpr std::uint32_t count = 65'536 + 5;
+        std::vector<std::byte> bytes(1 + std::size_t(2 * count));
+        for (std::uint32_t code = 0; code < count; ++code)
             std::memcpy(bytes.data() + 1 + 2 * code, &code, 2);
-        std::vector<float> out(65'535);
+        std::vector<float> out(count);
         for (const auto dtype : {DType::F16, DType::BF16}) {
-            decodeRows({dtype, {65'535}, Bytes(bytes).subspan(1), nullptr, false}, 0, 1, out);
-            for (std::uint32_t code = 0; code < 65'535; ++code) {
+            decodeRows({dtype, {count}, Bytes(bytes).subspan(1), nullptr, false}, 0, 1, out);
+            for (std::uint32_t code = 0; code < count; ++code) {
                 const auto half = static_cast<std::uint16_t>(code);
                 const float expected = dtype == DType::F16 ? halfToFloat(half) : bfloat16ToFloat(half);
                 QVERIFY2(std::bit_cast<quint32>(out[code]) == std::bit_cast<quint32>(expected),
