@@ -165,7 +165,7 @@ void TestRealVocabularies::mergesAsLlama2c()
     for (int round = 0; round < 200; ++round) {
         std::string part;
         for (std::size_t i = random() % 60; i > 0; --i)
-            part += u8"abcdehilnorst  .,éß▁"[random() % 18];
+            part += static_cast<char>(u8"abcdehilnorst  .,éß▁"[random() % 18]);
         part = toValidUtf8(part);
         QCOMPARE(tokenizer->encode(part, false), encodedSlowly(*tokenizer, part, scores, ids));
     }
