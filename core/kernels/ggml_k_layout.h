@@ -162,24 +162,4 @@ inline std::uint16_t spreadScales(std::span<const float> values, int highest, Co
     return saturatedHalf(largest / static_cast<float>(highest));
 }
 
-/// Scales of Q3_K and Q6_K, the extreme to the lowest code. False where there is nothing to scale: Q3_K then stores
-/// scale bytes of 0, which mean −32, Q6_K a block of zeros.
-inline bool spreadSignedScales(GgmlBlock block, std::span<const float> values, SmallScales& scales)
-{
-    const bool six = block == GgmlBlock::Q6_K;
-    const float extreme = extremeOf(values);
-    if (six ? std::fabs(extreme) < kNothing : extreme == 0.0F) {
-        std::memset(scales.scale, six ? 0 : -32, sizeof scales.scale);
-        return false;
-    }
-    const float inverse = (six ? -128.0F : -32.0F) / extreme;
-    for (std::size_t g = 0; g < values.size(); ++g) {
-        const int code = nearestInteger(inverse * values[g]);
-        scales.scale[g] = static_cast<std::int8_t>(
-            six ? std::min(127, code) : std::clamp<int>(static_cast<std::int8_t>(code), -32, 31));
-    }
-    scales.d = saturatedHalf(1.0F / inverse);
-    return true;
-}
-
 }  // namespace quantloupe::kernels::ggml

@@ -87,7 +87,7 @@ HWY_INLINE void FitSignedScales(const SignedFound& found, SmallScales* scales)
     }
 }
 
-// spreadSignedScales(), a super-block per lane. `some`: whether there is anything to scale.
+// spreadSignedScales() of ggml_k_scalar.cpp, a super-block per lane. `some`: whether there is anything to scale.
 template<GgmlBlock block>
 HWY_INLINE void SpreadSignedScales(const SignedFound& found, SmallScales* scales, bool* some)
 {

@@ -27,7 +27,7 @@ enum class Clipping {
 };
 
 // With AVX-512, sums, products and maxima share two units: what is fused takes one of their turns instead of two.
-constexpr bool fusesSums = wideLanes == 16;
+constexpr bool fusesSums = HWY_TARGET <= HWY_AVX3 && HWY_ARCH_X86;
 
 // Sums over the lanes of a block. ŵ is in none of them: its sums follow from these.
 template<class D>
@@ -99,23 +99,16 @@ HWY_INLINE Rounded<D> roundVector(D d, V w, const UnitSteps<D>& steps)
     return result;
 }
 
-// Of numbers ≥ 0, whose bits are in the same order: multiplication has the units for maxima of floats to itself.
-template<class D, class V = hn::Vec<D>>
-HWY_INLINE V maxOfPositive(D d, V a, V b)
-{
-    const hn::RebindToSigned<D> bits;
-    return hn::BitCast(d, hn::Max(hn::BitCast(bits, a), hn::BitCast(bits, b)));
-}
-
-// The larger of two sizes, and of numbers ≥ 0: whichever way takes one instruction.
-template<class D, class V = hn::Vec<D>>
-HWY_INLINE V largerSize(D d, V a, V b)
+// The larger of two marks: sizes of errors where sums are fused; else squares, whose bits are in the order of the
+// numbers: multiplication has the units for maxima of floats to itself.
+HWY_INLINE hn::Vec<Wide> largerMark(hn::Vec<Wide> a, hn::Vec<Wide> b)
 {
 #if HWY_TARGET <= HWY_AVX3 && HWY_ARCH_X86
-    if constexpr (hn::MaxLanes(d) == 16)
-        return V {_mm512_range_ps(a.raw, b.raw, 0b1011)};
+    return hn::Vec<Wide> {_mm512_range_ps(a.raw, b.raw, 0b1011)};
+#else
+    const hn::RebindToSigned<Wide> bits;
+    return hn::BitCast(Wide(), hn::Max(hn::BitCast(bits, a), hn::BitCast(bits, b)));
 #endif
-    return hn::Max(hn::Abs(a), hn::Abs(b));
 }
 
 // What a segment has to keep to be sure of its codes: the largest e², or the distance from a step where weights may be
@@ -170,10 +163,7 @@ HWY_INLINE void addPair(D d, const float* w, const UnitSteps<D>& steps, BlockLan
         marks.count(isA);
         marks.count(isB);
     }
-    if constexpr (fusesSums)
-        marks.largest = largerSize(d, marks.largest, largerSize(d, doubtfulA, doubtfulB));
-    else
-        marks.largest = maxOfPositive(d, marks.largest, maxOfPositive(d, doubtfulA, doubtfulB));
+    marks.largest = largerMark(marks.largest, largerMark(doubtfulA, doubtfulB));
     lanes.sum = hn::Add(lanes.sum, hn::Add(a.error, b.error));
     if constexpr (clipping == Clipping::Common) {
         marks.farthest = hn::Max(marks.farthest, hn::Max(a.distance, b.distance));

@@ -31,7 +31,7 @@ struct Candidate {
         : scale(hn::Set(d, grid.scale))
         , minimum(hn::Set(d, codes.floatingMinimum ? grid.zero : 0.0F))
         , factor(hn::Set(d, scaling))
-        , magic(hn::Set(d, 12582912.0F))
+        , magic(hn::Set(d, roundingSum))
     {
         const auto zero = hn::Set(d, codes.floatingMinimum ? 0.0F : grid.zero);
         lowest = hn::Sub(hn::Set(d, codes.lowest), zero);
