@@ -3,6 +3,7 @@
 #include "core/kernels/ranges.h"
 #include "tests/support/kernel_sweep.h"
 
+#include <array>
 #include <memory>
 
 using namespace quantloupe;
@@ -235,6 +236,41 @@ private Q_SLOTS:
         }
     }
 
+    // Beside a stretch that only the definition can measure no ranges are found, beside the short one after it a part
+    // of a block.
+    void endsBlocksThatWereBegun_data() { addTargetRows({2304}); }
+    void endsBlocksThatWereBegun()
+    {
+        QFETCH(const qint64, target);
+        QFETCH(const int, count);
+        QFETCH(const int, shift);
+        const TargetScope scope(target);
+        const auto columns = std::size_t(count);
+        Samples samples(count * int(rowCount), shift, Content::Weights);
+        for (std::size_t i = 0; i < columns * rowCount; ++i)
+            samples.values()[i] *= 1.0F + float(i / 32 % 37);
+        for (std::size_t row = 1; row < rowCount; row += 3)
+            samples.values()[row * columns + row] = 1e25F;
+        const auto weights = std::as_const(samples).values();
+        for (const std::size_t length : {std::size_t(32), std::size_t(64), std::size_t(128)}) {
+            const std::array schemes {schemeOf(cases[0], columns, length), schemeOf(cases[1], columns, 256)};
+            std::array<Outcome, 2> outcomes;
+            std::array<kernels::IntegerErrorJob, 2> jobs;
+            for (std::size_t i = 0; i < jobs.size(); ++i) {
+                outcomes[i].rows.resize(rowCount);
+                outcomes[i].columns.resize(columns);
+                jobs[i] = {.scheme = &schemes[i], .profile = {outcomes[i].rows, outcomes[i].columns}};
+            }
+            kernels::integerErrors(weights, jobs);
+            for (std::size_t i = 0; i < jobs.size(); ++i) {
+                outcomes[i].sums = jobs[i].sums;
+                outcomes[i].clipped = jobs[i].clipped;
+                const auto expected = run(kernels::integerErrorsReference, weights, schemes[i], 0.0F);
+                QVERIFY2(agree(outcomes[i], expected, rowCount), qPrintable(QString("g%1, %2").arg(length).arg(i)));
+            }
+        }
+    }
+
     void everyErrorIsExact_data() { addTargetRows({32, 333, 1024}); }
     void everyErrorIsExact()
     {
@@ -305,12 +341,13 @@ private Q_SLOTS:
                 Samples samples(count, shift, Content::Weights);
                 const auto weights = samples.values();
                 const float size = attempt == 0 ? 0x1.d4c9b6p+0F : 1.0F + 0.00213F * float(attempt);
-                // Of one sign, on the middles and beside them.
                 const auto scheme =
                     schemeOf({"symf", IntegerRule::SymmetricFull, bits}, weights.size(), weights.size());
-                putTies(weights, kernels::integerGrid(scheme.rule, scheme.codes, 0.0F, size), scheme.codes);
-                for (float& weight : weights)
-                    weight = std::min(std::abs(weight), size);
+                // Of one sign. Half of the largest is a middle between the last step and none; all others lie clear of
+                // middles, or the unit would be done again for them.
+                const float step = kernels::integerGrid(scheme.rule, scheme.codes, 0.0F, size).scale;
+                for (std::size_t i = 0; i < weights.size(); ++i)
+                    weights[i] = (float(i % 2) + 0.2F) * step;
                 weights[0] = size;
                 weights[1] = 0.5F * size;
                 const auto expected = run(kernels::integerErrorsReference, weights, scheme, 0.0F);
