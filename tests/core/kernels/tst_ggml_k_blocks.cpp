@@ -97,6 +97,8 @@ std::vector<float> importanceOf(int kind, std::size_t columns, Random& random)
                                   : std::abs(g) * std::exp(3.0F * normal(random));
         if (kind == 3 && i / 16 % 5 == 1)
             importance[i] = i / 16 % 2 == 0 ? 1e33F : 2e37F;
+        if (kind == 3 && i / 256 % 2 == 1)
+            importance[i] = 3e38F;
     }
     return importance;
 }
