@@ -15,181 +15,14 @@
 #define HWY_TARGET_INCLUDE "core/kernels/fused_integer.cpp"
 #include <hwy/foreach_target.h>  // compiles this file once per instruction set
 #include <hwy/highway.h>
-#include "core/kernels/integer_stretch_inl.h"
+#include "core/kernels/integer_pass_inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// All units of a stretch; where some clip and some do not, each is measured by itself.
-template<bool floating, Clipping clipping, bool counting>
-StretchSums AddUnits(const StretchWork& work, std::size_t count)
-{
-    StretchSums sums;
-    const Units& units = work.units;
-    const std::size_t length = units.length, both = length | count;  // a multiple of 2ⁿ where both are
-    if (HWY_UNLIKELY(units.anyClips))
-        for (std::size_t u = 0; u < units.count; ++u) {
-            const std::size_t begin = u * length, end = HWY_MIN(begin + length, count);
-            if (units.clips[u] != 0.0F)
-                addUnits<floating, Clipping::Common, counting>(work, begin, end, sums);
-            else
-                addUnits<floating, clipping, counting>(work, begin, end, sums);
-        }
-    else if (both % longestSegment == 0)
-        addWholeSegments<longestSegment, floating, clipping, counting>(work, count, sums);
-    else if (both % 128 == 0)
-        addWholeSegments<128, floating, clipping, counting>(work, count, sums);
-    else if (both % 64 == 0)
-        addWholeSegments<64, floating, clipping, counting>(work, count, sums);
-    else if (both % shortestSegment == 0)
-        addWholeSegments<shortestSegment, floating, clipping, counting>(work, count, sums);
-    else
-        addUnits<floating, clipping, counting>(work, 0, count, sums);
-    return sums;
-}
-
-// Whether float sums of squares can be trusted: far from overflow, and denormals add nothing that matters. Not where
-// a weight is not finite.
-inline bool isSafe(double sum)
-{
-    return sum >= 0x1p-80 && sum <= 0x1p120;
-}
-
-// Whole units of one row on their way, for one of the schemes.
-struct Stretch {
-    IntegerErrorJob* job = nullptr;
-    IntegerRun run {};
-    Units units;
-    double signal = 0.0;  // Σw²
-    bool prepared = false;
-};
-
-// Makes the grids of units whose ranges and Σw² are known, unless only the definition itself will do.
-void Prepare(const IntegerScheme& scheme, Stretch& stretch)
-{
-    Units& units = stretch.units;
-    stretch.prepared = false;
-    if (!isSafe(stretch.signal))
-        return;
-    if (scheme.rule == IntegerRule::Given) {
-        const UnitGrid* grids = scheme.shape.shared ? scheme.grids.data()
-                                                    : scheme.grids.data() + stretch.run.row * scheme.shape.unitsPerRow()
-                + stretch.run.column / scheme.shape.length;
-        for (std::size_t u = 0; u < units.count; ++u) {
-            const UnitGrid& grid = grids[scheme.shape.shared ? 0 : u];
-            units.scale[u] = grid.scale;
-            units.zero[u] = grid.zero;
-        }
-    } else if (!MakeGrids(scheme, units)) {
-        return;
-    }
-    stretch.prepared = PrepareGrids(scheme, units);
-}
-
-// What is done for later ones while a stretch is measured.
-struct Ahead {
-    std::size_t fetched = 0;        // how far ahead weights are fetched from memory
-    PieceRanges* ranges = nullptr;  // that are found, if any
-};
-
-template<bool floating, Clipping clipping, bool counting>
-ErrorSums AddStretch(const Stretch& stretch, const Ahead& ahead, ErrorSlots* slots)
-{
-    IntegerErrorJob& job = *stretch.job;
-    const IntegerRun& run = stretch.run;
-    if (HWY_UNLIKELY(!stretch.prepared))
-        return addCarefully(run, *job.scheme, &job.profile, job.clipped);
-    const StretchSums made = AddUnits<floating, clipping, counting>(
-        {run.weights, job.scheme->codes, stretch.units, job.profile.columnEnergies.data() + run.column, slots,
-            run.weights + ahead.fetched, ahead.ranges},
-        run.count);
-    job.clipped += made.clipped;
-    // ŵ = w − e: as exact as its own sums wherever ŵ is anything like w. The root of a rounded square is the number
-    // itself, exactly.
-    const double signal = stretch.signal;
-    const ErrorSums quick {.count = run.count,
-        .signalEnergy = signal,
-        .quantizedEnergy = signal - 2.0 * made.product + made.energy,
-        .errorEnergy = made.energy,
-        .dotProduct = signal - made.product,
-        .errorSum = made.sum,
-        .maxAbsError = static_cast<double>(std::sqrt(made.largest))};
-    const bool good = isSafe(quick.errorEnergy) && 16.0 * quick.dotProduct >= signal
-        && 16.0 * quick.quantizedEnergy >= signal && quick.quantizedEnergy <= 0x1p120;
-    std::uint64_t counted = 0;
-    return HWY_LIKELY(good) ? quick : addCarefully(run, *job.scheme, nullptr, counted);
-}
-
-using StretchKernel = ErrorSums (*)(const Stretch&, const Ahead&, ErrorSlots*);
-
-template<bool counting>
-StretchKernel kernelOf(const IntegerScheme& scheme)
-{
-    if (scheme.codes.floatingMinimum)
-        return AddStretch<true, Clipping::None, counting>;
-    if (scheme.rule == IntegerRule::SymmetricFull)
-        return AddStretch<false, Clipping::Extreme, counting>;
-    return AddStretch<false, Clipping::None, counting>;
-}
-
-// One scheme on its way through the rows.
-class Pass
-{
-public:
-    explicit Pass(IntegerErrorJob& job)
-        : m_job(&job)
-        , m_add(job.profile.histogram ? kernelOf<true>(*job.scheme) : kernelOf<false>(*job.scheme))
-    {
-        const std::size_t length = job.scheme->shape.length;
-        m_stretch = HWY_MAX(1, HWY_MIN(maxUnits, stretchLength / length)) * length;
-        if (job.profile.histogram)
-            m_slots.emplace(job.profile.bins, *job.profile.histogram);
-    }
-    IntegerErrorJob& job() const { return *m_job; }
-    std::size_t stretch() const { return m_stretch; }  // weights
-    void measure(const Stretch& stretch, const Ahead& ahead)
-    {
-        const IntegerRun& run = stretch.run;
-        m_row += m_add(stretch, ahead, m_slots ? &*m_slots : nullptr);
-        if (run.column + run.count < m_job->scheme->shape.columns)
-            return;
-        m_job->profile.rowEnergies[run.row] = static_cast<float>(m_row.errorEnergy);
-        m_job->sums += m_row;
-        m_row = {};
-    }
-    void end()
-    {
-        if (m_slots)
-            m_slots->finish();
-    }
-
-private:
-    IntegerErrorJob* m_job;
-    StretchKernel m_add;
-    ErrorSums m_row {};
-    std::optional<ErrorSlots> m_slots;
-    std::size_t m_stretch = 0;
-};
-
 // Weights that fit the second-level cache beside all else.
 constexpr std::size_t mostFetchedAhead = 48 * blockLength;
-
-// Takes a stretch's ranges from those of the window that begins at `column`, and makes its grids.
-void takeStretch(const PieceRanges& ranges, std::size_t column, Stretch& stretch)
-{
-    const IntegerScheme& scheme = *stretch.job->scheme;
-    const IntegerRun& run = stretch.run;
-    Units& units = stretch.units;
-    units.length = scheme.shape.length;
-    units.count = (run.count + units.length - 1) / units.length;
-    takeRanges(ranges, run.column - column, units);
-    stretch.signal = 0.0;
-    const std::size_t blocks = (run.count + blockLength - 1) / blockLength;
-    for (const double sum : std::span(ranges.squares(run.column - column), blocks))
-        stretch.signal += sum;
-    Prepare(scheme, stretch);
-}
 
 // A window is a part of a row that each scheme's stretches fill (0: one stretch, of the only scheme), pieces are what
 // all units are made of. When one window is measured its ranges are known, and those of the next are, or are found
@@ -203,12 +36,12 @@ void MeasureRows(const float* rows, std::size_t rowCount, std::size_t window, st
     std::vector<Pass> passes;
     passes.reserve(jobs.size());
     for (IntegerErrorJob* job : jobs)
-        passes.emplace_back(*job);
-    // What is found beside is best still near when it is measured.
+        passes.emplace_back(*job, jobs.size() == 1);
     const bool alone = window == 0 || (findsBeside && jobs.size() == 1);
     window = HWY_MIN(alone ? passes.front().stretch() : window, columns);
     // By the first scheme alone, whose last stretch of a window may be measured within the next one.
-    Ahead ahead {.fetched = HWY_MIN(2 * window + passes.front().stretch(), mostFetchedAhead)};
+    Ahead ahead {
+        .fetched = HWY_MIN((passes.front().stretch() > stretchLength ? 1 : 2) * window + 2048, mostFetchedAhead)};
     PieceRanges both[2] = {{window, piece}, {window, piece}};
     PieceRanges *now = &both[0], *next = &both[1];
     // While one is measured, the next one's grids are made: those are not needed as soon as they are there. Units
@@ -227,10 +60,11 @@ void MeasureRows(const float* rows, std::size_t rowCount, std::size_t window, st
         else
             next->findRest();
         for (Pass& pass : passes)
-            for (std::size_t begin = 0; begin < count; begin += pass.stretch()) {
+            for (std::size_t begin = 0; begin < count;) {
                 coming->job = &pass.job();
                 coming->run = {rows + at + begin, row, column + begin, HWY_MIN(pass.stretch(), count - begin)};
                 takeStretch(*now, column, *coming);
+                begin += coming->run.count;
                 if (last)
                     last->measure(*ready, last == passes.data() ? ahead : Ahead {});
                 last = &pass;
@@ -247,7 +81,7 @@ void MeasureRows(const float* rows, std::size_t rowCount, std::size_t window, st
         column = following;
     }
     if (last)
-        last->measure(*ready, {});
+        last->measure(*ready, last == passes.data() ? Ahead {.fetched = ahead.fetched} : Ahead {});
     for (Pass& pass : passes)
         pass.end();
 }

@@ -111,11 +111,23 @@ HWY_INLINE hn::Vec<Wide> largerMark(hn::Vec<Wide> a, hn::Vec<Wide> b)
 #endif
 }
 
+// e² of a mark.
+HWY_INLINE hn::Vec<Wide> squareOfMark(hn::Vec<Wide> mark)
+{
+    return fusesSums ? hn::Mul(mark, mark) : mark;
+}
+
+// By how much it exceeds a limit.
+HWY_INLINE hn::Vec<Wide> excessOfMark(hn::Vec<Wide> mark, hn::Vec<Wide> limit)
+{
+    return fusesSums ? hn::MulSub(mark, mark, limit) : hn::Sub(mark, limit);
+}
+
 // What a segment has to keep to be sure of its codes: the largest e², or the distance from a step where weights may be
 // clipped; and how many were, or are the extreme.
 template<class D>
 struct SegmentMarks {
-    hn::Vec<D> largest, farthest;  // the former as |e| where sums are fused
+    hn::Vec<D> largest, farthest;  // the former as largerMark() takes it
     hn::Vec<hn::RebindToSigned<D>> clipped;
 
     explicit SegmentMarks(D d)
@@ -124,7 +136,6 @@ struct SegmentMarks {
         , clipped(hn::Zero(hn::RebindToSigned<D>()))
     {
     }
-    hn::Vec<D> largestSquare() const { return fusesSums ? hn::Mul(largest, largest) : largest; }
     HWY_INLINE void count(hn::Vec<D> all) { clipped = hn::Sub(clipped, hn::BitCast(hn::RebindToSigned<D>(), all)); }
 };
 
@@ -234,34 +245,78 @@ HWY_NOINLINE BlockLanes<Wide> correction(const float* w, std::size_t count, cons
     return lanes;
 }
 
-// Sums over blocks.
-struct StretchSums {
-    double product = 0.0, energy = 0.0, sum = 0.0;
-    float largest = 0.0F;
+// Of a row on its way.
+struct RowSums {
+    std::size_t count = 0;
+    double signal = 0.0;  // Σw²
     std::uint64_t clipped = 0;
 
+    // What blocks sum, apart from what is marked by segments.
+    template<class D>
+    HWY_INLINE void addBlock(D d, const BlockLanes<D>& lanes)
+    {
+        addSums(d, lanes, m_blocks);
+    }
+    // What is added once segments are settled: apart, so that it is of no matter when they are.
     template<class D>
     HWY_INLINE void add(D d, const BlockLanes<D>& lanes)
     {
-        addSums(d, lanes);
-        largest = HWY_MAX(largest, hn::GetLane(hn::MaxOfLanes(d, lanes.largest)));
+        addSums(d, lanes, m_later);
+        for (std::size_t i = 0; i < wideLanes; i += hn::Lanes(d))
+            hn::Store(hn::Max(hn::Load(d, m_largest + i), lanes.largest), d, m_largest + i);
         clipped += static_cast<std::uint64_t>(hn::GetLane(hn::SumOfLanes(d, lanes.clipped)));
     }
-    // Apart from what is marked by segments.
-    template<class D>
-    HWY_INLINE void addSums(D d, const BlockLanes<D>& lanes)
+    // e² of what was measured.
+    HWY_INLINE void widen(hn::Vec<Wide> squares)
     {
-        const auto total = [d](hn::Vec<D> v) HWY_ATTR { return hn::GetLane(hn::SumOfLanes(d, v)); };
-        product += static_cast<double>(total(hn::Add(lanes.product, lanes.oddProduct)));
-        energy += static_cast<double>(total(hn::Add(lanes.energy, lanes.oddEnergy)));
-        sum += static_cast<double>(total(lanes.sum));
+        const Wide d;
+        hn::Store(hn::Max(hn::Load(d, m_largest), squares), d, m_largest);
     }
+
+    double product() const { return m_blocks[0] + m_later[0]; }
+    double energy() const { return m_blocks[1] + m_later[1]; }
+    double sum() const { return m_blocks[2] + m_later[2]; }
+    float largestSquare() const { return hn::GetLane(hn::MaxOfLanes(Wide(), hn::Load(Wide(), m_largest))); }
+
+private:
+    // Σw·e, Σe² and Σe
+    template<class D>
+    static HWY_INLINE void addSums(D d, const BlockLanes<D>& lanes, double* to)
+    {
+        const auto products = hn::Add(lanes.product, lanes.oddProduct);
+        const auto energies = hn::Add(lanes.energy, lanes.oddEnergy);
+#if HWY_TARGET <= HWY_AVX3 && HWY_ARCH_X86
+        if constexpr (hn::MaxLanes(d) == 16) {  // all at once, beside zeros
+            const auto halves = [](hn::Vec<D> v) HWY_ATTR {
+                return _mm256_add_ps(_mm512_castps512_ps256(v.raw), _mm512_extractf32x8_ps(v.raw, 1));
+            };
+            const auto pairs = [](__m256 a, __m256 b) HWY_ATTR {
+                return _mm256_castps_pd(_mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b)));
+            };
+            const __m256d first = pairs(halves(products), halves(energies));
+            const __m256d second = pairs(halves(lanes.sum), _mm256_setzero_ps());
+            const __m256 all = _mm256_add_ps(_mm256_castpd_ps(_mm256_unpacklo_pd(first, second)),
+                _mm256_castpd_ps(_mm256_unpackhi_pd(first, second)));
+            const __m128 total = _mm_add_ps(_mm256_castps256_ps128(all), _mm256_extractf128_ps(all, 1));
+            _mm256_storeu_pd(to, _mm256_add_pd(_mm256_loadu_pd(to), _mm256_cvtps_pd(total)));
+            return;
+        }
+#endif
+        const auto total = [d](hn::Vec<D> v)
+                               HWY_ATTR { return static_cast<double>(hn::GetLane(hn::SumOfLanes(d, v))); };
+        to[0] += total(products);
+        to[1] += total(energies);
+        to[2] += total(lanes.sum);
+    }
+
+    double m_blocks[4] = {}, m_later[4] = {};
+    HWY_ALIGN float m_largest[wideLanes] = {};  // in each lane
 };
 
 // Fewer weights than a step.
 template<bool floating, bool counting>
 HWY_NOINLINE void addRest(const float* w, std::size_t count, const IntegerCodes& codes, const Units& units,
-    std::size_t u, float* columns, ErrorSlots* slots, StretchSums& sums)
+    std::size_t u, float* columns, ErrorSlots* slots, RowSums& sums)
 {
     const Wide d;
     const One one;

@@ -8,6 +8,7 @@
 #endif
 
 #include "core/kernels/integer_lanes_inl.h"
+#include "core/kernels/piece_finder_inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE {
@@ -72,7 +73,7 @@ struct Marks {
     HWY_INLINE void keep(std::size_t s, const SegmentMarks<Wide>& seen)
     {
         const Wide d;
-        hn::Store(seen.largestSquare(), d, largest + s * wideLanes);
+        hn::Store(seen.largest, d, largest + s * wideLanes);
         if constexpr (clipping == Clipping::Common)
             hn::Store(seen.farthest, d, farthest + s * wideLanes);
         if constexpr (clipping != Clipping::None)
@@ -110,7 +111,7 @@ HWY_INLINE void addStep(const float* weights, const UnitSteps<Wide>& steps, Bloc
 // Proves the segments in [begin, end) right, or corrects them; and adds what is no whole step.
 template<bool floating, Clipping clipping, bool counting>
 HWY_NOINLINE void settleSegments(const StretchWork& work, std::size_t segmentLength, std::size_t begin, std::size_t end,
-    const Marks& marks, StretchSums& sums)
+    const Marks& marks, RowSums& sums)
 {
     const Wide d;
     const hn::RebindToSigned<Wide> di;
@@ -120,7 +121,7 @@ HWY_NOINLINE void settleSegments(const StretchWork& work, std::size_t segmentLen
     for (std::size_t s = 0; !segments.done(); ++s) {
         const Segment segment = segments.next();
         const std::size_t u = segment.unit, whole = segment.wholeSteps();
-        auto most = hn::Load(d, marks.largest + s * wideLanes);
+        auto most = squareOfMark(hn::Load(d, marks.largest + s * wideLanes));
         auto sure = hn::Le(most, hn::Set(d, work.units.limit[u]));
         if constexpr (clipping == Clipping::Common)
             sure = hn::Le(hn::Load(d, marks.farthest + s * wideLanes), hn::Set(d, work.units.margin[u]));
@@ -141,13 +142,13 @@ HWY_NOINLINE void settleSegments(const StretchWork& work, std::size_t segmentLen
             addRest<floating, counting>(work.weights + segment.begin + whole, segment.end - segment.begin - whole,
                 work.codes, work.units, u, work.columns + segment.begin + whole, work.slots, sums);
     }
-    sums.largest = HWY_MAX(sums.largest, hn::GetLane(hn::MaxOfLanes(d, largest)));
+    sums.widen(largest);
     sums.clipped += static_cast<std::uint64_t>(hn::GetLane(hn::SumOfLanes(di, clipped)));
 }
 
 // Units of any length, any weights [begin, end) of the stretch.
 template<bool floating, Clipping clipping, bool counting>
-void addUnits(const StretchWork& work, std::size_t begin, std::size_t end, StretchSums& sums)
+void addUnits(const StretchWork& work, std::size_t begin, std::size_t end, RowSums& sums)
 {
     const Wide d;
     Marks marks;
@@ -172,81 +173,150 @@ void addUnits(const StretchWork& work, std::size_t begin, std::size_t end, Stret
                 marks.keep<clipping>(s, seen);
                 begin = segment.end;
             }
-            sums.addSums(d, lanes);
+            sums.addBlock(d, lanes);
         }
         settleSegments<floating, clipping, counting>(work, longestSegment, first, begin, marks, sums);
     }
     counter.giveBack(work.slots);
 }
 
+// What was seen of some segments of one length, which lie side by side.
+struct SegmentSums {
+    hn::Vec<Wide> mark, extreme;  // the largest mark, and e² of an extreme
+    hn::Vec<Wide> clipped;        // whole numbers
+    hn::Vec<Wide> excess;         // the largest; above 0 nothing is proven
+
+    SegmentSums()
+        : mark(hn::Zero(Wide()))
+        , extreme(mark)
+        , clipped(mark)
+        , excess(hn::Set(Wide(), -1.0F))
+    {
+    }
+    hn::Vec<Wide> largestSquare() const { return hn::Max(squareOfMark(mark), extreme); }
+    bool sure() const { return hn::AllTrue(Wide(), hn::Le(excess, hn::Zero(Wide()))); }
+};
+
+// Measures segments of one length that divides a unit, one after the other.
+template<std::size_t length, bool floating, Clipping clipping, bool counting>
+class SegmentRunner
+{
+public:
+    static_assert(length % stepLength == 0 && length <= longestSegment);
+    static constexpr std::size_t perBlock = blockLength / length;
+    static constexpr std::size_t piece = HWY_MIN(length, 128);  // of ranges that are found beside
+
+    SegmentRunner(const StretchWork& work, Marks& marks)
+        : m_units(work.units)
+        , m_codes(work.codes)
+        , m_weights(work.weights)
+        , m_fetch(work.fetch)
+        , m_columns(work.columns)
+        , m_perUnit(work.units.length / length)
+        , m_marks(marks)
+    {
+    }
+
+    // The next `count` segments, at most a block; their marks are kept from place s on.
+    template<class Finder>
+    HWY_INLINE void addBlock(
+        std::size_t count, std::size_t s, SegmentSums& seen, RowSums& sums, SlotCounter& counter, Finder& finder)
+    {
+        const Wide d;
+        constexpr std::size_t atOnce = HWY_MIN(length, findsBeside ? 128 : stepLength);
+        BlockLanes<Wide> lanes(d);
+        for (std::size_t k = 0; k < count; ++k) {
+            const auto steps = UnitSteps<Wide>::template of<floating, clipping>(d, m_codes, m_units, m_unit);
+            SegmentMarks<Wide> marks(d);
+            for (std::size_t begin = 0; begin < length; begin += atOnce) {
+#pragma GCC unroll 4
+                for (std::size_t i = 0; i < atOnce; i += stepLength) {
+                    fetchStep<findsBeside ? 3 : 2>(m_fetch + i);
+                    finder.add(i == 0);
+                    addStep<floating, clipping, counting>(m_weights + i, steps, lanes, marks, m_columns + i, counter);
+                }
+                finder.endPiece();
+                m_weights += atOnce;
+                m_fetch += atOnce;
+                m_columns += atOnce;
+            }
+            keep(s + k, marks, seen);
+            if (++m_inUnit == m_perUnit) {
+                m_inUnit = 0;
+                ++m_unit;
+            }
+        }
+        sums.addBlock(d, lanes);
+        finder.endBlock();
+    }
+
+private:
+    HWY_INLINE void keep(std::size_t s, const SegmentMarks<Wide>& marks, SegmentSums& seen)
+    {
+        const Wide d;
+        const hn::RebindToSigned<Wide> di;
+        m_marks.template keep<clipping>(s, marks);
+        seen.mark = hn::Max(seen.mark, marks.largest);
+        seen.excess = hn::Max(seen.excess, excessOfMark(marks.largest, hn::Set(d, m_units.limit[m_unit])));
+        if constexpr (clipping == Clipping::Extreme) {
+            seen.extreme = hn::Max(seen.extreme, hn::Set(d, m_units.extremeSquare[m_unit]));
+            const auto counted = hn::And(hn::Set(d, m_units.clipped[m_unit]), hn::BitCast(d, marks.clipped));
+            seen.clipped = hn::BitCast(d, hn::Add(hn::BitCast(di, seen.clipped), hn::BitCast(di, counted)));
+        }
+    }
+
+    const Units& m_units;
+    const IntegerCodes& m_codes;
+    const float* m_weights;
+    const float* m_fetch;
+    float* m_columns;
+    std::size_t m_perUnit, m_unit = 0, m_inUnit = 0;
+    Marks& m_marks;
+};
+
 // `weightCount` weights in segments of one length that divides them and a unit.
 template<std::size_t length, bool floating, Clipping clipping, bool counting>
-HWY_NOINLINE void addWholeSegments(const StretchWork& work, std::size_t weightCount, StretchSums& sums)
+HWY_NOINLINE void addWholeSegments(const StretchWork& work, std::size_t weightCount, RowSums& sums)
 {
     const Wide d;
     const hn::RebindToSigned<Wide> di;
-    static_assert(length % stepLength == 0 && length <= longestSegment);
-    const Units& units = work.units;
-    constexpr bool beside = findsBeside && !counting;  // counting has enough to do
-    constexpr std::size_t atOnce = HWY_MIN(length / stepLength, beside ? 2 : 1);
-    const std::size_t perUnit = units.length / length, count = weightCount / length;
-    const float* fetch = work.fetch;
-    const float* weights = work.weights;
-    float* columns = work.columns;
+    using Runner = SegmentRunner<length, floating, clipping, counting>;
+    const std::size_t count = weightCount / length;
     SlotCounter counter(work.slots);
     Marks marks;
-    std::size_t u = 0, inUnit = 0;
-    constexpr std::size_t piece = HWY_MIN(length, partLength);
-    const bool finding = beside && work.coming && work.coming->piece() == piece;
+    Runner runner(work, marks);
+    PieceFinder::Kept kept;
+    NoFinder::Kept nothing;
     for (std::size_t first = 0; first < count; first += maxSegments) {
         const std::size_t end = HWY_MIN(first + maxSegments, count);
-        auto most = hn::Zero(d), clipped = most;
-        auto sure = hn::Eq(most, most);
+        SegmentSums seen;
         for (std::size_t s = first; s < end;) {
-            const std::size_t blockEnd = HWY_MIN(s + blockLength / length, end);
-            BlockLanes<Wide> lanes(d);
-            for (; s < blockEnd; ++s) {
-                const auto steps = UnitSteps<Wide>::template of<floating, clipping>(d, work.codes, units, u);
-                SegmentMarks<Wide> seen(d);
-                for (std::size_t begin = 0; begin < length; begin += atOnce * stepLength)
-#pragma GCC unroll 2
-                    for (std::size_t i = begin; i < begin + atOnce * stepLength; i += stepLength) {
-                        fetchStep<2>(fetch + i);
-                        if constexpr (beside && length == longestSegment)  // of long units, which may have left it
-                            fetchStep<3>(weights + i + length);
-                        addStep<floating, clipping, counting>(weights + i, steps, lanes, seen, columns + i, counter);
-                    }
-                marks.keep<clipping>(s - first, seen);
-                const auto largest = seen.largestSquare();
-                most = hn::Max(most, largest);
-                if constexpr (clipping == Clipping::Extreme) {
-                    most = hn::Max(most, hn::Set(d, units.extremeSquare[u]));
-                    const auto counted = hn::And(hn::Set(d, units.clipped[u]), hn::BitCast(d, seen.clipped));
-                    clipped = hn::BitCast(d, hn::Add(hn::BitCast(di, clipped), hn::BitCast(di, counted)));
+            const std::size_t inBlock = HWY_MIN(Runner::perBlock, end - s);
+            const bool isWhole = inBlock == Runner::perBlock;
+            bool found = false;
+            if constexpr (findsBeside && !counting)  // counting has enough to do
+                if (isWhole && PieceFinder::fits(work.coming, Runner::piece)) {
+                    PieceFinder finder(work.coming, kept);
+                    runner.addBlock(Runner::perBlock, s - first, seen, sums, counter, finder);
+                    found = true;
                 }
-                sure = hn::And(sure, hn::Le(largest, hn::Set(d, units.limit[u])));
-                if (++inUnit == perUnit) {
-                    inUnit = 0;
-                    ++u;
-                }
-                if constexpr (beside)
-                    if (finding && (s + 1) % HWY_MAX(1, partLength / length) == 0)
-                        for (std::size_t found = 0; found < length; found += partLength)
-                            work.coming->findPartOf<piece>();
-                weights += length;
-                fetch += length;
-                columns += length;
+            if (!found) {
+                NoFinder none(nullptr, nothing);
+                runner.addBlock(inBlock, s - first, seen, sums, counter, none);
             }
-            sums.addSums(d, lanes);
+            s += inBlock;
         }
+        const auto largest = seen.largestSquare();
+        bool sure = seen.sure();
         if constexpr (counting)
-            sure = hn::And(sure, hn::Le(most, hn::Set(d, work.slots->largestSquare())));
-        if (HWY_UNLIKELY(!hn::AllTrue(d, sure))) {
+            sure = sure && hn::AllTrue(d, hn::Le(largest, hn::Set(d, work.slots->largestSquare())));
+        if (HWY_UNLIKELY(!sure)) {
             settleSegments<floating, clipping, counting>(work, length, first * length, end * length, marks, sums);
             continue;
         }
-        sums.largest = HWY_MAX(sums.largest, hn::GetLane(hn::MaxOfLanes(d, most)));
-        sums.clipped += static_cast<std::uint64_t>(hn::GetLane(hn::SumOfLanes(di, hn::BitCast(di, clipped))));
+        sums.widen(largest);
+        if constexpr (clipping != Clipping::None)
+            sums.clipped += static_cast<std::uint64_t>(hn::GetLane(hn::SumOfLanes(di, hn::BitCast(di, seen.clipped))));
     }
     counter.giveBack(work.slots);
 }

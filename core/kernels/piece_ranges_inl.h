@@ -48,11 +48,6 @@ struct RangeLanes {
     V low, high;
 };
 
-// Where there are registers for both, ranges are found between other work, so many weights at a time: so few that
-// fetching from memory, which the other work goes on with, never stands still meanwhile.
-constexpr bool findsBeside = wideLanes == 16;
-constexpr std::size_t partLength = 128;
-
 // Squares in four sums, so that no addition waits for the one before it.
 template<class D>
 struct SignalLanes {
@@ -126,30 +121,25 @@ public:
     // What is to be found; the last piece may be shorter.
     void begin(const float* weights, std::size_t count)
     {
-        const bool fits = findsBeside && (m_piece == 32 || m_piece == 64 || m_piece == 128);
         m_weights = weights;
         m_count = count;
         m_found = 0;
-        m_beside = fits ? count / blockLength * blockLength : 0;
     }
-    // Finds the next part, if there is one that can be found between other work, of pieces of so many weights.
-    template<std::size_t piece>
-    void findPartOf();
     void findRest();
 
 private:
+    friend class PieceFinder;
     // Of whole eights of pieces, from piece u on. Returns at which it ended.
     template<std::size_t length>
     std::size_t findEights(std::size_t u, BlockSquares& squares);
     // Of the pieces from u on, of which the lanes are known.
     void finishEight(std::size_t u, const hn::Vec<Eight>* lows, const hn::Vec<Eight>* highs);
+    // Of whole pieces, by the definition.
+    HWY_NOINLINE inline void findSlowly(std::size_t u, std::size_t end);
 
     const float* m_weights = nullptr;
-    std::size_t m_count = 0, m_found = 0, m_beside = 0;
+    std::size_t m_count = 0, m_found = 0;
     std::size_t m_piece;
-    // Of the block that is being found part by part.
-    HWY_ALIGN float m_lows[8 * eightLanes], m_highs[8 * eightLanes];
-    SignalLanes<Wide> m_lanes {Wide()};
     std::vector<float> m_low, m_high;
     std::vector<double> m_squares;
 };
@@ -306,34 +296,6 @@ HWY_NOINLINE std::size_t PieceRanges::findEights(std::size_t u, BlockSquares& sq
     return u;
 }
 
-template<std::size_t piece>
-HWY_INLINE void PieceRanges::findPartOf()
-{
-    if (m_found >= m_beside)
-        return;
-    const Eight d;
-    std::size_t at = m_found / piece % 8 * eightLanes;
-    auto lanes = m_lanes;  // in registers
-#pragma GCC unroll 4
-    for (std::size_t k = 0; k < partLength; k += piece, at += eightLanes) {
-        const auto range = rangeOfBits(Wide(), m_weights + m_found + k, piece, lanes);
-        hn::Store(inEight(range.low, leastOfBits), d, m_lows + at);
-        hn::Store(inEight(range.high, mostOfBits), d, m_highs + at);
-    }
-    m_lanes = lanes;
-    m_found += partLength;
-    if (m_found % (8 * piece) == 0) {
-        hn::Vec<Eight> lows[8], highs[8];
-        for (std::size_t k = 0; k < 8; ++k) {
-            lows[k] = hn::Load(d, m_lows + k * eightLanes);
-            highs[k] = hn::Load(d, m_highs + k * eightLanes);
-        }
-        finishEight(m_found / piece - 8, lows, highs);
-    }
-    if (m_found % blockLength == 0)
-        m_squares[m_found / blockLength - 1] = m_lanes.take(Wide());
-}
-
 HWY_INLINE void PieceRanges::finishEight(std::size_t u, const hn::Vec<Eight>* lows, const hn::Vec<Eight>* highs)
 {
     const Eight d;
@@ -342,26 +304,23 @@ HWY_INLINE void PieceRanges::finishEight(std::size_t u, const hn::Vec<Eight>* lo
     hn::StoreU(hn::Add(smallest, hn::Zero(d)), d, m_low.data() + u);
     hn::StoreU(hn::Add(largest, hn::Zero(d)), d, m_high.data() + u);
     if (HWY_UNLIKELY(!haveBothSigns(d, smallest, largest)))
-        for (std::size_t k = u; k < u + 8; ++k) {
-            const auto range = rangeOf({m_weights + k * m_piece, m_piece});
-            m_low[k] = range.minimum;
-            m_high[k] = range.maximum;
-        }
+        findSlowly(u, u + 8);
 }
 #endif
+
+void PieceRanges::findSlowly(std::size_t u, std::size_t end)
+{
+    for (; u < end; ++u) {
+        const auto range = rangeOf({m_weights + u * m_piece, m_piece});
+        m_low[u] = range.minimum;
+        m_high[u] = range.maximum;
+    }
+}
 
 inline void PieceRanges::findRest()
 {
     if (m_found == m_count)
         return;
-    // A block that was begun part by part is ended so.
-    if constexpr (findsBeside)
-        while (m_found % blockLength != 0)
-            switch (m_piece) {
-            case 32: findPartOf<32>(); break;
-            case 64: findPartOf<64>(); break;
-            default: findPartOf<128>(); break;
-            }
     BlockSquares squares(m_squares.data() + m_found / blockLength);
     std::size_t u = m_found / m_piece;
 #if HWY_TARGET != HWY_SCALAR
