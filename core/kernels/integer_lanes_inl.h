@@ -26,9 +26,6 @@ enum class Clipping {
     Common,   // be ready for one in every vector
 };
 
-// With AVX-512, sums, products and maxima share two units: what is fused takes one of their turns instead of two.
-constexpr bool fusesSums = HWY_TARGET <= HWY_AVX3 && HWY_ARCH_X86;
-
 // Sums over the lanes of a block. ŵ is in none of them: its sums follow from these.
 template<class D>
 struct BlockLanes {

@@ -154,7 +154,7 @@ public:
     {
         const std::size_t length = job.scheme->shape.length;
         // What is found beside is to be near still when it is measured.
-        const bool finds = findsBeside && alone && !job.profile.histogram && blockLength % length == 0;
+        const bool finds = findsBeside && alone && blockLength % length == 0;
         m_stretch = HWY_MAX(1, HWY_MIN(maxUnits, (finds ? blockLength : stretchLength) / length)) * length;
         if (job.profile.histogram)
             m_slots.emplace(job.profile.bins, *job.profile.histogram);

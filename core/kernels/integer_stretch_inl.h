@@ -90,22 +90,40 @@ HWY_INLINE void fetchStep(const float* weights)
         __builtin_prefetch(weights + i, 0, locality);
 }
 
+// Counts what came before between the vectors of a pair.
+template<bool counting>
+struct CountBetween {
+    SlotCounter& counter;
+    std::size_t first;  // vector of the step
+
+    HWY_INLINE void operator()(std::size_t part) const
+    {
+        if constexpr (counting)
+            counter.countPart(first + part);
+    }
+};
+
 // One step by quick rounding.
 template<bool floating, Clipping clipping, bool counting>
 HWY_INLINE void addStep(const float* weights, const UnitSteps<Wide>& steps, BlockLanes<Wide>& lanes,
     SegmentMarks<Wide>& seen, float* columns, SlotCounter& counter)
 {
     const Wide d;
-    hn::Vec<Wide> errors[stepVectors];
+    if constexpr (fusesSums) {
+        hn::Vec<Wide> first, second;
+        addPair<floating, clipping>(
+            d, weights, steps, lanes, seen, columns, first, second, CountBetween<counting> {counter, 0});
+        if constexpr (counting)
+            counter.keep(first, second);
+    } else {
+        hn::Vec<Wide> errors[stepVectors];
 #pragma GCC unroll 2
-    for (std::size_t k = 0; k < stepVectors; k += 2)
-        addPair<floating, clipping>(d, weights + k * wideLanes, steps, lanes, seen, columns + k * wideLanes, errors[k],
-            errors[k + 1], [&](std::size_t part) HWY_ATTR {
-                if constexpr (counting)
-                    counter.countPart(k + part);
-            });
-    if constexpr (counting)
-        counter.keep(errors);
+        for (std::size_t k = 0; k < stepVectors; k += 2)
+            addPair<floating, clipping>(d, weights + k * wideLanes, steps, lanes, seen, columns + k * wideLanes,
+                errors[k], errors[k + 1], CountBetween<counting> {counter, k});
+        if constexpr (counting)
+            counter.keep(errors);
+    }
 }
 
 // Proves the segments in [begin, end) right, or corrects them; and adds what is no whole step.
@@ -165,6 +183,8 @@ void addUnits(const StretchWork& work, std::size_t begin, std::size_t end, RowSu
                     UnitSteps<Wide>::template of<floating, clipping>(d, work.codes, work.units, segment.unit);
                 SegmentMarks<Wide> seen(d);
                 const std::size_t whole = segment.begin + segment.wholeSteps();
+                if constexpr (counting)
+                    work.slots->makeRoom(segment.wholeSteps());
                 for (std::size_t i = segment.begin; i < whole; i += stepLength) {
                     fetchStep<2>(work.fetch + i);
                     addStep<floating, clipping, counting>(
@@ -214,6 +234,7 @@ public:
         , m_columns(work.columns)
         , m_perUnit(work.units.length / length)
         , m_marks(marks)
+        , m_slots(work.slots)
     {
     }
 
@@ -223,7 +244,10 @@ public:
         std::size_t count, std::size_t s, SegmentSums& seen, RowSums& sums, SlotCounter& counter, Finder& finder)
     {
         const Wide d;
-        constexpr std::size_t atOnce = HWY_MIN(length, findsBeside ? 128 : stepLength);
+        // Steps of a piece one after the other, unless there are counters to be increased between them.
+        constexpr std::size_t atOnce = findsBeside && !counting ? piece : stepLength;
+        if constexpr (counting)
+            m_slots->makeRoom(count * length);
         BlockLanes<Wide> lanes(d);
         for (std::size_t k = 0; k < count; ++k) {
             const auto steps = UnitSteps<Wide>::template of<floating, clipping>(d, m_codes, m_units, m_unit);
@@ -232,10 +256,11 @@ public:
 #pragma GCC unroll 4
                 for (std::size_t i = 0; i < atOnce; i += stepLength) {
                     fetchStep<findsBeside ? 3 : 2>(m_fetch + i);
-                    finder.add(i == 0);
+                    finder.add(atOnce == piece ? i == 0 : begin % piece == 0);
                     addStep<floating, clipping, counting>(m_weights + i, steps, lanes, marks, m_columns + i, counter);
                 }
-                finder.endPiece();
+                if (atOnce == piece || (begin + atOnce) % piece == 0)
+                    finder.endPiece();
                 m_weights += atOnce;
                 m_fetch += atOnce;
                 m_columns += atOnce;
@@ -272,6 +297,7 @@ private:
     float* m_columns;
     std::size_t m_perUnit, m_unit = 0, m_inUnit = 0;
     Marks& m_marks;
+    ErrorSlots* m_slots;
 };
 
 // `weightCount` weights in segments of one length that divides them and a unit.
@@ -294,7 +320,7 @@ HWY_NOINLINE void addWholeSegments(const StretchWork& work, std::size_t weightCo
             const std::size_t inBlock = HWY_MIN(Runner::perBlock, end - s);
             const bool isWhole = inBlock == Runner::perBlock;
             bool found = false;
-            if constexpr (findsBeside && !counting)  // counting has enough to do
+            if constexpr (findsBeside)
                 if (isWhole && PieceFinder::fits(work.coming, Runner::piece)) {
                     PieceFinder finder(work.coming, kept);
                     runner.addBlock(Runner::perBlock, s - first, seen, sums, counter, finder);
