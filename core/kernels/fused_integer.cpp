@@ -36,7 +36,7 @@ void MeasureRows(const float* rows, std::size_t rowCount, std::size_t window, st
     std::vector<Pass> passes;
     passes.reserve(jobs.size());
     for (IntegerErrorJob* job : jobs)
-        passes.emplace_back(*job, jobs.size() == 1);
+        passes.emplace_back(*job, piece, jobs.size() == 1);
     const bool alone = window == 0 || (findsBeside && jobs.size() == 1);
     window = HWY_MIN(alone ? passes.front().stretch() : window, columns);
     // By the first scheme alone, whose last stretch of a window may be measured within the next one.
@@ -61,9 +61,8 @@ void MeasureRows(const float* rows, std::size_t rowCount, std::size_t window, st
             next->findRest();
         for (Pass& pass : passes)
             for (std::size_t begin = 0; begin < count;) {
-                coming->job = &pass.job();
-                coming->run = {rows + at + begin, row, column + begin, HWY_MIN(pass.stretch(), count - begin)};
-                takeStretch(*now, column, *coming);
+                const IntegerRun run {rows + at + begin, row, column + begin, HWY_MIN(pass.stretch(), count - begin)};
+                pass.take(run, *now, begin, *coming);
                 begin += coming->run.count;
                 if (last)
                     last->measure(*ready, last == passes.data() ? ahead : Ahead {});

@@ -66,6 +66,10 @@ inline void prepare(const IntegerScheme& scheme, Stretch& stretch)
     stretch.prepared = false;
     if (!stretch.isSafe)
         return;
+    if (scheme.rule == IntegerRule::Symmetric) {
+        stretch.prepared = makeSymmetricGrids(scheme.codes, units);
+        return;
+    }
     if (scheme.rule == IntegerRule::Given) {
         const UnitGrid* grids = scheme.shape.shared ? scheme.grids.data()
                                                     : scheme.grids.data() + stretch.run.row * scheme.shape.unitsPerRow()
@@ -79,33 +83,6 @@ inline void prepare(const IntegerScheme& scheme, Stretch& stretch)
         return;
     }
     stretch.prepared = PrepareGrids(scheme, units);
-}
-
-// Takes a stretch's ranges from those of the window that begins at `column`, and makes its grids. What only the
-// definition will do for is a block, if that is made of units, however long stretches are: figures do not depend on it.
-inline void takeStretch(const PieceRanges& ranges, std::size_t column, Stretch& stretch)
-{
-    const IntegerScheme& scheme = *stretch.job->scheme;
-    IntegerRun& run = stretch.run;
-    Units& units = stretch.units;
-    units.length = scheme.shape.length;
-    const auto take = [&] {
-        units.count = (run.count + units.length - 1) / units.length;
-        takeRanges(ranges, run.column - column, units);
-        stretch.signal = 0.0;
-        stretch.isSafe = true;
-        const std::size_t blocks = (run.count + blockLength - 1) / blockLength;
-        for (const double sum : std::span(ranges.squares(run.column - column), blocks)) {
-            stretch.signal += sum;
-            stretch.isSafe = stretch.isSafe && isSafe(sum);
-        }
-        prepare(scheme, stretch);
-    };
-    take();
-    if (HWY_UNLIKELY(!stretch.prepared && run.count > blockLength && blockLength % units.length == 0)) {
-        run.count = blockLength;
-        take();
-    }
 }
 
 // What is done for later ones while a stretch is measured.
@@ -147,20 +124,37 @@ StretchKernel kernelOf(const IntegerScheme& scheme)
 class Pass
 {
 public:
-    // alone: it is the only one.
-    Pass(IntegerErrorJob& job, bool alone)
+    // piece: of the ranges to come; alone: it is the only one.
+    Pass(IntegerErrorJob& job, std::size_t piece, bool alone)
         : m_job(&job)
+        , m_piece(piece)
+        , m_perUnit(job.scheme->shape.length / piece)
         , m_add(job.profile.histogram ? kernelOf<true>(*job.scheme) : kernelOf<false>(*job.scheme))
     {
         const std::size_t length = job.scheme->shape.length;
         // What is found beside is to be near still when it is measured.
         const bool finds = findsBeside && alone && blockLength % length == 0;
-        m_stretch = HWY_MAX(1, HWY_MIN(maxUnits, (finds ? blockLength : stretchLength) / length)) * length;
+        m_units = HWY_MAX(1, HWY_MIN(maxUnits, (finds ? blockLength : stretchLength) / length));
+        m_stretch = m_units * length;
         if (job.profile.histogram)
             m_slots.emplace(job.profile.bins, *job.profile.histogram);
     }
     IntegerErrorJob& job() const { return *m_job; }
     std::size_t stretch() const { return m_stretch; }  // weights
+    // Takes a run's ranges from those of the window that begins so many weights before it, and makes its grids. What
+    // only the definition will do for is a block, if that is made of units, however long stretches are: figures do not
+    // depend on it.
+    void take(const IntegerRun& run, const PieceRanges& ranges, std::size_t before, Stretch& stretch) const
+    {
+        stretch.job = m_job;
+        stretch.run = run;
+        prepareRun(ranges, before, stretch);
+        const std::size_t length = m_job->scheme->shape.length;
+        if (HWY_UNLIKELY(!stretch.prepared && run.count > blockLength && blockLength % length == 0)) {
+            stretch.run.count = blockLength;
+            prepareRun(ranges, before, stretch);
+        }
+    }
     void measure(const Stretch& stretch, const Ahead& ahead)
     {
         const IntegerRun& run = stretch.run;
@@ -175,6 +169,21 @@ public:
     }
 
 private:
+    void prepareRun(const PieceRanges& ranges, std::size_t before, Stretch& stretch) const
+    {
+        const std::size_t count = stretch.run.count, length = m_job->scheme->shape.length;
+        stretch.units.length = length;
+        // Divisions take longer than all else here.
+        stretch.units.count = HWY_LIKELY(count == m_stretch) ? m_units : (count + length - 1) / length;
+        takeRanges(ranges, before == 0 ? 0 : before / m_piece, m_perUnit, stretch.units);
+        stretch.signal = 0.0;
+        stretch.isSafe = true;
+        for (const double sum : std::span(ranges.squares(before), (count + blockLength - 1) / blockLength)) {
+            stretch.signal += sum;
+            stretch.isSafe = stretch.isSafe && isSafe(sum);
+        }
+        prepare(*m_job->scheme, stretch);
+    }
     // With the last stretch of a row.
     void endRow(const IntegerRun& run)
     {
@@ -205,11 +214,12 @@ private:
     }
 
     IntegerErrorJob* m_job;
+    std::size_t m_piece, m_perUnit;  // pieces of a unit
     StretchKernel m_add;
     RowSums m_sums;          // of a row on its way
     ErrorSums m_careful {};  // of its weights that only the definition will do for
     std::optional<ErrorSlots> m_slots;
-    std::size_t m_stretch = 0;
+    std::size_t m_units = 0, m_stretch = 0;  // of a whole stretch: units, weights
 };
 
 }  // namespace quantloupe::kernels::HWY_NAMESPACE

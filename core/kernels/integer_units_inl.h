@@ -81,14 +81,13 @@ HWY_INLINE void joinPieces(const float* from, std::size_t pieces, std::size_t co
     }
 }
 
-// Ranges of the units that begin with a weight of the window. @pre a unit is one piece, or 2ⁿ; or there is one unit
-inline void takeRanges(const PieceRanges& ranges, std::size_t weight, Units& units)
+// Ranges of the units that begin with a piece of the window. @pre a unit is one piece, or 2ⁿ; or there is one unit
+inline void takeRanges(const PieceRanges& ranges, std::size_t piece, std::size_t perUnit, Units& units)
 {
-    const std::size_t pieces = units.length / ranges.piece();
     joinPieces(
-        ranges.low(weight), pieces, units.count, units.low, [](auto a, auto b) HWY_ATTR { return hn::Min(a, b); });
+        ranges.low(piece), perUnit, units.count, units.low, [](auto a, auto b) HWY_ATTR { return hn::Min(a, b); });
     joinPieces(
-        ranges.high(weight), pieces, units.count, units.high, [](auto a, auto b) HWY_ATTR { return hn::Max(a, b); });
+        ranges.high(piece), perUnit, units.count, units.high, [](auto a, auto b) HWY_ATTR { return hn::Max(a, b); });
 }
 
 // ---- Grids
@@ -108,6 +107,30 @@ HWY_INLINE V nearestStep(D d, V w, V inverse)
     return hn::Sub(hn::MulAdd(w, inverse, magic), magic);
 }
 
+// Makes the grids of symmetric ranges, which are all alike: no weight leaves one, for it ends on a step. False where a
+// unit's weights are not of a good size. The margin is that of PrepareGrids().
+inline bool makeSymmetricGrids(const IntegerCodes& codes, Units& units)
+{
+    const Wide d;
+    const float most = 0.5F * (codes.highest + 1.0F) - 1.0F;
+    const auto steps = hn::Set(d, most), one = hn::Set(d, 1.0F);
+    const auto margin = hn::Set(d, 0.5F - (most + 2.0F) * 0x1p-22F);
+    const auto count = hn::Set(d, static_cast<float>(units.count));
+    auto good = hn::Eq(one, one);
+    for (std::size_t u = 0; u < units.count; u += wideLanes) {
+        const auto size = hn::Max(hn::Abs(hn::LoadU(d, units.low + u)), hn::Abs(hn::LoadU(d, units.high + u)));
+        const auto scale = hn::Div(size, steps), largest = hn::Mul(scale, margin);
+        hn::StoreU(scale, d, units.scale + u);
+        hn::StoreU(hn::Div(one, scale), d, units.inverse + u);
+        hn::StoreU(hn::Mul(largest, largest), d, units.limit + u);
+        const auto safe = hn::And(hn::Ge(size, hn::Set(d, 0x1p-60F)), hn::Le(size, hn::Set(d, 0x1p60F)));
+        const auto beyond = hn::Ge(hn::Add(hn::Load(d, laneNumbers), hn::Set(d, static_cast<float>(u))), count);
+        good = hn::And(good, hn::Or(safe, beyond));
+    }
+    units.anyClips = false;
+    return hn::AllTrue(d, good);
+}
+
 // As integerGrid(), for units whose weights are of a good size; false where one is not.
 inline bool MakeGrids(const IntegerScheme& scheme, Units& units)
 {
@@ -124,8 +147,8 @@ inline bool MakeGrids(const IntegerScheme& scheme, Units& units)
         const auto size = hn::Max(hn::Abs(low), hn::Abs(high));
         auto span = size;  // must not be tiny, or 0
         switch (scheme.rule) {
-        case IntegerRule::Given: break;
-        case IntegerRule::Symmetric: scale = hn::Div(size, hn::Sub(middle, one)); break;
+        case IntegerRule::Given:
+        case IntegerRule::Symmetric: break;  // not here
         case IntegerRule::SymmetricFull: {
             const auto bottom = hn::IfThenElseZero(hn::Lt(low, zero), hn::Neg(size));
             scale = hn::Div(hn::Sub(size, bottom), largest);
@@ -207,13 +230,10 @@ inline bool PrepareGrids(const IntegerScheme& scheme, Units& units)
         const auto steps = hn::Add(hn::Max(hn::Abs(lowest), hn::Abs(highest)), hn::Set(d, 2.0F));
         const auto margin = hn::Sub(
             hn::Set(d, 0.5F), hn::Mul(steps, hn::Set(d, rule == IntegerRule::SymmetricFull ? 0x1p-21F : 0x1p-22F)));
-        // Clipped is what rounds beyond the ends; a unit where that is a close thing counts as one that clips. A
-        // symmetric range ends on a step.
+        // Clipped is what rounds beyond the ends; a unit where that is a close thing counts as one that clips.
         const auto lowRatio = hn::Mul(hn::Sub(low, base), inverse), highRatio = hn::Mul(hn::Sub(high, base), inverse);
-        auto clips = hn::Zero(d);
-        if (rule != IntegerRule::Symmetric)
-            clips = hn::IfThenElseZero(
-                hn::Or(hn::Lt(lowRatio, hn::Sub(lowest, margin)), hn::Gt(highRatio, hn::Add(highest, margin))), one);
+        auto clips = hn::IfThenElseZero(
+            hn::Or(hn::Lt(lowRatio, hn::Sub(lowest, margin)), hn::Gt(highRatio, hn::Add(highest, margin))), one);
         if (rule == IntegerRule::SymmetricFull) {
             auto extreme = one, clipped = one;
             clips = settleExtremes(d, low, high, step, lowest, highest, inverse, extreme, clipped);

@@ -112,9 +112,9 @@ public:
     {
     }
     std::size_t piece() const { return m_piece; }
-    // Of the piece that begins with a weight.
-    const float* low(std::size_t weight) const { return m_low.data() + weight / m_piece; }
-    const float* high(std::size_t weight) const { return m_high.data() + weight / m_piece; }
+    // From a piece on.
+    const float* low(std::size_t piece) const { return m_low.data() + piece; }
+    const float* high(std::size_t piece) const { return m_high.data() + piece; }
     // Σw² of each block of 1,024 weights; not finite where a weight is not.
     const double* squares(std::size_t weight) const { return m_squares.data() + weight / blockLength; }
 
