@@ -112,7 +112,7 @@ HWY_INLINE V nearestStep(D d, V w, V inverse)
 inline bool makeSymmetricGrids(const IntegerCodes& codes, Units& units)
 {
     const Wide d;
-    const float most = 0.5F * (codes.highest + 1.0F) - 1.0F;
+    const float middle = 0.5F * (codes.highest + 1.0F), most = middle - 1.0F;
     const auto steps = hn::Set(d, most), one = hn::Set(d, 1.0F);
     const auto margin = hn::Set(d, 0.5F - (most + 2.0F) * 0x1p-22F);
     const auto count = hn::Set(d, static_cast<float>(units.count));
@@ -121,6 +121,7 @@ inline bool makeSymmetricGrids(const IntegerCodes& codes, Units& units)
         const auto size = hn::Max(hn::Abs(hn::LoadU(d, units.low + u)), hn::Abs(hn::LoadU(d, units.high + u)));
         const auto scale = hn::Div(size, steps), largest = hn::Mul(scale, margin);
         hn::StoreU(scale, d, units.scale + u);
+        hn::StoreU(hn::Set(d, middle), d, units.zero + u);
         hn::StoreU(hn::Div(one, scale), d, units.inverse + u);
         hn::StoreU(hn::Mul(largest, largest), d, units.limit + u);
         const auto safe = hn::And(hn::Ge(size, hn::Set(d, 0x1p-60F)), hn::Le(size, hn::Set(d, 0x1p60F)));
