@@ -66,10 +66,6 @@ inline void prepare(const IntegerScheme& scheme, Stretch& stretch)
     stretch.prepared = false;
     if (!stretch.isSafe)
         return;
-    if (scheme.rule == IntegerRule::Symmetric) {
-        stretch.prepared = makeSymmetricGrids(scheme.codes, units);
-        return;
-    }
     if (scheme.rule == IntegerRule::Given) {
         const UnitGrid* grids = scheme.shape.shared ? scheme.grids.data()
                                                     : scheme.grids.data() + stretch.run.row * scheme.shape.unitsPerRow()
@@ -82,7 +78,7 @@ inline void prepare(const IntegerScheme& scheme, Stretch& stretch)
     } else if (!MakeGrids(scheme, units)) {
         return;
     }
-    stretch.prepared = PrepareGrids(scheme, units);
+    stretch.prepared = scheme.rule == IntegerRule::Symmetric || PrepareGrids(scheme, units);
 }
 
 // What is done for later ones while a stretch is measured.

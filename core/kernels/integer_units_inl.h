@@ -107,8 +107,8 @@ HWY_INLINE V nearestStep(D d, V w, V inverse)
     return hn::Sub(hn::MulAdd(w, inverse, magic), magic);
 }
 
-// Makes the grids of symmetric ranges, which are all alike: no weight leaves one, for it ends on a step. False where a
-// unit's weights are not of a good size. The margin is that of PrepareGrids().
+// The grids of symmetric ranges, and what the quick rounding needs to know as PrepareGrids() finds it: they are all
+// alike, and no weight leaves one, for it ends on a step. False where a unit's weights are not of a good size.
 inline bool makeSymmetricGrids(const IntegerCodes& codes, Units& units)
 {
     const Wide d;
@@ -135,6 +135,8 @@ inline bool makeSymmetricGrids(const IntegerCodes& codes, Units& units)
 // As integerGrid(), for units whose weights are of a good size; false where one is not.
 inline bool MakeGrids(const IntegerScheme& scheme, Units& units)
 {
+    if (scheme.rule == IntegerRule::Symmetric)
+        return makeSymmetricGrids(scheme.codes, units);
     const Wide d;
     const auto count = hn::Set(d, static_cast<float>(units.count));
     const auto zero = hn::Zero(d), one = hn::Set(d, 1.0F);
@@ -149,7 +151,7 @@ inline bool MakeGrids(const IntegerScheme& scheme, Units& units)
         auto span = size;  // must not be tiny, or 0
         switch (scheme.rule) {
         case IntegerRule::Given:
-        case IntegerRule::Symmetric: break;  // not here
+        case IntegerRule::Symmetric: break;
         case IntegerRule::SymmetricFull: {
             const auto bottom = hn::IfThenElseZero(hn::Lt(low, zero), hn::Neg(size));
             scale = hn::Div(hn::Sub(size, bottom), largest);
