@@ -3,6 +3,7 @@
 #include "app/cli/commands/commands.h"
 #include "app/cli/interruption.h"
 #include "app/cli/session.h"
+#include "core/base/freed_memory.h"
 
 #include <tbb/global_control.h>
 
@@ -71,6 +72,7 @@ int run(int argc, char** argv)
 
 int main(int argc, char** argv)
 {
+    quantloupe::keepFreedMemory();
     try {
         return quantloupe::cli::run(argc, argv);
     } catch (const std::bad_alloc&) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // quantloupe: the window. Reads the command line, puts the window up, and takes a picture of it where that is asked.
+#include "core/base/freed_memory.h"
 #include "widgets/theme/theme.h"
 #include "widgets/window/app_settings.h"
 #include "widgets/window/main_window.h"
@@ -47,6 +48,7 @@ bool haveSomewhereToDraw(const std::vector<std::string_view>& arguments)
 
 int main(int argc, char** argv)
 {
+    quantloupe::keepFreedMemory();
     if (!haveSomewhereToDraw({argv, argv + argc}))
         return complain(QStringLiteral("no display; quantloupe-cli does the same work without one"), failed);
     QApplication application(argc, argv);

@@ -39,9 +39,12 @@ void MeasureRows(const float* rows, std::size_t rowCount, std::size_t window, st
         passes.emplace_back(*job, piece, jobs.size() == 1);
     const bool alone = window == 0 || (findsBeside && jobs.size() == 1);
     window = HWY_MIN(alone ? passes.front().stretch() : window, columns);
-    // By the first scheme alone, whose last stretch of a window may be measured within the next one.
-    Ahead ahead {
-        .fetched = HWY_MIN((passes.front().stretch() > stretchLength ? 1 : 2) * window + 2048, mostFetchedAhead)};
+    // By the first scheme alone, whose last stretch of a window may be measured within the next one. What is found
+    // beside was fetched two pages before: farther, and it has left the first-level cache again.
+    const bool atOnce = passes.front().stretch() > stretchLength;
+    const std::size_t beyond = findsBeside ? 2048 : passes.front().stretch();
+    const std::size_t found = findsBeside && alone && atOnce ? window : 2 * window;
+    Ahead ahead {.fetched = HWY_MIN(found + beyond, mostFetchedAhead)};
     PieceRanges both[2] = {{window, piece}, {window, piece}};
     PieceRanges *now = &both[0], *next = &both[1];
     // While one is measured, the next one's grids are made: those are not needed as soon as they are there. Units
@@ -55,7 +58,7 @@ void MeasureRows(const float* rows, std::size_t rowCount, std::size_t window, st
         const std::size_t count = HWY_MIN(window, columns - column);
         const std::size_t following = column + count == columns ? 0 : column + count;
         next->begin(rows + at + count, at + count < end ? HWY_MIN(window, columns - following) : 0);
-        if constexpr (findsBeside)
+        if (findsBeside && alone)
             ahead.ranges = next;
         else
             next->findRest();

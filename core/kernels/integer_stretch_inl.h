@@ -255,7 +255,7 @@ public:
             for (std::size_t begin = 0; begin < length; begin += atOnce) {
 #pragma GCC unroll 4
                 for (std::size_t i = 0; i < atOnce; i += stepLength) {
-                    fetchStep<findsBeside ? 3 : 2>(m_fetch + i);
+                    fetchStep<Finder::locality>(m_fetch + i);
                     finder.add(atOnce == piece ? i == 0 : begin % piece == 0);
                     addStep<floating, clipping, counting>(m_weights + i, steps, lanes, marks, m_columns + i, counter);
                 }

@@ -20,6 +20,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // Nothing is found.
 struct NoFinder {
+    static constexpr int locality = 2;  // what is fetched meanwhile is for the second-level cache
     static bool fits(const PieceRanges* /*ranges*/, std::size_t /*piece*/) { return false; }
     struct Kept {
     };
@@ -36,6 +37,7 @@ struct NoFinder {
 class PieceFinder
 {
 public:
+    static constexpr int locality = 3;  // for the first-level cache
     // Whether the next block of these can be found so, in pieces of so many weights. @pre at least 32
     static bool fits(const PieceRanges* ranges, std::size_t piece)
     {

@@ -22,14 +22,15 @@ HistogramFiller::HistogramFiller(const Histogram& shape)
     , m_bins {.low = static_cast<float>(shape.low),
           .high = static_cast<float>(shape.high),
           .bins = static_cast<std::uint32_t>(shape.counts.size())}
+    , m_tables(shape.counts.empty() ? 0 : 1)
 {
     assert(isFillable(shape));
 }
 
 void HistogramFiller::add(std::span<const float> values)
 {
-    if (m_bins.bins != 0)
-        kernels::histogramFill(values, m_bins, m_tables);
+    if (counts())
+        kernels::histogramFill(values, m_bins, tables());
 }
 
 HistogramFiller& HistogramFiller::operator+=(const HistogramFiller& other)
@@ -46,7 +47,9 @@ HistogramFiller& HistogramFiller::operator+=(const Histogram& counted)
 Histogram HistogramFiller::histogram() const
 {
     Histogram all = m_histogram;
-    auto tables = m_tables;  // folding empties them
+    if (!counts())
+        return all;
+    auto tables = m_tables.front();  // folding empties them
     kernels::HistogramTotals totals {.counts = all.counts};
     kernels::histogramFold(tables, m_bins, totals);
     all.underflow += totals.below;

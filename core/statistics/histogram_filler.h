@@ -5,6 +5,7 @@
 #include "core/statistics/histogram.h"
 
 #include <span>
+#include <vector>
 
 namespace quantloupe {
 
@@ -23,8 +24,9 @@ public:
     void add(std::span<const float> values);
     /// Range and tables, for kernels that count while they make the values.
     const kernels::HistogramBins& bins() const { return m_bins; }
-    kernels::HistogramTables& tables() { return m_tables; }
-    bool counts() const { return m_bins.bins != 0; }
+    /// @pre counts()
+    kernels::HistogramTables& tables() { return m_tables.front(); }
+    bool counts() const { return !m_tables.empty(); }
     HistogramFiller& operator+=(const HistogramFiller& other);
     HistogramFiller& operator+=(const Histogram& counted);
     Histogram histogram() const;
@@ -32,7 +34,7 @@ public:
 private:
     Histogram m_histogram;
     kernels::HistogramBins m_bins;
-    kernels::HistogramTables m_tables {};
+    std::vector<kernels::HistogramTables> m_tables;  ///< one, if anything is counted: they are large
 };
 
 }  // namespace quantloupe

@@ -236,10 +236,10 @@ private Q_SLOTS:
         }
     }
 
-    // Beside a stretch that only the definition can measure no ranges are found, beside the short one after it a part
-    // of a block.
-    void endsBlocksThatWereBegun_data() { addTargetRows({2304}); }
-    void endsBlocksThatWereBegun()
+    // Alone, ranges are found beside what is measured, but not beside a block that only the definition can measure; and
+    // stretches are shorter. A huge weight, one that is not a number, and a block of zeros beside another.
+    void isTheSameAloneWhereBlocksAreUnfit_data() { addTargetRows({1056, 2304, 5120}); }
+    void isTheSameAloneWhereBlocksAreUnfit()
     {
         QFETCH(const qint64, target);
         QFETCH(const int, count);
@@ -251,24 +251,56 @@ private Q_SLOTS:
             samples.values()[i] *= 1.0F + float(i / 32 % 37);
         for (std::size_t row = 1; row < rowCount; row += 3)
             samples.values()[row * columns + row] = 1e25F;
+        samples.values()[2 * columns + 3] = std::numeric_limits<float>::quiet_NaN();
+        const auto zeros = samples.values().subspan(3 * columns + columns / 1024 * 1024 - 1024, 1024);
+        std::fill(zeros.begin(), zeros.end(), 0.0F);
         const auto weights = std::as_const(samples).values();
-        for (const std::size_t length : {std::size_t(32), std::size_t(64), std::size_t(128)}) {
-            const std::array schemes {schemeOf(cases[0], columns, length), schemeOf(cases[1], columns, 256)};
-            std::array<Outcome, 2> outcomes;
-            std::array<kernels::IntegerErrorJob, 2> jobs;
-            for (std::size_t i = 0; i < jobs.size(); ++i) {
-                outcomes[i].rows.resize(rowCount);
-                outcomes[i].columns.resize(columns);
-                jobs[i] = {.scheme = &schemes[i], .profile = {outcomes[i].rows, outcomes[i].columns}};
+        for (const std::size_t length : {std::size_t(32), std::size_t(64), std::size_t(128), std::size_t(256)})
+            for (const float range : {0.0F, 0.1F}) {
+                const std::array schemes {schemeOf(cases[0], columns, length), schemeOf(cases[8], columns, length)};
+                std::array<Outcome, 2> outcomes;
+                std::array<kernels::HistogramTables, 2> tables;
+                std::array<kernels::IntegerErrorJob, 2> jobs;
+                const kernels::HistogramBins bins {-range, range, 256};
+                for (std::size_t i = 0; i < jobs.size(); ++i) {
+                    outcomes[i].rows.resize(rowCount);
+                    outcomes[i].columns.resize(columns);
+                    jobs[i] = {.scheme = &schemes[i],
+                        .profile = {outcomes[i].rows, outcomes[i].columns, range > 0.0F ? &tables[i] : nullptr, bins}};
+                }
+                kernels::integerErrors(weights, jobs);
+                for (std::size_t i = 0; i < jobs.size(); ++i) {
+                    const auto name = QString("g%1, scheme %2, range %3").arg(length).arg(i).arg(range);
+                    outcomes[i].sums = jobs[i].sums;
+                    outcomes[i].clipped = jobs[i].clipped;
+                    kernels::HistogramTotals totals {.counts = outcomes[i].counts};
+                    kernels::histogramFold(tables[i], bins, totals);
+                    outcomes[i].below = totals.below;
+                    outcomes[i].above = totals.above;
+                    const auto alone = run(kernels::integerErrors, weights, schemes[i], range);
+                    QVERIFY2(isSame(outcomes[i], alone), qPrintable(name));
+                    const auto expected = run(kernels::integerErrorsReference, weights, schemes[i], range);
+                    QVERIFY2(agree(alone, expected, rowCount), qPrintable(name));
+                }
             }
-            kernels::integerErrors(weights, jobs);
-            for (std::size_t i = 0; i < jobs.size(); ++i) {
-                outcomes[i].sums = jobs[i].sums;
-                outcomes[i].clipped = jobs[i].clipped;
-                const auto expected = run(kernels::integerErrorsReference, weights, schemes[i], 0.0F);
-                QVERIFY2(agree(outcomes[i], expected, rowCount), qPrintable(QString("g%1, %2").arg(length).arg(i)));
-            }
-        }
+    }
+
+    // Counters of 16 bits are emptied in time: errors of 0 alone, more than fit.
+    void countsMoreThanItsCountersHold_data() { addTargetRows({4096}); }
+    void countsMoreThanItsCountersHold()
+    {
+        QFETCH(const qint64, target);
+        const TargetScope scope(target);
+        constexpr std::size_t columns = 4096, rows = 160;
+        // Nothing but the two ends and 0, which are steps.
+        std::vector<float> weights(rows * columns);
+        for (std::size_t i = 0; i < weights.size(); ++i)
+            weights[i] = i % 32 == 0 ? 0.75F : i % 32 == 1 ? -0.7F : 0.0F;
+        const auto scheme = schemeOf(cases[0], columns, 128);
+        const auto outcome = run(kernels::integerErrors, weights, scheme, 0.1F);
+        const auto expected = run(kernels::integerErrorsReference, weights, scheme, 0.1F);
+        QVERIFY(*std::max_element(expected.counts.begin(), expected.counts.end()) > 4 * 65'536);
+        QVERIFY(agree(outcome, expected, rows));
     }
 
     void everyErrorIsExact_data() { addTargetRows({32, 333, 1024}); }
