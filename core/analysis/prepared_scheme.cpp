@@ -4,6 +4,7 @@
 #include "core/algorithms/bias_correction.h"
 #include "core/analysis/measure.h"
 #include "core/analysis/whole_tensor_passes.h"
+#include "core/kernels/error_sums.h"
 #include "core/schemes/format_traits.h"
 
 #include <algorithm>
@@ -31,9 +32,7 @@ double chooseErrorRange(const PreparedScheme& scheme, const RowSample& sample, d
     for (std::size_t r = 0; r < sample.rows.size(); ++r) {
         const auto row = std::span(sample.weights).subspan(r * columns, columns);
         scheme.quantize(sample.rows[r], row, 1, scratch);
-        for (std::size_t i = 0; i < columns; ++i)
-            if (std::isfinite(row[i]))
-                largest = std::max(largest, static_cast<double>(std::abs(row[i] - scratch.quantized[i])));
+        largest = std::max(largest, kernels::errorSums(row, std::span(scratch.quantized).first(columns)).maxAbsError);
     }
     double range = 1.25 * largest;
     if (largest == 0.0)
