@@ -13,7 +13,8 @@ void keepFreedMemory()
 #ifdef __GLIBC__
     constexpr int mebibyte = 1 << 20;
     mallopt(M_TRIM_THRESHOLD, 64 * mebibyte);
-    mallopt(M_MMAP_THRESHOLD, mebibyte);  // what is larger has pages of its own, returned at once
+    // The most there is, where glibc itself would end; setting one threshold keeps it from moving the other.
+    mallopt(M_MMAP_THRESHOLD, 32 * mebibyte);
 #endif
 }
 

@@ -21,9 +21,6 @@ HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// With AVX-512, sums, products and maxima share two units: what is fused takes one of their turns instead of two.
-constexpr bool fusesSums = HWY_TARGET <= HWY_AVX3 && HWY_ARCH_X86;
-
 // Weights are measured so many at a time, in so many vectors.
 constexpr std::size_t stepLength = HWY_MIN(4 * wideLanes, 32), stepVectors = stepLength / wideLanes;
 
@@ -83,23 +80,23 @@ public:
     ErrorSlots(const HistogramBins& bins, HistogramTables& tables)
         : m_bins(bins)
         , m_tables(&tables)
-        , m_largestSquare(bins.high * bins.high * (1.0F - 0x1p-22F))
+        , m_largestSquare(bins.high < 0x1p-60F ? -1.0F : bins.high * bins.high * (1.0F - 0x1p-22F))
     {
         const Wide d;
         hn::Store(hn::Set(d, bins.low), d, m_low);
         hn::Store(hn::Set(d, bins.density()), d, m_density);
-        // Nothing waits yet: what the first rounds count is taken off beforehand, below 0 if need be.
-        for (std::size_t t = 0; t < tableCount; ++t)
-            tables.tables[t][1] -= waitingSlots / tableCount;
     }
     void finish()
     {
-        empty();
+        flush();
         for (std::size_t i = 0; i < waitingSlots; ++i)
             ++m_tables->tables[i % tableCount][1U + m_waiting[i]];
+        // Before anything waited, the first rounds counted what was there.
+        for (std::size_t t = 0; t < tableCount; ++t)
+            m_tables->tables[t][1] -= waitingSlots / tableCount;
     }
 
-    // Of errors whose squares are no larger all lie inside.
+    // Of errors whose squares are no larger all lie inside: none, where squares are too small to tell.
     float largestSquare() const { return m_largestSquare; }
     void add(std::span<const float> errors) { histogramFill(errors, m_bins, *m_tables); }
     // Takes back the slots of the errors of one step, and adds others.
@@ -110,7 +107,7 @@ public:
         static_assert(blockLength <= mostCounted);
         m_counted += errors;
         if (HWY_UNLIKELY(m_counted > mostCounted)) {
-            empty();
+            flush();
             m_counted = errors;
         }
     }
@@ -130,7 +127,7 @@ private:
     HistogramTables* m_tables;
     float m_largestSquare;
     HWY_ALIGN float m_low[wideLanes], m_density[wideLanes];
-    HWY_NOINLINE inline void empty();
+    HWY_NOINLINE inline void flush();
 
     HWY_ALIGN std::uint8_t m_waiting[waitingSlots] = {};
     HWY_ALIGN std::uint16_t m_counts[tableCount][binCount] = {};
@@ -139,7 +136,7 @@ private:
 };
 
 // Into the tables of the caller.
-void ErrorSlots::empty()
+void ErrorSlots::flush()
 {
     const hn::RebindToUnsigned<Wide> d;
     const hn::Rebind<std::uint16_t, decltype(d)> narrow;

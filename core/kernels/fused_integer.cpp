@@ -7,7 +7,6 @@
 #include <array>
 #include <cmath>
 #include <limits>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -42,7 +41,8 @@ void MeasureRows(const float* rows, std::size_t rowCount, std::size_t window, st
     // By the first scheme alone, whose last stretch of a window may be measured within the next one. What is found
     // beside was fetched two pages before: farther, and it has left the first-level cache again.
     const bool atOnce = passes.front().stretch() > stretchLength;
-    const std::size_t beyond = findsBeside ? 2048 : passes.front().stretch();
+    constexpr std::size_t twoPages = 2'048;
+    const std::size_t beyond = findsBeside && alone ? twoPages : passes.front().stretch();
     const std::size_t found = findsBeside && alone && atOnce ? window : 2 * window;
     Ahead ahead {.fetched = HWY_MIN(found + beyond, mostFetchedAhead)};
     PieceRanges both[2] = {{window, piece}, {window, piece}};

@@ -31,7 +31,8 @@ template<class D>
 struct BlockLanes {
     // Σw·e and Σe², in two sums each where no addition is to wait for the one before it
     hn::Vec<D> product, oddProduct, energy, oddEnergy;
-    hn::Vec<D> sum, largest, clipped;  // Σe, largest e²
+    hn::Vec<D> sum;
+    hn::Vec<D> largest, clipped;  // e², and how many were: only of what is measured by division
 
     explicit BlockLanes(D d)
         : product(hn::Zero(d))

@@ -55,7 +55,7 @@ struct Stretch {
     IntegerRun run {};
     Units units;
     double signal = 0.0;  // Σw²
-    bool isSafe = false;  // so is that of each block
+    bool blocksAreSafe = false;
     bool prepared = false;
 };
 
@@ -64,7 +64,7 @@ inline void prepare(const IntegerScheme& scheme, Stretch& stretch)
 {
     Units& units = stretch.units;
     stretch.prepared = false;
-    if (!stretch.isSafe)
+    if (!stretch.blocksAreSafe)
         return;
     if (scheme.rule == IntegerRule::Given) {
         const UnitGrid* grids = scheme.shape.shared ? scheme.grids.data()
@@ -75,10 +75,10 @@ inline void prepare(const IntegerScheme& scheme, Stretch& stretch)
             units.scale[u] = grid.scale;
             units.zero[u] = grid.zero;
         }
-    } else if (!MakeGrids(scheme, units)) {
+    } else if (!makeGrids(scheme, units)) {
         return;
     }
-    stretch.prepared = scheme.rule == IntegerRule::Symmetric || PrepareGrids(scheme, units);
+    stretch.prepared = scheme.rule == IntegerRule::Symmetric || prepareGrids(scheme, units);
 }
 
 // What is done for later ones while a stretch is measured.
@@ -135,7 +135,6 @@ public:
         if (job.profile.histogram)
             m_slots.emplace(job.profile.bins, *job.profile.histogram);
     }
-    IntegerErrorJob& job() const { return *m_job; }
     std::size_t stretch() const { return m_stretch; }  // weights
     // Takes a run's ranges from those of the window that begins so many weights before it, and makes its grids. What
     // only the definition will do for is a block, if that is made of units, however long stretches are: figures do not
@@ -146,7 +145,8 @@ public:
         stretch.run = run;
         prepareRun(ranges, before, stretch);
         const std::size_t length = m_job->scheme->shape.length;
-        if (HWY_UNLIKELY(!stretch.prepared && run.count > blockLength && blockLength % length == 0)) {
+        const bool fits = stretch.prepared && !stretch.units.anyClips;
+        if (HWY_UNLIKELY(!fits && run.count > blockLength && blockLength % length == 0)) {
             stretch.run.count = blockLength;
             prepareRun(ranges, before, stretch);
         }
@@ -173,10 +173,10 @@ private:
         stretch.units.count = HWY_LIKELY(count == m_stretch) ? m_units : (count + length - 1) / length;
         takeRanges(ranges, before == 0 ? 0 : before / m_piece, m_perUnit, stretch.units);
         stretch.signal = 0.0;
-        stretch.isSafe = true;
+        stretch.blocksAreSafe = true;
         for (const double sum : std::span(ranges.squares(before), (count + blockLength - 1) / blockLength)) {
             stretch.signal += sum;
-            stretch.isSafe = stretch.isSafe && isSafe(sum);
+            stretch.blocksAreSafe = stretch.blocksAreSafe && isSafe(sum);
         }
         prepare(*m_job->scheme, stretch);
     }
@@ -184,7 +184,7 @@ private:
     void endRow(const IntegerRun& run)
     {
         // ŵ = w − e: as exact as its own sums wherever ŵ is anything like w. The root of a rounded square is the number
-        // itself, exactly.
+        // itself, exactly, where none underflows: not where the sum of squares is safe.
         const double signal = m_sums.signal;
         ErrorSums row {.count = m_sums.count,
             .signalEnergy = signal,

@@ -25,7 +25,7 @@ void SomeGrids(const IntegerScheme& scheme, const FiniteRange* ranges, std::size
     }
     std::fill_n(units.low + count, wideLanes, 0.0F);
     std::fill_n(units.high + count, wideLanes, 0.0F);
-    const bool good = MakeGrids(scheme, units);
+    const bool good = makeGrids(scheme, units);
     for (std::size_t u = 0; u < count; ++u)
         grids[u] = good ? UnitGrid {units.scale[u], units.zero[u]} : integerGrid(scheme.rule, scheme.codes, ranges[u]);
 }

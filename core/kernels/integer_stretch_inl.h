@@ -25,7 +25,7 @@ struct StretchWork {
     float* columns;
     ErrorSlots* slots;
     const float* fetch;   // weights that will be looked at once these and some more are measured
-    PieceRanges* coming;  // to be found beside, part by part, if any
+    PieceRanges* coming;  // to be found beside, block by block, if any
 };
 
 // One segment's place: weights [begin, end) of the stretch, in unit u.
@@ -312,7 +312,6 @@ HWY_NOINLINE void addWholeSegments(const StretchWork& work, std::size_t weightCo
     Marks marks;
     Runner runner(work, marks);
     PieceFinder::Kept kept;
-    NoFinder::Kept nothing;
     for (std::size_t first = 0; first < count; first += maxSegments) {
         const std::size_t end = HWY_MIN(first + maxSegments, count);
         SegmentSums seen;
@@ -327,7 +326,7 @@ HWY_NOINLINE void addWholeSegments(const StretchWork& work, std::size_t weightCo
                     found = true;
                 }
             if (!found) {
-                NoFinder none(nullptr, nothing);
+                NoFinder none;
                 runner.addBlock(inBlock, s - first, seen, sums, counter, none);
             }
             s += inBlock;

@@ -12,6 +12,8 @@
 
 #include <hwy/highway.h>
 
+#include <cassert>
+
 HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
@@ -107,11 +109,15 @@ HWY_INLINE V nearestStep(D d, V w, V inverse)
     return hn::Sub(hn::MulAdd(w, inverse, magic), magic);
 }
 
-// The grids of symmetric ranges, and what the quick rounding needs to know as PrepareGrids() finds it: they are all
+// Squares of steps, and of errors near the limit, must be normal numbers.
+inline constexpr float smallestStep = 0x1p-50F;
+
+// The grids of symmetric ranges, and what the quick rounding needs to know as prepareGrids() finds it: they are all
 // alike, and no weight leaves one, for it ends on a step. False where a unit's weights are not of a good size.
 inline bool makeSymmetricGrids(const IntegerCodes& codes, Units& units)
 {
     const Wide d;
+    assert(codes.highest >= 3.0F && codes.highest < 65'536.0F);
     const float middle = 0.5F * (codes.highest + 1.0F), most = middle - 1.0F;
     const auto steps = hn::Set(d, most), one = hn::Set(d, 1.0F);
     const auto margin = hn::Set(d, 0.5F - (most + 2.0F) * 0x1p-22F);
@@ -124,7 +130,7 @@ inline bool makeSymmetricGrids(const IntegerCodes& codes, Units& units)
         hn::StoreU(hn::Set(d, middle), d, units.zero + u);
         hn::StoreU(hn::Div(one, scale), d, units.inverse + u);
         hn::StoreU(hn::Mul(largest, largest), d, units.limit + u);
-        const auto safe = hn::And(hn::Ge(size, hn::Set(d, 0x1p-60F)), hn::Le(size, hn::Set(d, 0x1p60F)));
+        const auto safe = hn::And(hn::Ge(scale, hn::Set(d, smallestStep)), hn::Le(size, hn::Set(d, 0x1p60F)));
         const auto beyond = hn::Ge(hn::Add(hn::Load(d, laneNumbers), hn::Set(d, static_cast<float>(u))), count);
         good = hn::And(good, hn::Or(safe, beyond));
     }
@@ -132,8 +138,9 @@ inline bool makeSymmetricGrids(const IntegerCodes& codes, Units& units)
     return hn::AllTrue(d, good);
 }
 
-// As integerGrid(), for units whose weights are of a good size; false where one is not.
-inline bool MakeGrids(const IntegerScheme& scheme, Units& units)
+// As integerGrid(), for units whose weights are of a good size; false where one is not. Of symmetric ranges all is made
+// that quick rounding needs; of others prepareGrids() makes the rest. @pre rule is not Given
+inline bool makeGrids(const IntegerScheme& scheme, Units& units)
 {
     if (scheme.rule == IntegerRule::Symmetric)
         return makeSymmetricGrids(scheme.codes, units);
@@ -151,7 +158,7 @@ inline bool MakeGrids(const IntegerScheme& scheme, Units& units)
         auto span = size;  // must not be tiny, or 0
         switch (scheme.rule) {
         case IntegerRule::Given:
-        case IntegerRule::Symmetric: break;
+        case IntegerRule::Symmetric: break;  // not here
         case IntegerRule::SymmetricFull: {
             const auto bottom = hn::IfThenElseZero(hn::Lt(low, zero), hn::Neg(size));
             scale = hn::Div(hn::Sub(size, bottom), largest);
@@ -208,7 +215,7 @@ HWY_INLINE V settleExtremes(Wide d, V low, V high, V scale, V lowest, V highest,
 }
 
 // What the quick rounding needs to know. False where the grid is so odd that only the definition itself will do.
-inline bool PrepareGrids(const IntegerScheme& scheme, Units& units)
+inline bool prepareGrids(const IntegerScheme& scheme, Units& units)
 {
     const Wide d;
     const IntegerCodes codes = scheme.codes;
@@ -256,7 +263,7 @@ inline bool PrepareGrids(const IntegerScheme& scheme, Units& units)
         hn::StoreU(margin, d, units.margin + u);
         // Steps are whole in float, and the definition rounds quotients up to 2²² only.
         const auto widest = hn::Max(hn::Abs(lowRatio), hn::Abs(highRatio));
-        const auto sized = hn::And(hn::Ge(step, hn::Set(d, 0x1p-80F)), hn::Le(step, hn::Set(d, 0x1p80F)));
+        const auto sized = hn::And(hn::Ge(step, hn::Set(d, smallestStep)), hn::Le(step, hn::Set(d, 0x1p80F)));
         const auto fine = hn::And(sized, hn::Le(widest, hn::Set(d, 0x1p20F)));
         good = hn::And(good, hn::Or(fine, beyond));
     }

@@ -21,10 +21,6 @@ namespace hn = hwy::HWY_NAMESPACE;
 // Nothing is found.
 struct NoFinder {
     static constexpr int locality = 2;  // what is fetched meanwhile is for the second-level cache
-    static bool fits(const PieceRanges* /*ranges*/, std::size_t /*piece*/) { return false; }
-    struct Kept {
-    };
-    NoFinder(PieceRanges* /*ranges*/, Kept& /*kept*/) { }
     HWY_INLINE void add(bool /*begins*/) { }
     HWY_INLINE void endPiece() { }
     HWY_INLINE void endBlock() { }
@@ -33,7 +29,7 @@ struct NoFinder {
 #if HWY_TARGET <= HWY_AVX3 && HWY_ARCH_X86
 // The ranges of the pieces of one block, two vectors at a time between other work: as PieceRanges::findRest() finds
 // them, sum for sum. Fetching from memory never stands still that way, and what one of them waits for, the other does
-// not. There are registers for both.
+// not.
 class PieceFinder
 {
 public:
@@ -126,13 +122,14 @@ private:
     SignalLanes<Wide> m_lanes;
 };
 #else
-class PieceFinder : public NoFinder
-{
-public:
-    using NoFinder::NoFinder;
+// Nothing fits.
+struct PieceFinder : NoFinder {
+    struct Kept {
+    };
+    PieceFinder(PieceRanges* /*ranges*/, Kept& /*kept*/) { }
+    static bool fits(const PieceRanges* /*ranges*/, std::size_t /*piece*/) { return false; }
 };
 #endif
-constexpr bool findsBeside = HWY_TARGET <= HWY_AVX3 && HWY_ARCH_X86;
 
 }  // namespace quantloupe::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

@@ -30,6 +30,12 @@ using Eight = hn::CappedTag<float, 8>;
 using One = hn::CappedTag<float, 1>;
 constexpr std::size_t wideLanes = hn::MaxLanes(Wide()), eightLanes = hn::MaxLanes(Eight());
 
+constexpr bool hasAvx512 = HWY_TARGET <= HWY_AVX3 && HWY_ARCH_X86;
+// Sums, products and maxima share two units there: what is fused takes one of their turns instead of two.
+constexpr bool fusesSums = hasAvx512;
+// There are registers there for both: ranges are found while others are measured.
+constexpr bool findsBeside = hasAvx512;
+
 // A vector that is loaded once: compilers read it from memory anew for each instruction that can, and each of those
 // waits for one that is on its way.
 template<class D>
@@ -111,7 +117,6 @@ public:
         , m_squares((mostWeights + blockLength - 1) / blockLength)
     {
     }
-    std::size_t piece() const { return m_piece; }
     // From a piece on.
     const float* low(std::size_t piece) const { return m_low.data() + piece; }
     const float* high(std::size_t piece) const { return m_high.data() + piece; }
@@ -236,7 +241,7 @@ HWY_INLINE bool haveBothSigns(D /*d*/, V low, V high)
 }
 
 // Of a piece that need not fill whole vectors.
-inline FiniteRange FindRange(const float* HWY_RESTRICT piece, std::size_t count, BlockSquares& squares)
+inline FiniteRange findRange(const float* HWY_RESTRICT piece, std::size_t count, BlockSquares& squares)
 {
     const Wide d;
     const One one;
@@ -336,7 +341,7 @@ inline void PieceRanges::findRest()
     }
 #endif
     for (std::size_t at = u * m_piece; at < m_count; at += m_piece, ++u) {
-        const auto range = FindRange(m_weights + at, HWY_MIN(m_piece, m_count - at), squares);
+        const auto range = findRange(m_weights + at, HWY_MIN(m_piece, m_count - at), squares);
         m_low[u] = range.minimum;
         m_high[u] = range.maximum;
     }

@@ -97,7 +97,7 @@ bool GridsOfBlock(IntegerRule rule, const IntegerCodes& codes, std::size_t first
         hn::StoreU(hn::Mul(shrink, hn::Set(d, candidates.low)), d, units.low + i);
         hn::StoreU(hn::Mul(shrink, hn::Set(d, candidates.high)), d, units.high + i);
     }
-    if (MakeGrids(scheme, units)) {
+    if (makeGrids(scheme, units)) {
         std::copy_n(units.scale, candidateBlock, candidates.scale + first);
         std::copy_n(units.zero, candidateBlock, candidates.zero + first);
         return true;

@@ -68,7 +68,7 @@ void ErrorAccumulator::addIntegers(std::span<const float> originals, std::span<c
             jobs[i] = {.scheme = &schemes[i],
                 .profile = {.rowEnergies = part.rowErrorEnergy.subspan(row, count),
                     .columnEnergies = part.errors->m_recentColumns,
-                    .histogram = histogram.counts() ? &histogram.tables() : nullptr,
+                    .histogram = histogram.isCounting() ? &histogram.tables() : nullptr,
                     .bins = histogram.bins()}};
         }
         kernels::integerErrors(originals.subspan(row * columns, count * columns), jobs);

@@ -32,7 +32,7 @@ public:
     /// @pre takesIntegers(); accumulators of different parts are different ones, of as many columns and with the same
     /// rows so far; as many rows for each
     static void addIntegers(std::span<const float> originals, std::span<const IntegerPart> parts);
-    bool takesIntegers() const { return !m_histogram.counts() || kernels::canCount(m_histogram.bins()); }
+    bool takesIntegers() const { return !m_histogram.isCounting() || kernels::canCount(m_histogram.bins()); }
     void addClipped(std::uint64_t count) { m_error.clipped += count; }
     ErrorAccumulator& operator+=(const ErrorAccumulator& other);
 

@@ -29,7 +29,7 @@ HistogramFiller::HistogramFiller(const Histogram& shape)
 
 void HistogramFiller::add(std::span<const float> values)
 {
-    if (counts())
+    if (isCounting())
         kernels::histogramFill(values, m_bins, tables());
 }
 
@@ -47,7 +47,7 @@ HistogramFiller& HistogramFiller::operator+=(const Histogram& counted)
 Histogram HistogramFiller::histogram() const
 {
     Histogram all = m_histogram;
-    if (!counts())
+    if (!isCounting())
         return all;
     auto tables = m_tables.front();  // folding empties them
     kernels::HistogramTotals totals {.counts = all.counts};

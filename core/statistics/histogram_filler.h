@@ -24,9 +24,9 @@ public:
     void add(std::span<const float> values);
     /// Range and tables, for kernels that count while they make the values.
     const kernels::HistogramBins& bins() const { return m_bins; }
-    /// @pre counts()
+    /// @pre isCounting()
     kernels::HistogramTables& tables() { return m_tables.front(); }
-    bool counts() const { return !m_tables.empty(); }
+    bool isCounting() const { return !m_tables.empty(); }
     HistogramFiller& operator+=(const HistogramFiller& other);
     HistogramFiller& operator+=(const Histogram& counted);
     Histogram histogram() const;

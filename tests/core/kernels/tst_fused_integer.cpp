@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/kernels/fused_integer.h"
 #include "core/kernels/ranges.h"
+#include "tests/support/fused_integer_outcome.h"
 #include "tests/support/kernel_sweep.h"
 
 #include <array>
@@ -8,105 +9,8 @@
 
 using namespace quantloupe;
 using namespace quantloupe::tests;
-using kernels::ErrorSums;
-using kernels::IntegerRule;
 
 namespace {
-
-constexpr std::size_t rowCount = 11;
-
-struct Case {
-    const char* name;
-    IntegerRule rule;
-    int bits;
-};
-constexpr Case cases[] = {{"sym 4", IntegerRule::Symmetric, 4}, {"sym 8", IntegerRule::Symmetric, 8},
-    {"sym 2", IntegerRule::Symmetric, 2}, {"sym 16", IntegerRule::Symmetric, 16},
-    {"symf 4", IntegerRule::SymmetricFull, 4}, {"symf 8", IntegerRule::SymmetricFull, 8},
-    {"asym 8", IntegerRule::Asymmetric, 8}, {"asym 2", IntegerRule::Asymmetric, 2},
-    {"asymf 4", IntegerRule::AsymmetricFloat, 4}, {"asymf 16", IntegerRule::AsymmetricFloat, 16}};
-
-kernels::IntegerScheme schemeOf(const Case& of, std::size_t columns, std::size_t length)
-{
-    return {.shape = {columns, std::max<std::size_t>(1, length), false},
-        .codes = {of.rule == IntegerRule::Symmetric ? 1.0F : 0.0F, float((1U << unsigned(of.bits)) - 1U),
-            of.rule == IntegerRule::AsymmetricFloat},
-        .rule = of.rule};
-}
-
-struct Outcome {
-    ErrorSums sums;
-    std::uint64_t clipped = 0;
-    std::vector<float> rows, columns;
-    std::vector<std::uint64_t> counts = std::vector<std::uint64_t>(256);
-    std::uint64_t below = 0, above = 0;
-};
-
-using Kernel = ErrorSums (*)(
-    std::span<const float>, const kernels::IntegerScheme&, const kernels::IntegerErrorProfile&, std::uint64_t&);
-
-Outcome run(Kernel kernel, std::span<const float> weights, const kernels::IntegerScheme& scheme, float range)
-{
-    Outcome outcome;
-    outcome.rows.resize(scheme.shape.rows(weights.size()));
-    outcome.columns.resize(scheme.shape.columns);
-    const auto tables = std::make_unique<kernels::HistogramTables>();
-    const kernels::HistogramBins bins {-range, range, 256};
-    const bool counting = range > 0.0F;
-    outcome.sums = kernel(
-        weights, scheme, {outcome.rows, outcome.columns, counting ? tables.get() : nullptr, bins}, outcome.clipped);
-    kernels::HistogramTotals totals {.counts = outcome.counts};
-    kernels::histogramFold(*tables, bins, totals);
-    outcome.below = totals.below;
-    outcome.above = totals.above;
-    return outcome;
-}
-
-// Relative to the sizes of the terms: float lanes of up to 1,024 (scalar target).
-bool close(double actual, double expected, double sizes)
-{
-    return actual == expected || std::abs(actual - expected) <= 0x1p-24 * (1024 + 16) * sizes;
-}
-
-bool agree(const Outcome& a, const Outcome& b, std::size_t rows)
-{
-    const auto& x = a.sums;
-    const auto& y = b.sums;
-    const double sizes = y.signalEnergy + y.quantizedEnergy + y.errorEnergy;
-    if (x.count != y.count || a.clipped != b.clipped || x.maxAbsError != y.maxAbsError || a.counts != b.counts
-        || a.below != b.below || a.above != b.above || !close(x.signalEnergy, y.signalEnergy, y.signalEnergy)
-        || !close(x.quantizedEnergy, y.quantizedEnergy, y.quantizedEnergy)
-        || !close(x.errorEnergy, y.errorEnergy, y.errorEnergy) || !close(x.dotProduct, y.dotProduct, sizes)
-        || !close(x.errorSum, y.errorSum, std::sqrt(double(y.count) * y.errorEnergy)))
-        return false;
-    for (std::size_t i = 0; i < a.rows.size(); ++i)
-        if (!close(double(a.rows[i]), double(b.rows[i]), double(b.rows[i]) + 1e-44))
-            return false;
-    for (std::size_t i = 0; i < a.columns.size(); ++i)
-        if (std::abs(a.columns[i] - b.columns[i]) > 0x1p-23F * float(rows) * b.columns[i])
-            return false;
-    return true;
-}
-
-bool isSame(const Outcome& a, const Outcome& b)
-{
-    const auto& x = a.sums;
-    const auto& y = b.sums;
-    return x.count == y.count && x.signalEnergy == y.signalEnergy && x.quantizedEnergy == y.quantizedEnergy
-        && x.errorEnergy == y.errorEnergy && x.dotProduct == y.dotProduct && x.errorSum == y.errorSum
-        && x.maxAbsError == y.maxAbsError && a.clipped == b.clipped && a.counts == b.counts && a.below == b.below
-        && a.above == b.above && a.rows == b.rows && a.columns == b.columns;
-}
-
-// Weights on and beside the middles between two steps of a grid.
-void putTies(std::span<float> weights, const UnitGrid& grid, const kernels::IntegerCodes& codes)
-{
-    for (std::size_t i = 2; i < weights.size(); ++i) {
-        const float code = codes.lowest + float(i % std::size_t(codes.highest - codes.lowest)) + 0.5F;
-        const float tie = codes.floatingMinimum ? code * grid.scale + grid.zero : (code - grid.zero) * grid.scale;
-        weights[i] = i % 3 == 0 ? tie : std::nextafter(tie, i % 3 == 1 ? HUGE_VALF : -HUGE_VALF);
-    }
-}
 
 // All at once, each alone, and by the reference; every second one with a histogram, the first or the one after it.
 void measureTogether(
@@ -165,7 +69,7 @@ private Q_SLOTS:
                 samples.values()[3 * columns + i] = 0.01F * float(int(i % 15) - 7);
             }
             const std::span<const float> weights = std::as_const(samples).values();
-            for (const Case& of : cases)
+            for (const IntegerCase& of : integerCases)
                 for (const std::size_t length : {std::size_t(32), std::size_t(128), std::size_t(48), columns}) {
                     if (length > columns)
                         continue;
@@ -189,7 +93,7 @@ private Q_SLOTS:
         const TargetScope scope(target);
         const auto columns = std::size_t(count);
         const Samples samples(count * int(rowCount), shift, Content::Weights);
-        for (const Case& of : {cases[0], cases[4], cases[6], cases[8]})
+        for (const IntegerCase& of : {integerCases[0], integerCases[4], integerCases[6], integerCases[8]})
             for (const std::size_t length : {std::size_t(32), std::size_t(64), std::size_t(96), std::size_t(128),
                      std::size_t(384), std::size_t(640), columns}) {
                 if (columns % length != 0)
@@ -223,7 +127,8 @@ private Q_SLOTS:
             std::vector<kernels::IntegerScheme> schemes;
             for (const std::size_t length : {columns, std::size_t(128), std::size_t(32), std::size_t(256),
                      std::size_t(48), std::size_t(1024), std::size_t(3072)})
-                for (const Case& of : {cases[0], cases[1], cases[4], cases[6], cases[8]})
+                for (const IntegerCase& of :
+                    {integerCases[0], integerCases[1], integerCases[4], integerCases[6], integerCases[8]})
                     if (length <= columns)
                         schemes.push_back(schemeOf(of, columns, length));
             // Two whose grids are handed over.
@@ -255,9 +160,12 @@ private Q_SLOTS:
         samples.values()[2 * columns + 3] = std::numeric_limits<float>::quiet_NaN();
         for (float& weight : samples.values().subspan(3 * columns + columns / 1024 * 1024 - 1024, 1024))
             weight *= 0x1p-50F;
+        // Where both ends are as far, a block has units that clip beside one that has none.
+        for (std::size_t i = 1025; i < columns * rowCount; i += 2048)
+            samples.values()[i] = -(samples.values()[i - 1] = 1.5F);
         std::vector<kernels::IntegerScheme> schemes;
         for (const std::size_t length : {32, 64, 128, 256})
-            for (const Case& of : {cases[0], cases[8]})
+            for (const IntegerCase& of : {integerCases[0], integerCases[4], integerCases[6], integerCases[8]})
                 schemes.push_back(schemeOf(of, columns, length));
         for (const std::size_t counted : {0, 1})
             measureTogether(std::as_const(samples).values(), schemes, counted);
@@ -273,97 +181,17 @@ private Q_SLOTS:
         std::vector<float> weights(rows * columns);  // steps, and one other
         for (std::size_t i = 0; i < weights.size(); ++i)
             weights[i] = i % 32 == 0 ? 0.75F : i % 32 == 1 ? -0.7F : 0.0F;
-        const auto scheme = schemeOf(cases[0], columns, 128);
-        const auto outcome = run(kernels::integerErrors, weights, scheme, 0.1F);
-        const auto expected = run(kernels::integerErrorsReference, weights, scheme, 0.1F);
-        QVERIFY(*std::max_element(expected.counts.begin(), expected.counts.end()) > 4 * 65'536);
-        QVERIFY(agree(outcome, expected, rows));
-    }
-
-    void everyErrorIsExact_data() { addTargetRows({32, 333, 1024}); }
-    void everyErrorIsExact()
-    {
-        QFETCH(const qint64, target);
-        QFETCH(const int, count);
-        QFETCH(const int, shift);
-        const TargetScope scope(target);
-        Samples samples(count, shift, Content::Weights);
-        for (const Case& of : cases)
-            for (const float offset : {0.0F, 3.0F, -0.5F}) {
-                const auto scheme = schemeOf(of, std::size_t(count), std::size_t(count));
-                samples.values()[0] = offset - 0.1F;
-                samples.values()[1] = offset + 0.13F;
-                const auto range = kernels::rangeOfReference(samples.values().first(2));
-                putTies(samples.values(), kernels::integerGrid(of.rule, scheme.codes, range.minimum, range.maximum),
-                    scheme.codes);
-                const std::span<const float> weights = std::as_const(samples).values();
-                // Of one row, columns hold e² and nothing else.
-                const auto expected = run(kernels::integerErrorsReference, weights, scheme, 0.0F);
-                const auto actual = run(kernels::integerErrors, weights, scheme, 0.0F);
-                QVERIFY2(firstDifference(actual.columns, expected.columns) == -1, of.name);
-                QVERIFY2(actual.clipped == expected.clipped, of.name);
-            }
-    }
-
-    // The full symmetric range puts its largest weight on the middle between two steps, where a quotient rounds one way
-    // and a product with the reciprocal may round the other.
-    void extremesAreExact_data() { addTargetRows({32, 128, 333, 1100}); }
-    void extremesAreExact()
-    {
-        QFETCH(const qint64, target);
-        QFETCH(const int, count);
-        QFETCH(const int, shift);
-        const TargetScope scope(target);
-        const auto columns = std::size_t(count);
-        for (const int bits : {2, 3, 4, 8})
-            for (int attempt = 0; attempt < 60; ++attempt) {
-                const float size = 0.1F + 0.0013F * float(attempt);
-                Samples samples(count, shift, Content::Weights);
-                const auto weights = samples.values();
-                for (float& weight : weights)
-                    weight = std::clamp(weight, -0.99F * size, 0.99F * size);
-                // At one end, at both, several times, and beside it.
-                weights[3] = attempt % 2 == 0 ? size : -size;
-                weights[columns / 2] = attempt % 3 == 0 ? -weights[3] : weights[3];
-                weights[columns - 1] = attempt % 5 == 0 ? std::nextafter(weights[3], 0.0F) : weights[3];
-                const auto scheme = schemeOf({"symf", IntegerRule::SymmetricFull, bits}, columns, columns);
-                const float range = attempt % 7 == 0 ? 0.1F * size : size;
-                const auto expected = run(kernels::integerErrorsReference, weights, scheme, range);
-                const auto actual = run(kernels::integerErrors, weights, scheme, range);
-                QVERIFY(firstDifference(actual.columns, expected.columns) == -1);
-                QCOMPARE(actual.clipped, expected.clipped);
-                QVERIFY(agree(actual, expected, 1));
-            }
-    }
-
-    // A reciprocal that was lowered twice for the extreme rounds another weight the wrong way by as much as the proof
-    // allows for.
-    void loweredReciprocalsAreExact_data() { addTargetRows({32, 128}); }
-    void loweredReciprocalsAreExact()
-    {
-        QFETCH(const qint64, target);
-        QFETCH(const int, count);
-        QFETCH(const int, shift);
-        const TargetScope scope(target);
-        for (const int bits : {2, 3, 4, 8, 12})
-            for (int attempt = 0; attempt < 400; ++attempt) {
-                Samples samples(count, shift, Content::Weights);
-                const auto weights = samples.values();
-                const float size = attempt == 0 ? 0x1.d4c9b6p+0F : 1.0F + 0.00213F * float(attempt);
-                const auto scheme =
-                    schemeOf({"symf", IntegerRule::SymmetricFull, bits}, weights.size(), weights.size());
-                // Of one sign. Half of the largest is a middle between the last step and none; all others lie clear of
-                // middles, or the unit would be done again for them.
-                const float step = kernels::integerGrid(scheme.rule, scheme.codes, 0.0F, size).scale;
-                for (std::size_t i = 0; i < weights.size(); ++i)
-                    weights[i] = (float(i % 2) + 0.2F) * step;
-                weights[0] = size;
-                weights[1] = 0.5F * size;
-                const auto expected = run(kernels::integerErrorsReference, weights, scheme, 0.0F);
-                const auto actual = run(kernels::integerErrors, weights, scheme, 0.0F);
-                QVERIFY(firstDifference(actual.columns, expected.columns) == -1);
-                QCOMPARE(actual.clipped, expected.clipped);
-            }
+        // Whole segments; units of any length; and units that some weights leave, whose ends are ties.
+        const UnitGrid grid {0.1F, 8.0F};
+        kernels::IntegerScheme given {
+            .shape = {columns, 128, true}, .codes = {4.0F, 12.0F, false}, .grids = {&grid, 1}};
+        for (const auto& scheme :
+            {schemeOf(integerCases[0], columns, 128), schemeOf(integerCases[0], columns, 48), given}) {
+            const auto outcome = run(kernels::integerErrors, weights, scheme, 0.1F);
+            const auto expected = run(kernels::integerErrorsReference, weights, scheme, 0.1F);
+            QVERIFY(*std::max_element(expected.counts.begin(), expected.counts.end()) > 4 * 65'536);
+            QVERIFY(agree(outcome, expected, rows));
+        }
     }
 
     // Groups of one sign, of nothing but zeros of either sign, and with their extremes anywhere.
@@ -389,7 +217,7 @@ private Q_SLOTS:
             else if (i % columns == (row * 37) % columns)
                 weight = row % 2 == 0 ? 1.0F : -1.0F;
         }
-        for (const Case& of : cases)
+        for (const IntegerCase& of : integerCases)
             for (const std::size_t length : {std::size_t(8), std::size_t(32), columns}) {
                 if (length > columns)
                     continue;
@@ -411,7 +239,7 @@ private Q_SLOTS:
         const auto columns = std::size_t(count);
         const Samples samples(count * int(rowCount), shift, Content::Weights);
         const std::span<const float> weights = samples.values();
-        for (const Case& of : cases)
+        for (const IntegerCase& of : integerCases)
             for (const std::size_t length : {std::size_t(32), columns})
                 for (const bool shared : {false, true}) {
                     auto scheme = schemeOf(of, columns, shared ? columns : length);
