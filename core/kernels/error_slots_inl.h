@@ -187,22 +187,10 @@ public:
     // What the last step that came here left, a part for each of its vectors. @pre there is room
     HWY_INLINE void countPart(std::size_t part)
     {
-        constexpr std::size_t length = wideLanes, word = sizeof(std::uint64_t);
-        const std::uint8_t* slots = m_waiting + m_at + part * length;
-        if constexpr (fusesSums && length % word == 0) {
-#pragma GCC unroll 2
-            for (std::size_t at = 0; at < length; at += word) {
-                std::uint64_t eight = 0;
-                std::memcpy(&eight, slots + at, word);
-#pragma GCC unroll 8
-                for (std::size_t i = 0; i < word; ++i, eight >>= 8U)
-                    ++m_counts[i % ErrorSlots::tableCount][eight & 0xFFU];
-            }
-        } else {
+        constexpr std::size_t length = wideLanes;
 #pragma GCC unroll 16
-            for (std::size_t i = 0; i < length; ++i)
-                ++m_counts[(part * length + i) % ErrorSlots::tableCount][slots[i]];
-        }
+        for (std::size_t i = part * length; i < (part + 1) * length; ++i)
+            ++m_counts[i % ErrorSlots::tableCount][m_waiting[m_at + i]];
     }
 
     // The errors of a step: two vectors, or an array of them.
