@@ -109,22 +109,19 @@ int main(int argc, char** argv)
     window.show();
     if (parser.isSet(tensor))
         QObject::connect(window.workbench(), &Workbench::modelChanged, &window,
-            [&] { window.workbench()->select({parser.value(tensor)}); });
+            [workbench = window.workbench(), name = parser.value(tensor)] { workbench->select({name}); });
     if (!arguments.isEmpty())
         window.open(arguments.first());
     else if (!parser.isSet(screenshot))
         window.offerLastSession();
 
-    int status = 0;
     if (parser.isSet(screenshot)) {
         auto* shot = new Screenshot(&window, parser.value(screenshot));
-        QObject::connect(shot, &Screenshot::done, &application, [&](const QString& error) {
-            status = error.isEmpty() ? 0 : complain(error, failed);
-            window.close();
-            QApplication::quit();
+        QObject::connect(shot, &Screenshot::done, &application, [shown = &window](const QString& error) {
+            shown->close();
+            QApplication::exit(error.isEmpty() ? 0 : complain(error, failed));
         });
         shot->start();
     }
-    const auto result = QApplication::exec();
-    return status != 0 ? status : result;
+    return QApplication::exec();
 }

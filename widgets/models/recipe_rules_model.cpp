@@ -91,7 +91,7 @@ void RecipeRulesModel::remove(const QList<int>& rows)
 {
     auto sorted = rows;
     std::sort(sorted.begin(), sorted.end(), std::greater<> {});
-    sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
+    sorted.resize(std::distance(sorted.begin(), std::unique(sorted.begin(), sorted.end())));
     auto recipe = m_recipe;
     QStringList removed;
     for (const int row : std::as_const(sorted)) {

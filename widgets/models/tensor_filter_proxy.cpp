@@ -32,7 +32,8 @@ TensorFilterProxy::TensorFilterProxy(QObject* parent)
 
 void TensorFilterProxy::setFilterText(const QString& text)
 {
-    const auto words = text.split(QRegularExpression(QStringLiteral("\\s+")), Qt::SkipEmptyParts);
+    static const QRegularExpression spaces(QStringLiteral("\\s+"));
+    const auto words = text.split(spaces, Qt::SkipEmptyParts);
     if (words == m_words)
         return;
     m_words = words;

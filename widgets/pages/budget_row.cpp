@@ -25,7 +25,7 @@ using Kind = quantloupe::AllocationBudget::Kind;
 
 namespace {
 
-const QString readingView = QStringLiteral("trade-off/budget");
+constexpr QLatin1String readingView("trade-off/budget");
 constexpr double mebibyte = 1024.0 * 1024.0;
 
 /// Roles of the list of units.

@@ -34,7 +34,7 @@ using quantloupe::AuditVerdict;
 
 namespace {
 
-const QString auditView = QStringLiteral("compare/audit");
+constexpr QLatin1String auditView("compare/audit");
 
 DumbbellData dumbbells(const Audit& audit, const quantloupe::ModelCatalog& catalog)
 {

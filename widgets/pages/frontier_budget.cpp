@@ -12,9 +12,9 @@ using quantloupe::TradeOffPoint;
 
 namespace {
 
-const QString pictureView = QStringLiteral("trade-off/picture");
-const QString currentView = QStringLiteral("trade-off/current");
-const QString recipeView = QStringLiteral("trade-off/recipe");
+constexpr QLatin1String pictureView("trade-off/picture");
+constexpr QLatin1String currentView("trade-off/current");
+constexpr QLatin1String recipeView("trade-off/recipe");
 
 /// Apart from the merge ids that other editors choose.
 int nextMergeId()
@@ -35,7 +35,7 @@ FrontierBudget::FrontierBudget(Workbench* workbench, QObject* parent)
     m_pause.setInterval(std::chrono::milliseconds(250));
     connect(&m_pause, &QTimer::timeout, this, &FrontierBudget::computePicture);
     connect(m_workbench, &Workbench::modelChanged, this, [this] {
-        for (const QString& view : {pictureView, currentView, recipeView})
+        for (const auto view : {pictureView, currentView, recipeView})
             m_workbench->jobs()->cancel(view);
         m_picture = std::make_shared<const TradeOffPicture>();
         m_current.reset();

@@ -15,12 +15,12 @@ using quantloupe::WeightStatistics;
 namespace {
 
 /// Views of the job list: within one, newer replaces older.
-const QString weightsView = QStringLiteral("layer/weights");
-const QString inspectionView = QStringLiteral("layer/inspection");
-const QString besideView = QStringLiteral("layer/beside");
-const QString mapView = QStringLiteral("layer/map");
-const QString previewView = QStringLiteral("layer/preview");
-const QString mapPreviewView = QStringLiteral("layer/map preview");
+constexpr QLatin1String weightsView("layer/weights");
+constexpr QLatin1String inspectionView("layer/inspection");
+constexpr QLatin1String besideView("layer/beside");
+constexpr QLatin1String mapView("layer/map");
+constexpr QLatin1String previewView("layer/preview");
+constexpr QLatin1String mapPreviewView("layer/map preview");
 
 /// Schemes kept per tensor: what a hand tries in a row.
 constexpr qsizetype mostKept = 32;

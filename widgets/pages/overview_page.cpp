@@ -25,8 +25,8 @@ namespace {
 
 using Findings = std::vector<quantloupe::Finding>;
 
-const QString findingsView = QStringLiteral("overview/findings");
-const QString curesView = QStringLiteral("overview/cures");
+constexpr QLatin1String findingsView("overview/findings");
+constexpr QLatin1String curesView("overview/cures");
 constexpr int curesDelay = 300;  // ms
 
 }  // namespace

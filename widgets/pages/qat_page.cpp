@@ -33,7 +33,7 @@ using State = QuantizedTraining::State;
 
 namespace {
 
-const QString trainableView = QStringLiteral("qat/trainable");
+constexpr QLatin1String trainableView("qat/trainable");
 
 /// Why a model cannot be trained on text; empty when it can.
 quantloupe::Result<QString> findOutWhyNot(const quantloupe::Model& model)

@@ -30,8 +30,8 @@ using quantloupe::Result;
 
 namespace {
 
-const QString compareView = QStringLiteral("compare/recipes");
-const QString fileView = QStringLiteral("compare/recipe file");
+constexpr QLatin1String compareView("compare/recipes");
+constexpr QLatin1String fileView("compare/recipe file");
 
 using ComparisonPointer = std::shared_ptr<const Comparison>;
 

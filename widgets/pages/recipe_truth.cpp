@@ -20,8 +20,8 @@ using quantloupe::TradeOffPoint;
 
 namespace {
 
-const QString truthView = QStringLiteral("trade-off/truth");
-const QString recallView = QStringLiteral("trade-off/recall");
+constexpr QLatin1String truthView("trade-off/truth");
+constexpr QLatin1String recallView("trade-off/recall");
 
 /// All that the job needs, by value.
 struct Question {

@@ -19,7 +19,7 @@ using quantloupe::Result;
 
 namespace {
 
-const QString triedCuresView = QStringLiteral("layer/cures");
+constexpr QLatin1String triedCuresView("layer/cures");
 
 }  // namespace
 

@@ -89,7 +89,8 @@ QVector<double> DecadeTicker::createTickVector(double tickStep, const QCPRange& 
     if (m_ticks == Ticks::Powers)
         return QCPAxisTickerLog::createTickVector(tickStep, range);
     if (m_ticks == Ticks::Even)
-        return QCPAxisTicker::createTickVector(QCPAxisTicker::getTickStep(range), range);
+        return QCPAxisTicker::createTickVector(  // clazy:exclude=skipped-base-method
+            QCPAxisTicker::getTickStep(range), range);
     QVector<double> ticks;
     const int last = static_cast<int>(std::ceil(std::log10(range.upper)));
     for (int exponent = static_cast<int>(std::floor(std::log10(range.lower))); exponent <= last; ++exponent)

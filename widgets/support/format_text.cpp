@@ -11,7 +11,7 @@ namespace format {
 namespace {
 
 const QChar noBreakSpace(0x00a0);
-const QString minusSign = QString(QChar(0x2212));
+constexpr QChar minusSign(0x2212);
 
 /// "–" and "∞" are the same in every language that the program speaks.
 QString special(double value)
@@ -24,7 +24,7 @@ QString special(double value)
 /// A hyphen is too short beside tabular digits.
 QString withTrueMinus(QString text, const QLocale& locale)
 {
-    return text.replace(locale.negativeSign(), minusSign);
+    return text.replace(locale.negativeSign(), QString(minusSign));
 }
 
 /// `digits` significant digits without an exponent and without trailing zeros after the decimal point.

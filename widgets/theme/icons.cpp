@@ -56,7 +56,7 @@ private:
     QByteArray m_svg;
 };
 
-const QString folder = QStringLiteral(":/icons/");
+constexpr QLatin1String folder(":/icons/");
 
 }  // namespace
 

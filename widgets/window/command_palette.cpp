@@ -42,7 +42,8 @@ CommandPalette::CommandPalette(QList<Entry> entries, QWidget* parent)
 
 QList<int> CommandPalette::matches(const QList<Entry>& entries, const QString& text, int limit)
 {
-    const auto words = text.split(QRegularExpression(QStringLiteral("\\s+")), Qt::SkipEmptyParts);
+    static const QRegularExpression spaces(QStringLiteral("\\s+"));
+    const auto words = text.split(spaces, Qt::SkipEmptyParts);
     QList<std::pair<int, int>> ranked;  // rank, index
     for (int i = 0; i < entries.size(); ++i) {
         int rank = 0;

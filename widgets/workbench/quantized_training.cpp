@@ -12,9 +12,9 @@ using quantloupe::Result;
 
 namespace {
 
-const QString trainingView = QStringLiteral("qat/train");
-const QString lookView = QStringLiteral("qat/look");
-const QString targetsView = QStringLiteral("qat/targets");
+constexpr QLatin1String trainingView("qat/train");
+constexpr QLatin1String lookView("qat/look");
+constexpr QLatin1String targetsView("qat/targets");
 
 /// Jobs are listed for a while after their end: what was discarded must not be kept in memory by them.
 using WeakRun = std::weak_ptr<TrainingRun>;
