@@ -9,6 +9,7 @@
 
 #include "core/kernels/integer_stretch_inl.h"
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 
@@ -54,7 +55,8 @@ struct Stretch {
     IntegerErrorJob* job = nullptr;
     IntegerRun run {};
     Units units;
-    double signal = 0.0;  // Σw²
+    // Σw² of each block, to be added one by one as other sums are; of a long stretch, all in the first.
+    double signals[stretchLength / blockLength] = {};
     bool blocksAreSafe = false;
     bool prepared = false;
 };
@@ -98,7 +100,8 @@ void addStretch(const Stretch& stretch, const Ahead& ahead, ErrorSlots* slots, R
         return;
     }
     sums.count += run.count;
-    sums.signal += stretch.signal;
+    for (const double signal : stretch.signals)
+        sums.signal += signal;
     addAllUnits<floating, clipping, counting>(
         {run.weights, job.scheme->codes, stretch.units, job.profile.columnEnergies.data() + run.column, slots,
             run.weights + ahead.fetched, ahead.ranges},
@@ -136,9 +139,9 @@ public:
             m_slots.emplace(job.profile.bins, *job.profile.histogram);
     }
     std::size_t stretch() const { return m_stretch; }  // weights
-    // Takes a run's ranges from those of the window that begins so many weights before it, and makes its grids. What
-    // only the definition will do for is a block, if that is made of units, however long stretches are: figures do not
-    // depend on it.
+    // Takes a run's ranges from those of the window that begins so many weights before it, and makes its grids. Where
+    // only the definition will do or units clip it takes a block, if that is made of units, however long stretches
+    // are: figures do not depend on it.
     void take(const IntegerRun& run, const PieceRanges& ranges, std::size_t before, Stretch& stretch) const
     {
         stretch.job = m_job;
@@ -172,11 +175,12 @@ private:
         // Divisions take longer than all else here.
         stretch.units.count = HWY_LIKELY(count == m_stretch) ? m_units : (count + length - 1) / length;
         takeRanges(ranges, before == 0 ? 0 : before / m_piece, m_perUnit, stretch.units);
-        stretch.signal = 0.0;
+        std::fill_n(stretch.signals, std::size(stretch.signals), 0.0);
         stretch.blocksAreSafe = true;
-        for (const double sum : std::span(ranges.squares(before), (count + blockLength - 1) / blockLength)) {
-            stretch.signal += sum;
-            stretch.blocksAreSafe = stretch.blocksAreSafe && isSafe(sum);
+        const std::span squares(ranges.squares(before), (count + blockLength - 1) / blockLength);
+        for (std::size_t i = 0; i < squares.size(); ++i) {
+            stretch.signals[squares.size() <= std::size(stretch.signals) ? i : 0] += squares[i];
+            stretch.blocksAreSafe = stretch.blocksAreSafe && isSafe(squares[i]);
         }
         prepare(*m_job->scheme, stretch);
     }
@@ -184,7 +188,7 @@ private:
     void endRow(const IntegerRun& run)
     {
         // ŵ = w − e: as exact as its own sums wherever ŵ is anything like w. The root of a rounded square is the number
-        // itself, exactly, where none underflows: not where the sum of squares is safe.
+        // itself, exactly, unless it underflows, which it cannot where the sum of squares is safe.
         const double signal = m_sums.signal;
         ErrorSums row {.count = m_sums.count,
             .signalEnergy = signal,

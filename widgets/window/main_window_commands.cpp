@@ -169,7 +169,7 @@ void MainWindow::askForText(
 {
     auto* dialog = new TextDialog(title, what, m_workbench->offeredText(), tokens, this);
     dialog->setAttribute(Qt::WA_DeleteOnClose);
-    connect(dialog, &QDialog::accepted, this, [this, dialog, run] { run(dialog->file(), dialog->tokens()); });
+    connect(dialog, &QDialog::accepted, this, [dialog, run] { run(dialog->file(), dialog->tokens()); });
     dialog->open();
 }
 

@@ -4,8 +4,8 @@
 #include "tests/support/fused_integer_outcome.h"
 #include "tests/support/kernel_sweep.h"
 
+#include <algorithm>
 #include <array>
-#include <memory>
 
 using namespace quantloupe;
 using namespace quantloupe::tests;
@@ -161,7 +161,7 @@ private Q_SLOTS:
         for (float& weight : samples.values().subspan(3 * columns + columns / 1024 * 1024 - 1024, 1024))
             weight *= 0x1p-50F;
         // Where both ends are as far, a block has units that clip beside one that has none.
-        for (std::size_t i = 1025; i < columns * rowCount; i += 2048)
+        for (std::size_t i = 1025; i < columns; i += 2048)
             samples.values()[i] = -(samples.values()[i - 1] = 1.5F);
         std::vector<kernels::IntegerScheme> schemes;
         for (const std::size_t length : {32, 64, 128, 256})
@@ -169,6 +169,38 @@ private Q_SLOTS:
                 schemes.push_back(schemeOf(of, columns, length));
         for (const std::size_t counted : {0, 1})
             measureTogether(std::as_const(samples).values(), schemes, counted);
+    }
+
+    // Sums of doubles are not exact where blocks are of very different sizes: their order tells.
+    void addsBlocksOneByOne_data() { addTargetRows({5120}); }
+    void addsBlocksOneByOne()
+    {
+        QFETCH(const qint64, target);
+        QFETCH(const int, count);
+        QFETCH(const int, shift);
+        const TargetScope scope(target);
+        const auto columns = std::size_t(count);
+        const std::array schemes {schemeOf(integerCases[1], columns, 128), schemeOf(integerCases[1], columns, 64)};
+        for (int attempt = 0; attempt < 100; ++attempt) {
+            Samples samples(count, shift, Content::Weights);
+            for (std::size_t i = 0; i < columns; ++i)
+                samples.values()[i] *= (1.0F + 0.013F * float(attempt)) * (i < 1024 ? 1.0F : 0x1p-17F);
+            const auto weights = std::as_const(samples).values();
+            std::array<Outcome, 2> outcomes;
+            std::vector<kernels::IntegerErrorJob> jobs;
+            for (std::size_t i = 0; i < schemes.size(); ++i) {
+                outcomes[i].rows.resize(1);
+                outcomes[i].columns.resize(columns);
+                jobs.push_back({.scheme = &schemes[i], .profile = {outcomes[i].rows, outcomes[i].columns}});
+            }
+            kernels::integerErrors(weights, jobs);
+            for (std::size_t i = 0; i < schemes.size(); ++i) {
+                const auto alone = run(kernels::integerErrors, weights, schemes[i], 0.0F);
+                QVERIFY(jobs[i].sums.signalEnergy == alone.sums.signalEnergy);
+                QVERIFY(jobs[i].sums.errorEnergy == alone.sums.errorEnergy);
+                QVERIFY(jobs[i].sums.dotProduct == alone.sums.dotProduct);
+            }
+        }
     }
 
     // Counters of 16 bits are emptied in time: errors of 0 alone, more than fit.
@@ -181,7 +213,7 @@ private Q_SLOTS:
         std::vector<float> weights(rows * columns);  // steps, and one other
         for (std::size_t i = 0; i < weights.size(); ++i)
             weights[i] = i % 32 == 0 ? 0.75F : i % 32 == 1 ? -0.7F : 0.0F;
-        // Whole segments; units of any length; and units that some weights leave, whose ends are ties.
+        // Whole segments; units of any length; and units that some weights leave, by more than the histogram reaches.
         const UnitGrid grid {0.1F, 8.0F};
         kernels::IntegerScheme given {
             .shape = {columns, 128, true}, .codes = {4.0F, 12.0F, false}, .grids = {&grid, 1}};

@@ -5,8 +5,6 @@
 #include "tests/support/fused_integer_outcome.h"
 #include "tests/support/kernel_sweep.h"
 
-#include <array>
-
 using namespace quantloupe;
 using namespace quantloupe::tests;
 
