@@ -123,19 +123,19 @@ private:
     static constexpr std::uint32_t waitingSlots = 256;
     static_assert(waitingSlots % stepLength == 0 && stepLength % tableCount == 0);
 
+    // Into the tables of the caller.
+    HWY_NOINLINE inline void flush();
+
     HistogramBins m_bins;
     HistogramTables* m_tables;
     float m_largestSquare;
     HWY_ALIGN float m_low[wideLanes], m_density[wideLanes];
-    HWY_NOINLINE inline void flush();
-
     HWY_ALIGN std::uint8_t m_waiting[waitingSlots] = {};
     HWY_ALIGN std::uint16_t m_counts[tableCount][binCount] = {};
     std::size_t m_at = 0;       // which come next
     std::size_t m_counted = 0;  // in m_counts
 };
 
-// Into the tables of the caller.
 void ErrorSlots::flush()
 {
     const hn::RebindToUnsigned<Wide> d;

@@ -18,7 +18,6 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE {
-namespace hn = hwy::HWY_NAMESPACE;
 
 // Weights that fit the second-level cache beside all else.
 constexpr std::size_t mostFetchedAhead = 48 * blockLength;
@@ -40,10 +39,10 @@ void MeasureRows(const float* rows, std::size_t rowCount, std::size_t window, st
     window = HWY_MIN(alone ? passes.front().stretch() : window, columns);
     // By the first scheme alone, whose last stretch of a window may be measured within the next one. What is found
     // beside was fetched two pages before: farther, and it has left the first-level cache again.
-    const bool atOnce = passes.front().stretch() > stretchLength;
     constexpr std::size_t twoPages = 2'048;
-    const std::size_t beyond = findsBeside && alone ? twoPages : passes.front().stretch();
-    const std::size_t found = findsBeside && alone && atOnce ? window : 2 * window;
+    const bool beside = findsBeside && alone, atOnce = passes.front().stretch() > stretchLength;
+    const std::size_t beyond = beside ? twoPages : passes.front().stretch();
+    const std::size_t found = beside && atOnce ? window : 2 * window;
     Ahead ahead {.fetched = HWY_MIN(found + beyond, mostFetchedAhead)};
     PieceRanges both[2] = {{window, piece}, {window, piece}};
     PieceRanges *now = &both[0], *next = &both[1];
@@ -58,7 +57,7 @@ void MeasureRows(const float* rows, std::size_t rowCount, std::size_t window, st
         const std::size_t count = HWY_MIN(window, columns - column);
         const std::size_t following = column + count == columns ? 0 : column + count;
         next->begin(rows + at + count, at + count < end ? HWY_MIN(window, columns - following) : 0);
-        if (findsBeside && alone)
+        if (beside)
             ahead.ranges = next;
         else
             next->findRest();

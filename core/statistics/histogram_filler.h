@@ -4,6 +4,7 @@
 #include "core/kernels/histogram_counts.h"
 #include "core/statistics/histogram.h"
 
+#include <cassert>
 #include <span>
 #include <vector>
 
@@ -25,7 +26,11 @@ public:
     /// Range and tables, for kernels that count while they make the values.
     const kernels::HistogramBins& bins() const { return m_bins; }
     /// @pre isCounting()
-    kernels::HistogramTables& tables() { return m_tables.front(); }
+    kernels::HistogramTables& tables()
+    {
+        assert(isCounting());
+        return m_tables.front();
+    }
     bool isCounting() const { return !m_tables.empty(); }
     HistogramFiller& operator+=(const HistogramFiller& other);
     HistogramFiller& operator+=(const Histogram& counted);
