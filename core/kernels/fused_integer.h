@@ -42,8 +42,8 @@ constexpr bool canCount(const HistogramBins& bins)
 }
 
 /// The error of whole rows under uniform integer formats, in one pass that neither writes ŵ nor e to memory: the next
-/// weights are fetched into the second-level cache while others are quantized and measured, errors are counted some
-/// steps after they were made, and formats whose units are made of the same pieces share their ranges.
+/// weights are fetched into a cache while others are quantized and measured, errors are counted some steps after they
+/// were made, and formats whose units are made of the same pieces share their ranges.
 ///
 /// Codes, and with them every e = w − ŵ, are those of integerFakeQuantizeReference() bit for bit: products with 1/scale
 /// stand in for quotients only where they cannot change the rounding. Counts and maxAbsError are exact; other sums are

@@ -80,7 +80,7 @@ inline void prepare(const IntegerScheme& scheme, Stretch& stretch)
     } else if (!makeGrids(scheme, units)) {
         return;
     }
-    stretch.prepared = scheme.rule == IntegerRule::Symmetric || prepareGrids(scheme, units);
+    stretch.prepared = prepareGrids(scheme, units);
 }
 
 // What is done for later ones while a stretch is measured.

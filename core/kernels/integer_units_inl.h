@@ -109,41 +109,9 @@ HWY_INLINE V nearestStep(D d, V w, V inverse)
     return hn::Sub(hn::MulAdd(w, inverse, magic), magic);
 }
 
-// Squares of steps, and of errors near the limit, must be normal numbers.
-inline constexpr float smallestStep = 0x1p-50F;
-
-// The grids of symmetric ranges, and what the quick rounding needs to know as prepareGrids() finds it: they are all
-// alike, and no weight leaves one, for it ends on a step. False where a unit's weights are not of a good size.
-inline bool makeSymmetricGrids(const IntegerCodes& codes, Units& units)
-{
-    const Wide d;
-    assert(codes.highest >= 3.0F && codes.highest < 65'536.0F);
-    const float middle = 0.5F * (codes.highest + 1.0F), most = middle - 1.0F;
-    const auto steps = hn::Set(d, most), one = hn::Set(d, 1.0F);
-    const auto margin = hn::Set(d, 0.5F - (most + 2.0F) * 0x1p-22F);
-    const auto count = hn::Set(d, static_cast<float>(units.count));
-    auto good = hn::Eq(one, one);
-    for (std::size_t u = 0; u < units.count; u += wideLanes) {
-        const auto size = hn::Max(hn::Abs(hn::LoadU(d, units.low + u)), hn::Abs(hn::LoadU(d, units.high + u)));
-        const auto scale = hn::Div(size, steps), largest = hn::Mul(scale, margin);
-        hn::StoreU(scale, d, units.scale + u);
-        hn::StoreU(hn::Set(d, middle), d, units.zero + u);
-        hn::StoreU(hn::Div(one, scale), d, units.inverse + u);
-        hn::StoreU(hn::Mul(largest, largest), d, units.limit + u);
-        const auto safe = hn::And(hn::Ge(scale, hn::Set(d, smallestStep)), hn::Le(size, hn::Set(d, 0x1p60F)));
-        const auto beyond = hn::Ge(hn::Add(hn::Load(d, laneNumbers), hn::Set(d, static_cast<float>(u))), count);
-        good = hn::And(good, hn::Or(safe, beyond));
-    }
-    units.anyClips = false;
-    return hn::AllTrue(d, good);
-}
-
-// As integerGrid(), for units whose weights are of a good size; false where one is not. Of symmetric ranges all is made
-// that quick rounding needs; of others prepareGrids() makes the rest. @pre rule is not Given
+// As integerGrid(), for units whose weights are of a good size; false where one is not. @pre rule is not Given
 inline bool makeGrids(const IntegerScheme& scheme, Units& units)
 {
-    if (scheme.rule == IntegerRule::Symmetric)
-        return makeSymmetricGrids(scheme.codes, units);
     const Wide d;
     const auto count = hn::Set(d, static_cast<float>(units.count));
     const auto zero = hn::Zero(d), one = hn::Set(d, 1.0F);
@@ -157,8 +125,8 @@ inline bool makeGrids(const IntegerScheme& scheme, Units& units)
         const auto size = hn::Max(hn::Abs(low), hn::Abs(high));
         auto span = size;  // must not be tiny, or 0
         switch (scheme.rule) {
-        case IntegerRule::Given:
-        case IntegerRule::Symmetric: break;  // not here
+        case IntegerRule::Given: break;
+        case IntegerRule::Symmetric: scale = hn::Div(size, hn::Sub(middle, one)); break;
         case IntegerRule::SymmetricFull: {
             const auto bottom = hn::IfThenElseZero(hn::Lt(low, zero), hn::Neg(size));
             scale = hn::Div(hn::Sub(size, bottom), largest);
@@ -214,9 +182,36 @@ HWY_INLINE V settleExtremes(Wide d, V low, V high, V scale, V lowest, V highest,
     return hn::IfThenZeroElse(hn::And(hn::And(settled, alone), near), one);
 }
 
+// Squares of steps, and of errors near the limit, must be normal numbers.
+inline constexpr float smallestStep = 0x1p-50F;
+
+// As prepareGrids(), which says why, for symmetric ranges: they are all alike, and no weight leaves one, for it ends on
+// a step.
+inline bool prepareSymmetricGrids(const IntegerCodes& codes, Units& units)
+{
+    const Wide d;
+    assert(codes.highest >= 3.0F && codes.highest < 65'536.0F);
+    const auto one = hn::Set(d, 1.0F);
+    const auto margin = hn::Set(d, 0.5F - (0.5F * (codes.highest + 1.0F) + 1.0F) * 0x1p-22F);
+    const auto count = hn::Set(d, static_cast<float>(units.count));
+    auto good = hn::Eq(one, one);
+    for (std::size_t u = 0; u < units.count; u += wideLanes) {
+        const auto step = hn::LoadU(d, units.scale + u), largest = hn::Mul(step, margin);
+        hn::StoreU(hn::Div(one, step), d, units.inverse + u);
+        hn::StoreU(hn::Mul(largest, largest), d, units.limit + u);
+        const auto sized = hn::And(hn::Ge(step, hn::Set(d, smallestStep)), hn::Le(step, hn::Set(d, 0x1p80F)));
+        const auto beyond = hn::Ge(hn::Add(hn::Load(d, laneNumbers), hn::Set(d, static_cast<float>(u))), count);
+        good = hn::And(good, hn::Or(sized, beyond));
+    }
+    units.anyClips = false;
+    return hn::AllTrue(d, good);
+}
+
 // What the quick rounding needs to know. False where the grid is so odd that only the definition itself will do.
 inline bool prepareGrids(const IntegerScheme& scheme, Units& units)
 {
+    if (scheme.rule == IntegerRule::Symmetric)
+        return prepareSymmetricGrids(scheme.codes, units);
     const Wide d;
     const IntegerCodes codes = scheme.codes;
     const IntegerRule rule = scheme.rule;
