@@ -21,11 +21,10 @@ HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Candidates are bounded so many at a time.
-constexpr std::size_t candidateBlock = 8;
+// Candidates are bounded so many at a time, one per lane.
+constexpr std::size_t candidateBlock = wideLanes;
 
-// Bounds are those of the mean of (|w − ŵ|/s₀)^2.4, s₀ the scale of the first candidate. lower may be NaN, which rules
-// out nothing.
+// Bounds are those of the mean of (|w − ŵ|/s₀)^2.4, s₀ the scale of the first candidate; none is NaN.
 struct Candidates {
     static constexpr std::size_t padded = (mostShrinkCandidates / candidateBlock + 1) * candidateBlock;
     HWY_ALIGN float shrink[padded];  // of the last, beyond it
@@ -60,11 +59,11 @@ HWY_INLINE void eachVector(const float* HWY_RESTRICT weights, std::size_t count,
     }
 }
 
-// Σ|e|ᵖ in lanes.
-struct MomentLanes {
+// Σ|e|ᵖ of the candidates of a block.
+struct Moments {
     hn::Vec<Wide> first, second, third, fourth;
 
-    explicit MomentLanes(Wide d)
+    explicit HWY_INLINE Moments(Wide d)
         : first(hn::Zero(d))
         , second(first)
         , third(first)
@@ -79,43 +78,24 @@ struct MomentLanes {
         third = hn::MulAdd(square, e, third);
         fourth = hn::MulAdd(square, square, fourth);
     }
-};
-
-// Those of the candidates of a block.
-struct Moments {
-    hn::Vec<Wide> first[candidateBlock], second[candidateBlock], third[candidateBlock], fourth[candidateBlock];
-
-    HWY_INLINE void set(std::size_t k, const MomentLanes& lanes)
+    HWY_INLINE void add(const Moments& other)
     {
-        first[k] = lanes.first;
-        second[k] = lanes.second;
-        third[k] = lanes.third;
-        fourth[k] = lanes.fourth;
+        first = hn::Add(first, other.first);
+        second = hn::Add(second, other.second);
+        third = hn::Add(third, other.third);
+        fourth = hn::Add(fourth, other.fourth);
     }
 };
 
-// Sums of so many vectors from this one on, one per lane.
-HWY_INLINE hn::Vec<Eight> sumsOf(Eight d, const hn::Vec<Wide>* lanes)
-{
-#if HWY_TARGET != HWY_SCALAR
-    if constexpr (eightLanes == 8) {
-        const auto add = [](auto a, auto b) HWY_ATTR { return hn::Add(a, b); };
-        hn::Vec<Eight> eights[8];
-        for (std::size_t k = 0; k < 8; ++k)
-            eights[k] = inEight(lanes[k], add);
-        return reduceEight(d, eights, add);
-    }
-#endif
-    HWY_ALIGN float sums[eightLanes];
-    for (std::size_t k = 0; k < eightLanes; ++k)
-        sums[k] = hn::GetLane(hn::SumOfLanes(Wide(), lanes[k]));
-    return hn::Load(d, sums);
-}
+// Weights whose errors are added before their sum is added to the rest.
+constexpr std::size_t shortSum = 64;
 
-// What sums of so many weights, those of the definition and powers may be off by, of themselves.
+// What sums of so many weights, one after the other or in lanes, those of the definition and powers may be off by, of
+// themselves.
 inline float relativeMargin(std::size_t count)
 {
-    return 5e-5F + 0x1p-22F * static_cast<float>(count) / static_cast<float>(wideLanes);
+    const std::size_t longest = HWY_MIN(count, shortSum) + count / wideLanes;
+    return 5e-5F + 0x1p-22F * static_cast<float>(longest);
 }
 
 // What float arithmetic adds to an error or takes from it, in steps: sixteen roundings of a weight's quotient, and as
@@ -126,40 +106,68 @@ HWY_INLINE V roundingIn(D d, float absMax, V inverse)
     return hn::Mul(hn::Set(d, absMax * 0x1p-19F), inverse);
 }
 
-// Moments of a unit's errors under the candidates first … first + 1, in their steps. A fused product and sum with
-// 1.5·2²³ leaves the step in the last bits, which order as whole numbers do.
+// The grids of a block of candidates, one per lane.
+struct GridLanes {
+    hn::Vec<Wide> scale, inverse, minimum, lowest, highest;  // ends of a grid: steps from 0, or from its minimum
+};
+
 template<Sides sides>
-HWY_INLINE void addMoments(const float* HWY_RESTRICT weights, std::size_t count, const Candidates& candidates,
-    const IntegerCodes& codes, std::size_t first, Moments& moments)
+HWY_INLINE GridLanes gridLanes(const Candidates& candidates, const IntegerCodes& codes, std::size_t first)
+{
+    const Wide d;
+    const auto zero = hn::LoadU(d, candidates.zero + first), none = hn::Zero(d);
+    const auto point = sides == Sides::Floating ? none : zero;
+    const auto scale = hn::LoadU(d, candidates.scale + first);
+    return {scale, hn::Div(hn::Set(d, 1.0F), scale), sides == Sides::Floating ? zero : none,
+        hn::Sub(hn::Set(d, codes.lowest), point), hn::Sub(hn::Set(d, codes.highest), point)};
+}
+
+// Moments of a unit's errors under the candidates of a block, in their steps. A fused product and sum with 1.5·2²³
+// leaves the step in the last bits, which order as whole numbers do.
+template<Sides sides>
+HWY_INLINE Moments momentsOf(const float* HWY_RESTRICT weights, std::size_t count, const GridLanes& grids)
 {
     const Wide d;
     const hn::RebindToSigned<Wide> di;
     const auto magic = hn::Set(d, roundingSum);
-    struct Steps {
-        hn::Vec<Wide> inverse, minimum;
-        hn::Vec<hn::RebindToSigned<Wide>> lowest, highest;
-    };
-    const auto stepsOf = [&](std::size_t i) HWY_ATTR {
-        const float zero = sides == Sides::Floating ? 0.0F : candidates.zero[i];
-        return Steps {hn::Set(d, 1.0F / candidates.scale[i]), hn::Set(d, candidates.zero[i]),
-            hn::BitCast(di, hn::Add(magic, hn::Set(d, codes.lowest - zero))),
-            hn::BitCast(di, hn::Add(magic, hn::Set(d, codes.highest - zero)))};
-    };
-    const auto errorOf = [&](hn::Vec<Wide> side, const Steps& steps) HWY_ATTR {
-        const auto w = sides == Sides::Floating ? hn::Sub(side, steps.minimum) : side;
-        auto step = hn::Min(hn::BitCast(di, hn::MulAdd(w, steps.inverse, magic)), steps.highest);
+    const auto inverse = grids.inverse, minimum = grids.minimum;
+    const auto lowest = hn::BitCast(di, hn::Add(magic, grids.lowest));
+    const auto highest = hn::BitCast(di, hn::Add(magic, grids.highest));
+    const auto errorOf = [&](float weight) HWY_ATTR {
+        auto w = hn::Set(d, weight);
+        if constexpr (sides == Sides::Floating)
+            w = hn::Sub(w, minimum);
+        auto step = hn::Min(hn::BitCast(di, hn::MulAdd(w, inverse, magic)), highest);
         if constexpr (sides != Sides::Folded)
-            step = hn::Max(step, steps.lowest);
-        return hn::MulSub(w, steps.inverse, hn::Sub(hn::BitCast(d, step), magic));
+            step = hn::Max(step, lowest);
+        return hn::MulSub(w, inverse, hn::Sub(hn::BitCast(d, step), magic));
     };
-    const Steps a = stepsOf(first), b = stepsOf(first + 1);
-    MomentLanes lanesA(d), lanesB(d);
-    eachVector<sides>(weights, count, [&](hn::Vec<Wide> w, const auto& kept) HWY_ATTR {
-        lanesA.add(kept(errorOf(w, a)));
-        lanesB.add(kept(errorOf(w, b)));
-    });
-    moments.set(first % candidateBlock, lanesA);
-    moments.set(first % candidateBlock + 1, lanesB);
+    Moments sums(d);
+    HWY_ALIGN float sizes[shortSum];
+    for (std::size_t from = 0; from < count; from += shortSum) {
+        const std::size_t length = HWY_MIN(count - from, shortSum);
+        const float* piece = weights + from;
+        if constexpr (sides == Sides::Folded) {
+            if (length == shortSum) {
+                for (std::size_t i = 0; i < shortSum; i += wideLanes)
+                    hn::Store(hn::Abs(hn::LoadU(d, piece + i)), d, sizes + i);
+            } else {
+                std::transform(piece, piece + length, sizes, [](float w) { return std::abs(w); });
+            }
+            piece = sizes;
+        }
+        Moments even(d), odd(d);
+        std::size_t i = 0;
+        for (; i + 2 <= length; i += 2) {
+            even.add(errorOf(piece[i]));
+            odd.add(errorOf(piece[i + 1]));
+        }
+        if (i < length)
+            even.add(errorOf(piece[i]));
+        even.add(odd);
+        sums.add(even);
+    }
+    return sums;
 }
 
 // Bounds of the candidates of one block, by polynomials below and above x^2.4 for all x ≥ 0, fitted by linear
@@ -168,49 +176,41 @@ template<Sides sides>
 void BoundBlock(const float* HWY_RESTRICT weights, std::size_t count, const IntegerCodes& codes, std::size_t first,
     Candidates& candidates)
 {
-    const Eight d;
-    using V = hn::Vec<Eight>;
-    Moments moments;
-    for (std::size_t k = 0; k < candidateBlock; k += 2)
-        addMoments<sides>(weights, count, candidates, codes, first + k, moments);
+    const Wide d;
+    using V = hn::Vec<Wide>;
+    const GridLanes grids = gridLanes<sides>(candidates, codes, first);
+    const Moments sums = momentsOf<sides>(weights, count, grids);
     const auto share = hn::Set(d, 1.0F / static_cast<float>(count)), one = hn::Set(d, 1.0F);
     const float relative = relativeMargin(count);
     const auto less = hn::Set(d, 1.0F - relative), more = hn::Set(d, 1.0F + relative);
-    for (std::size_t k = 0; k < candidateBlock; k += eightLanes) {
-        const auto meanOf = [&](const hn::Vec<Wide>* lanes) HWY_ATTR { return hn::Mul(share, sumsOf(d, lanes + k)); };
-        const auto odd = meanOf(moments.first), square = meanOf(moments.second);
-        const auto cube = meanOf(moments.third), fourth = meanOf(moments.fourth);
-        const auto term = [&](float factor, V moment) HWY_ATTR { return hn::Mul(hn::Set(d, factor), moment); };
-        const auto below = hn::Sub(hn::Mul(less, hn::Add(term(0.499812365F, square), term(0.679341137F, cube))),
-            hn::Mul(more, hn::Add(term(0.0214478076F, odd), term(0.159174353F, fourth))));
-        const auto above = hn::Sub(
-            hn::Mul(more,
-                hn::Add(hn::Set(d, 0.00229792297F), hn::Add(term(0.621425152F, square), term(0.448013842F, cube)))),
+    const auto odd = hn::Mul(share, sums.first), square = hn::Mul(share, sums.second);
+    const auto cube = hn::Mul(share, sums.third), fourth = hn::Mul(share, sums.fourth);
+    const auto term = [&](float factor, V moment) HWY_ATTR { return hn::Mul(hn::Set(d, factor), moment); };
+    const auto below = hn::Sub(hn::Mul(less, hn::Add(term(0.499812365F, square), term(0.679341137F, cube))),
+        hn::Mul(more, hn::Add(term(0.0214478076F, odd), term(0.159174353F, fourth))));
+    const auto above =
+        hn::Sub(hn::Mul(more,
+                    hn::Add(hn::Set(d, 0.00229792297F), hn::Add(term(0.621425152F, square), term(0.448013842F, cube)))),
             hn::Mul(less, term(0.048379492F, odd)));
-        // Were each error greater by δ: (a + δ)^2.4 ≤ a^2.4/(1 − θ)^1.4 + δ·c^1.4 for any c and θ = δ/c, by convexity,
-        // and (1 − θ)^1.4 ≥ 1 − 1.4·θ. Here with c = ¼, about what errors are.
-        const auto scale = hn::LoadU(d, candidates.scale + first + k);
-        const auto delta = roundingIn(d, candidates.absMax, hn::Div(one, scale));
-        const auto factor = hn::NegMulAdd(hn::Set(d, 5.6F), delta, one), offset = term(0.144F, delta);
-        const auto ratio = hn::Div(scale, hn::Set(d, candidates.scale[0])), unit = powerOf(d, ratio);
-        const auto lower = hn::Mul(hn::Sub(below, offset), factor);
-        const auto upper = hn::Mul(unit, hn::Add(hn::Div(above, factor), offset));
-        // The weight farthest beyond the ends of a grid costs that much by itself.
-        const auto zero = hn::LoadU(d, candidates.zero + first + k);
-        const auto point = sides == Sides::Floating ? hn::Zero(d) : zero;
-        const auto base = sides == Sides::Floating ? zero : hn::Zero(d);
-        const auto top = hn::MulAdd(hn::Sub(hn::Set(d, codes.highest), point), scale, base);
-        const auto bottom = hn::MulAdd(hn::Sub(hn::Set(d, codes.lowest), point), scale, base);
-        const auto beyond =
-            hn::Max(hn::Sub(hn::Set(d, candidates.high), top), hn::Sub(bottom, hn::Set(d, candidates.low)));
-        const auto farthest = hn::Max(hn::Sub(hn::Div(beyond, scale), delta), hn::Zero(d));
-        const auto alone = hn::Mul(hn::Mul(less, share), powerOf(d, farthest));
-        // Where quotients are coarse, or grids are not those of one shrinking range, nothing is said.
-        const auto sure = hn::And(hn::Le(delta, hn::Set(d, 0x1p-4F)), hn::Ge(ratio, hn::Set(d, 0x1p-6F)));
-        const auto infinity = hn::Set(d, std::numeric_limits<float>::infinity());
-        hn::StoreU(hn::IfThenElseZero(sure, hn::Mul(unit, hn::Max(alone, lower))), d, candidates.lower + first + k);
-        hn::StoreU(hn::IfThenElse(sure, upper, infinity), d, candidates.upper + first + k);
-    }
+    // Were each error greater by δ: (a + δ)^2.4 ≤ a^2.4/(1 − θ)^1.4 + δ·c^1.4 for any c and θ = δ/c, by convexity,
+    // and (1 − θ)^1.4 ≥ 1 − 1.4·θ. Here with c = ¼, about what errors are.
+    const auto delta = roundingIn(d, candidates.absMax, grids.inverse);
+    const auto factor = hn::NegMulAdd(hn::Set(d, 5.6F), delta, one), offset = term(0.144F, delta);
+    const auto ratio = hn::Div(grids.scale, hn::Set(d, candidates.scale[0])), unit = powerOf(d, ratio);
+    const auto lower = hn::Mul(hn::Sub(below, offset), factor);
+    const auto upper = hn::Mul(unit, hn::Add(hn::Div(above, factor), offset));
+    // The weight farthest beyond the ends of a grid costs that much by itself.
+    const auto top = hn::MulAdd(grids.highest, grids.scale, grids.minimum);
+    const auto bottom = hn::MulAdd(grids.lowest, grids.scale, grids.minimum);
+    const auto beyond = hn::Max(hn::Sub(hn::Set(d, candidates.high), top), hn::Sub(bottom, hn::Set(d, candidates.low)));
+    const auto farthest = hn::Max(hn::Sub(hn::Mul(beyond, grids.inverse), delta), hn::Zero(d));
+    const auto alone = hn::Mul(hn::Mul(less, share), powerOf(d, farthest));
+    // Where quotients are coarse, or grids are not those of one shrinking range, nothing is said.
+    const auto sure = hn::And(hn::Le(delta, hn::Set(d, 0x1p-4F)), hn::Ge(ratio, hn::Set(d, 0x1p-6F)));
+    const auto infinity = hn::Set(d, std::numeric_limits<float>::infinity());
+    const auto least = hn::Mul(unit, hn::Max(alone, lower));
+    hn::StoreU(hn::IfThenElseZero(hn::And(sure, hn::Eq(least, least)), least), d, candidates.lower + first);
+    hn::StoreU(hn::IfThenElse(sure, upper, infinity), d, candidates.upper + first);
 }
 
 // Ends of a grid.

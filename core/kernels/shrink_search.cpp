@@ -5,7 +5,10 @@
 #include "core/kernels/ranges.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstdint>
+#include <cstring>
 #include <iterator>
 #include <limits>
 #include <vector>
@@ -56,47 +59,53 @@ HWY_INLINE V costOf(D d, const float* weights, const Candidate<D>& of)
     return powerOf(d, hn::IfThenElseZero(counts, hn::Mul(error, of.factor)));
 }
 
-// The cost of a unit under a grid, or anything above `best` once it is certain to be.
-template<bool floating, bool finite>
-double CostOfUnit(
-    const float* weights, std::size_t count, const UnitGrid& grid, const IntegerCodes& codes, float factor, double best)
+// Costs of a unit under so many grids, or anything above `best` once all are certain to be.
+template<bool floating, bool finite, std::size_t grids>
+std::array<double, grids> CostsOfUnit(const float* HWY_RESTRICT weights, std::size_t count,
+    const std::array<UnitGrid, grids>& of, const IntegerCodes& codes, float factor, double best)
 {
     const hn::ScalableTag<float> d;
     const hn::CappedTag<float, 1> one;
-    const std::size_t n = hn::Lanes(d);
-    const Candidate<hn::Simd<float, hn::MaxLanes(d), 0>> candidate(d, grid, codes, factor);
-    double total = 0.0;
+    constexpr std::size_t n = hn::MaxLanes(d);
+    using All = Candidate<hn::Simd<float, n, 0>>;
+    const All a(d, of.front(), codes, factor), b(d, of.back(), codes, factor);
+    std::array<double, grids> totals {};
     std::size_t i = 0;
     while (i + n <= count) {
         const std::size_t end = HWY_MIN(count, i + blockLength);
-        auto sum = hn::Zero(d);
-        for (; i + n <= end; i += n)
-            sum = hn::Add(sum, costOf<floating, finite>(d, weights + i, candidate));
-        total += static_cast<double>(hn::GetLane(hn::SumOfLanes(d, sum)));
-        if (total > best)
-            return total;
+        auto sumA = hn::Zero(d), sumB = sumA;
+        for (; i + n <= end; i += n) {
+            sumA = hn::Add(sumA, costOf<floating, finite>(d, weights + i, a));
+            if constexpr (grids > 1)
+                sumB = hn::Add(sumB, costOf<floating, finite>(d, weights + i, b));
+        }
+        totals.front() += static_cast<double>(hn::GetLane(hn::SumOfLanes(d, sumA)));
+        if constexpr (grids > 1)
+            totals.back() += static_cast<double>(hn::GetLane(hn::SumOfLanes(d, sumB)));
+        if (*std::min_element(totals.begin(), totals.end()) > best)
+            return totals;
     }
-    const Candidate<hn::Simd<float, 1, 0>> single(one, grid, codes, factor);
+    using Single = Candidate<hn::Simd<float, 1, 0>>;
     for (; i < count; ++i)
-        total += static_cast<double>(hn::GetLane(costOf<floating, finite>(one, weights + i, single)));
-    return total;
+        for (std::size_t k = 0; k < grids; ++k)
+            totals[k] += static_cast<double>(
+                hn::GetLane(costOf<floating, finite>(one, weights + i, Single(one, of[k], codes, factor))));
+    return totals;
 }
 
 // Grids of a block of shrunk ranges, as integerGrid() makes them; beyond the last, that of the last. False where
 // nothing can be said of their costs but by trying.
 bool GridsOfBlock(IntegerRule rule, const IntegerCodes& codes, std::size_t first, Candidates& candidates)
 {
-    const Eight d;
+    const Wide d;
     const IntegerScheme scheme {.codes = codes, .rule = rule};
     Units units;  // of which only what is set here matters
     std::fill_n(units.low, wideLanes, 0.0F);
     std::fill_n(units.high, wideLanes, 0.0F);
     units.count = candidateBlock;
-    for (std::size_t i = 0; i < candidateBlock; i += eightLanes) {
-        const auto shrink = hn::LoadU(d, candidates.shrink + first + i);
-        hn::StoreU(hn::Mul(shrink, hn::Set(d, candidates.low)), d, units.low + i);
-        hn::StoreU(hn::Mul(shrink, hn::Set(d, candidates.high)), d, units.high + i);
-    }
+    const auto shrink = hn::LoadU(d, candidates.shrink + first);
+    hn::StoreU(hn::Mul(shrink, hn::Set(d, candidates.low)), d, units.low);
+    hn::StoreU(hn::Mul(shrink, hn::Set(d, candidates.high)), d, units.high);
     if (makeGrids(scheme, units)) {
         std::copy_n(units.scale, candidateBlock, candidates.scale + first);
         std::copy_n(units.zero, candidateBlock, candidates.zero + first);
@@ -149,41 +158,74 @@ std::size_t boundCandidates(const float* weights, std::size_t count, IntegerRule
     return candidates.count;
 }
 
-// Tries those of the first `bounded` that may be the best, the most promising one first: the first of the least costs.
+// Those of the first `bounded` candidates that may be the best.
+struct Promising {
+    std::uint8_t candidates[Candidates::padded];
+    std::size_t count = 0;
+};
+
+Promising promisingOf(const Candidates& candidates, std::size_t bounded, float limit)
+{
+    const Wide d;
+    Promising promising;
+    const auto most = hn::Set(d, limit);
+    for (std::size_t first = 0; first < bounded; first += candidateBlock) {
+        const auto ruledOut = hn::Gt(hn::LoadU(d, candidates.lower + first), most);
+        std::uint8_t bits[8] {};
+        hn::StoreMaskBits(d, hn::Not(ruledOut), bits);
+        std::uint64_t left = 0;
+        std::memcpy(&left, bits, sizeof left);
+        for (; left != 0; left &= left - 1)
+            promising.candidates[promising.count++] =
+                static_cast<std::uint8_t>(first + hwy::Num0BitsBelowLS1Bit_Nonzero64(left));
+    }
+    return promising;
+}
+
+// Tries the promising candidates by twos, those first whose lower bounds are least: the first of the least costs.
 template<bool floating, bool finite>
 std::size_t cheapestOf(const float* weights, std::size_t count, const IntegerCodes& codes, const Candidates& candidates,
     std::size_t bounded, float limit)
 {
+    Promising promising = promisingOf(candidates, bounded, limit);
+    if (promising.count == 1)
+        return promising.candidates[0];
     const float factor = powerErrorFactor(candidates.absMax);
-    std::size_t promising = bounded, others = 0;
-    for (std::size_t i = 0; i < bounded; ++i) {
-        if (candidates.lower[i] > limit)
-            continue;
-        others += promising != bounded ? 1 : 0;
-        if (promising == bounded || candidates.lower[i] < candidates.lower[promising])
-            promising = i;
-    }
-    if (others == 0)
-        return promising;
-    const auto costOfCandidate = [&](std::size_t i, double best) HWY_ATTR {
-        const UnitGrid grid {candidates.scale[i], candidates.zero[i]};
-        return CostOfUnit<floating, finite>(weights, count, grid, codes, factor, best);
-    };
-    std::size_t chosen = promising;
-    double best = costOfCandidate(chosen, std::numeric_limits<double>::infinity());
     const double unit = std::pow(static_cast<double>(candidates.scale[0]) * static_cast<double>(factor), -2.4)
         / static_cast<double>(count);
-    const auto boundOf = [&](double cost) { return (1.0 + 1e-6) * unit * cost; };
-    double enough = HWY_MIN(static_cast<double>(limit), boundOf(best));
-    for (std::size_t i = 0; i < bounded; ++i) {
-        if (i == promising || static_cast<double>(candidates.lower[i]) > enough)
+    double best = std::numeric_limits<double>::infinity(), enough = static_cast<double>(limit);
+    std::size_t chosen = bounded;  // none yet
+    const auto consider = [&](std::size_t candidate, double cost) {
+        if (chosen != bounded && !(cost < best || (cost == best && candidate < chosen)))
+            return;
+        best = cost;
+        chosen = candidate;
+        enough = HWY_MIN(enough, (1.0 + 1e-6) * unit * cost);
+    };
+    // Takes the one with the least bound out of the list.
+    const auto next = [&] {
+        std::size_t least = 0;
+        for (std::size_t i = 1; i < promising.count; ++i)
+            if (candidates.lower[promising.candidates[i]] < candidates.lower[promising.candidates[least]])
+                least = i;
+        const std::size_t candidate = promising.candidates[least];
+        promising.candidates[least] = promising.candidates[--promising.count];
+        return candidate;
+    };
+    while (promising.count != 0) {
+        const std::size_t a = next();
+        if (static_cast<double>(candidates.lower[a]) > enough)
+            break;
+        const UnitGrid grid {candidates.scale[a], candidates.zero[a]};
+        if (count > blockLength || promising.count == 0) {
+            consider(a, CostsOfUnit<floating, finite, 1>(weights, count, {grid}, codes, factor, best)[0]);
             continue;
-        const double cost = costOfCandidate(i, best);
-        if (cost < best || (cost == best && i < chosen)) {
-            best = cost;
-            chosen = i;
-            enough = HWY_MIN(enough, boundOf(best));
         }
+        const std::size_t b = next();
+        const auto costs = CostsOfUnit<floating, finite, 2>(
+            weights, count, {grid, UnitGrid {candidates.scale[b], candidates.zero[b]}}, codes, factor, best);
+        consider(a, costs[0]);
+        consider(b, costs[1]);
     }
     return chosen;
 }
