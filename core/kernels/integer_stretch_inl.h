@@ -64,6 +64,35 @@ private:
     std::size_t m_segment, m_unitLength, m_at, m_end, m_unit, m_unitEnd;
 };
 
+// Walks the segments [first, end) of one length that divides a unit.
+template<std::size_t length>
+class EqualSegments
+{
+public:
+    EqualSegments(const Units& units, std::size_t first, std::size_t end)
+        : m_at(first * length)
+        , m_end(end * length)
+        , m_perUnit(units.length / length)
+        , m_unit(first / m_perUnit)
+        , m_inUnit(first % m_perUnit)
+    {
+    }
+    bool done() const { return m_at >= m_end; }
+    HWY_INLINE Segment next()
+    {
+        const Segment segment {m_at, m_at + length, m_unit};
+        m_at += length;
+        if (++m_inUnit == m_perUnit) {
+            m_inUnit = 0;
+            ++m_unit;
+        }
+        return segment;
+    }
+
+private:
+    std::size_t m_at, m_end, m_perUnit, m_unit, m_inUnit;
+};
+
 // What was seen of each segment.
 struct Marks {
     HWY_ALIGN float largest[maxSegments * wideLanes], farthest[maxSegments * wideLanes];
@@ -126,16 +155,14 @@ HWY_INLINE void addStep(const float* weights, const UnitSteps<Wide>& steps, Bloc
     }
 }
 
-// Proves the segments in [begin, end) right, or corrects them; and adds what is no whole step.
-template<bool floating, Clipping clipping, bool counting>
-HWY_NOINLINE void settleSegments(const StretchWork& work, std::size_t segmentLength, std::size_t begin, std::size_t end,
-    const Marks& marks, RowSums& sums)
+// Proves segments right, or corrects them; and adds what is no whole step.
+template<bool floating, Clipping clipping, bool counting, class Walk>
+HWY_NOINLINE void settleSegments(const StretchWork& work, Walk segments, const Marks& marks, RowSums& sums)
 {
     const Wide d;
     const hn::RebindToSigned<Wide> di;
     auto largest = hn::Zero(d);
     auto clipped = hn::Zero(di);
-    Segments segments(work.units, segmentLength, begin, end);
     for (std::size_t s = 0; !segments.done(); ++s) {
         const Segment segment = segments.next();
         const std::size_t u = segment.unit, whole = segment.wholeSteps();
@@ -195,7 +222,8 @@ void addUnits(const StretchWork& work, std::size_t begin, std::size_t end, RowSu
             }
             sums.addBlock(d, lanes);
         }
-        settleSegments<floating, clipping, counting>(work, longestSegment, first, begin, marks, sums);
+        settleSegments<floating, clipping, counting>(
+            work, Segments(work.units, longestSegment, first, begin), marks, sums);
     }
     counter.giveBack(work.slots);
 }
@@ -336,7 +364,8 @@ HWY_NOINLINE void addWholeSegments(const StretchWork& work, std::size_t weightCo
         if constexpr (counting)
             sure = sure && hn::AllTrue(d, hn::Le(largest, hn::Set(d, work.slots->largestSquare())));
         if (HWY_UNLIKELY(!sure)) {
-            settleSegments<floating, clipping, counting>(work, length, first * length, end * length, marks, sums);
+            settleSegments<floating, clipping, counting>(
+                work, EqualSegments<length>(work.units, first, end), marks, sums);
             continue;
         }
         sums.widen(largest);
