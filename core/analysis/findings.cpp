@@ -107,7 +107,7 @@ struct LoudChannels {
 LoudChannels loudChannels(std::span<const float> energies)
 {
     LoudChannels loud;
-    if (energies.size() < 10)
+    if (energies.size() < 10 || !anyBeyondMedian(energies, channelExcess))
         return loud;
     const std::vector<double> values(energies.begin(), energies.end());
     const double total = std::accumulate(values.begin(), values.end(), 0.0);

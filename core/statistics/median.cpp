@@ -2,6 +2,7 @@
 #include "core/statistics/median.h"
 
 #include <algorithm>
+#include <cstddef>
 
 namespace quantloupe {
 
@@ -10,6 +11,19 @@ double median(std::vector<double> values)
     const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
     std::nth_element(values.begin(), middle, values.end());
     return values.size() % 2 == 1 ? *middle : 0.5 * (*middle + *std::max_element(values.begin(), middle));
+}
+
+bool anyBeyondMedian(std::span<const float> values, double factor)
+{
+    if (values.empty())
+        return false;
+    const auto largest = static_cast<double>(*std::max_element(values.begin(), values.end()));
+    const auto near = std::count_if(values.begin(), values.end(),
+        [=](float value) { return factor * static_cast<double>(value) >= largest; });
+    // Then those in the middle are among them.
+    if (2 * static_cast<std::size_t>(near) > values.size())
+        return false;
+    return largest > factor * median({values.begin(), values.end()});
 }
 
 }  // namespace quantloupe

@@ -76,9 +76,10 @@ Moments& Moments::operator+=(const Moments& other)
 
 std::vector<std::uint32_t> outliersAmong(std::span<const float> maxima)
 {
-    if (maxima.size() < 3)
+    constexpr double excess = 3.0;
+    if (maxima.size() < 3 || !anyBeyondMedian(maxima, excess))
         return {};
-    const double limit = 3.0 * median({maxima.begin(), maxima.end()});
+    const double limit = excess * median({maxima.begin(), maxima.end()});
     std::vector<std::uint32_t> outliers;
     for (std::size_t i = 0; i < maxima.size(); ++i)
         if (static_cast<double>(maxima[i]) > limit)
