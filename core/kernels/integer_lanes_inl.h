@@ -50,6 +50,7 @@ struct BlockLanes {
 template<class D>
 struct UnitSteps {
     hn::Vec<D> scale, inverse, minimum, lowest, highest, extreme;
+    hn::Vec<D> magic;  // roundingSum; opaque, or there is a register for its negative too
 
     template<bool floating, Clipping clipping>
     static HWY_INLINE UnitSteps of(D d, const IntegerCodes& codes, const Units& units, std::size_t u)
@@ -57,6 +58,7 @@ struct UnitSteps {
         UnitSteps steps;
         steps.scale = hn::Set(d, units.scale[u]);
         steps.inverse = hn::Set(d, units.inverse[u]);
+        steps.magic = opaque(hn::Set(d, roundingSum));
         if constexpr (floating)
             steps.minimum = hn::Set(d, units.zero[u]);
         if constexpr (clipping == Clipping::Common) {
@@ -83,7 +85,7 @@ HWY_INLINE Rounded<D> roundVector(D d, V w, const UnitSteps<D>& steps)
     const V x = floating ? hn::Sub(w, steps.minimum) : w;
     V step;
     if constexpr (!clamped && !exact) {
-        step = nearestStep(d, x, steps.inverse);
+        step = nearestStep(x, steps.inverse, steps.magic);
     } else {
         const V ratio = exact ? hn::Div(x, steps.scale) : hn::Mul(x, steps.inverse);
         step = hn::Round(ratio);

@@ -101,11 +101,10 @@ HWY_ALIGN inline constexpr float laneNumbers[16] = {
 // In the last bits of a sum with 1.5·2²³ is the nearest whole number, of anything below 2²².
 inline constexpr float roundingSum = 12582912.0F;
 
-// The step nearest to w·inverse, |w·inverse| < 2²².
-template<class D, class V = hn::Vec<D>>
-HWY_INLINE V nearestStep(D d, V w, V inverse)
+// The step nearest to w·inverse, |w·inverse| < 2²². @pre magic is roundingSum in all lanes
+template<class V>
+HWY_INLINE V nearestStep(V w, V inverse, V magic)
 {
-    const V magic = hn::Set(d, roundingSum);
     return hn::Sub(hn::MulAdd(w, inverse, magic), magic);
 }
 
@@ -161,7 +160,7 @@ inline bool makeGrids(const IntegerScheme& scheme, Units& units)
 template<class V>
 HWY_INLINE V settleExtremes(Wide d, V low, V high, V scale, V lowest, V highest, V& inverse, V& extreme, V& clipped)
 {
-    const V one = hn::Set(d, 1.0F);
+    const V one = hn::Set(d, 1.0F), magic = hn::Set(d, roundingSum);
     const V size = hn::Max(hn::Neg(low), high);
     const auto above = hn::Gt(high, hn::Neg(low));
     extreme = hn::IfThenElse(above, size, hn::Neg(size));
@@ -169,13 +168,13 @@ HWY_INLINE V settleExtremes(Wide d, V low, V high, V scale, V lowest, V highest,
     const V inside = hn::Min(hn::Max(exact, lowest), highest);
     clipped = hn::VecFromMask(d, hn::Ne(exact, inside));
     for (int attempt = 0; attempt < 2; ++attempt) {
-        const V step = nearestStep(d, extreme, inverse);
+        const V step = nearestStep(extreme, inverse, magic);
         const V closer = hn::Mul(inverse, hn::Set(d, 1.0F - 0x1p-24F)),
                 farther = hn::Mul(inverse, hn::Set(d, 1.0F + 0x1p-23F));
         inverse = hn::IfThenElse(hn::Gt(hn::Abs(step), hn::Abs(inside)), closer, inverse);
         inverse = hn::IfThenElse(hn::Lt(hn::Abs(step), hn::Abs(inside)), farther, inverse);
     }
-    const auto settled = hn::Eq(nearestStep(d, extreme, inverse), inside);
+    const auto settled = hn::Eq(nearestStep(extreme, inverse, magic), inside);
     // Not where weights of both signs are as large, or one reaches farther than that middle.
     const auto alone = hn::Lt(hn::Min(hn::Neg(low), high), size);
     const auto near = hn::Le(hn::Abs(hn::Sub(exact, inside)), one);
@@ -242,7 +241,7 @@ inline bool prepareGrids(const IntegerScheme& scheme, Units& units)
         if (rule == IntegerRule::SymmetricFull) {
             auto extreme = one, clipped = one;
             clips = settleExtremes(d, low, high, step, lowest, highest, inverse, extreme, clipped);
-            const auto error = hn::Sub(extreme, hn::Mul(nearestStep(d, extreme, inverse), step));
+            const auto error = hn::Sub(extreme, hn::Mul(nearestStep(extreme, inverse, hn::Set(d, roundingSum)), step));
             hn::StoreU(extreme, d, units.extreme + u);
             hn::StoreU(hn::Mul(error, error), d, units.extremeSquare + u);
             hn::StoreU(clipped, d, units.clipped + u);
