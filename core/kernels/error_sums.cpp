@@ -230,6 +230,17 @@ void Settle(float* HWY_RESTRICT recent, std::size_t count, double* HWY_RESTRICT 
     }
 }
 
+void AddTotals(const double* HWY_RESTRICT more, std::size_t count, double* HWY_RESTRICT totals)
+{
+    const hn::ScalableTag<double> d;
+    const std::size_t lanes = hn::Lanes(d);
+    std::size_t i = 0;
+    for (; i + lanes <= count; i += lanes)
+        hn::StoreU(hn::Add(hn::LoadU(d, totals + i), hn::LoadU(d, more + i)), d, totals + i);
+    for (; i < count; ++i)
+        totals[i] += more[i];
+}
+
 }  // namespace quantloupe::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -239,6 +250,7 @@ namespace quantloupe::kernels {
 HWY_EXPORT(Sum);
 HWY_EXPORT(ExactErrorEnergies);
 HWY_EXPORT(Settle);
+HWY_EXPORT(AddTotals);
 
 ErrorSums& ErrorSums::operator+=(const ErrorSums& other)
 {
@@ -283,6 +295,11 @@ ExactEnergies exactErrorEnergiesReference(
 void settleSums(std::span<float> recent, std::span<double> totals)
 {
     HWY_DYNAMIC_DISPATCH(Settle)(recent.data(), recent.size(), totals.data());
+}
+
+void addSums(std::span<const double> more, std::span<double> totals)
+{
+    HWY_DYNAMIC_DISPATCH(AddTotals)(more.data(), more.size(), totals.data());
 }
 
 ErrorSums errorSumsReference(std::span<const float> originals, std::span<const float> quantized)

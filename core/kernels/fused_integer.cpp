@@ -22,6 +22,29 @@ namespace quantloupe::kernels::HWY_NAMESPACE {
 // Weights that fit the second-level cache beside all else.
 constexpr std::size_t mostFetchedAhead = 48 * blockLength;
 
+// Fetches weights from memory between the stretches of several schemes, a share with each: one scheme alone asks for
+// more at a time than can be on its way.
+class Fetcher
+{
+public:
+    Fetcher(const float* rows, std::size_t from, std::size_t end)
+        : m_rows(rows)
+        , m_at(from)
+        , m_end(end)
+    {
+    }
+    void fetch(std::size_t weights)
+    {
+        constexpr std::size_t line = 64 / sizeof(float);
+        for (const std::size_t to = HWY_MIN(m_end, m_at + weights); m_at < to; m_at += line)
+            __builtin_prefetch(m_rows + m_at, 0, 2);
+    }
+
+private:
+    const float* m_rows;
+    std::size_t m_at, m_end;
+};
+
 // A window is a part of a row that each scheme's stretches fill (0: one stretch, of the only scheme), pieces are what
 // all units are made of. When one window is measured its ranges are known, and those of the next are, or are found
 // beside; what comes then is fetched from memory.
@@ -43,7 +66,10 @@ void MeasureRows(const float* rows, std::size_t rowCount, std::size_t window, st
     const bool beside = findsBeside && alone, atOnce = passes.front().stretch() > stretchLength;
     const std::size_t beyond = beside ? twoPages : passes.front().stretch();
     const std::size_t found = beside && atOnce ? window : 2 * window;
-    Ahead ahead {.fetched = HWY_MIN(found + beyond, mostFetchedAhead)};
+    // Where passes are slower, the first scheme's is slow enough to fetch for all.
+    const bool fetchesBetween = findsBeside && !alone;
+    Ahead ahead {.fetched = fetchesBetween ? 0 : HWY_MIN(found + beyond, mostFetchedAhead)};
+    Fetcher fetcher(rows, found + blockLength, fetchesBetween ? end : 0);
     PieceRanges both[2] = {{window, piece}, {window, piece}};
     PieceRanges *now = &both[0], *next = &both[1];
     // While one is measured, the next one's grids are made: those are not needed as soon as they are there. Units
@@ -66,6 +92,7 @@ void MeasureRows(const float* rows, std::size_t rowCount, std::size_t window, st
                 const IntegerRun run {rows + at + begin, row, column + begin, HWY_MIN(pass.stretch(), count - begin)};
                 pass.take(run, *now, begin, *coming);
                 begin += coming->run.count;
+                fetcher.fetch((coming->run.count + passes.size() - 1) / passes.size());
                 if (last)
                     last->measure(*ready, last == passes.data() ? ahead : Ahead {});
                 last = &pass;

@@ -107,8 +107,10 @@ ErrorAccumulator& ErrorAccumulator::operator+=(const ErrorAccumulator& other)
     assert(m_columns.size() == other.m_columns.size());
     m_error += other.m_error;
     m_histogram += other.m_histogram;
-    for (std::size_t i = 0; i < m_columns.size(); ++i)
-        m_columns[i] += other.m_columns[i] + static_cast<double>(other.m_recentColumns[i]);
+    kernels::addSums(other.m_columns, m_columns);
+    if (other.m_recentRows != 0)
+        for (std::size_t i = 0; i < m_columns.size(); ++i)
+            m_columns[i] += static_cast<double>(other.m_recentColumns[i]);
     return *this;
 }
 

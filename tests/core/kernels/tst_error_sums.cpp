@@ -94,6 +94,11 @@ private Q_SLOTS:
         kernels::settleSums(recent.values(), totals);
         QCOMPARE(totals, expected);
         QVERIFY(std::all_of(recent.values().begin(), recent.values().end(), [](float sum) { return sum == 0.0F; }));
+        const std::vector<double> more(totals);
+        for (std::size_t i = 0; i < totals.size(); ++i)
+            expected[i] += more[i];
+        kernels::addSums(more, totals);
+        QVERIFY(totals == expected);
     }
 
     void losslessIsExact()
