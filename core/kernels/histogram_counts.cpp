@@ -75,104 +75,155 @@ auto distancesOf(D d, V x, float mean, float step, std::uint32_t distances)
     return hn::IfThenElse(hn::RebindMask(di, finite), slot, hn::Set(di, last + 1));
 }
 
-// One more in the table of each lane, from `lane` on. Slots leave the vector two at a time: extracting them singly
-// costs more than counting does. Unrolled, so that tables and lanes are constants of the instructions.
-template<std::size_t lane, std::size_t lanes>
-HWY_INLINE void countPairs(const std::int32_t* HWY_RESTRICT slots, HistogramTables& counters)
-{
-    std::uint64_t pair = 0;
-    std::memcpy(&pair, slots + lane, sizeof pair);
-    ++counters.tables[lane % HistogramTables::count][pair & 0xFFFFFFFFU];
-    ++counters.tables[(lane + 1) % HistogramTables::count][pair >> 32U];
-    if constexpr (lane + 2 < lanes)
-        countPairs<lane + 2, lanes>(slots, counters);
-}
+using Full = hn::ScalableTag<float>;
+using One = hn::CappedTag<float, 1>;
 
-template<class D, class V>
-HWY_INLINE void countSlots(D di, V slots, HistogramTables& counters)
+// The bins of values.
+struct BinSlots {
+    Edges<Full> edges;
+    Edges<One> edgesOfOne;
+
+    explicit BinSlots(const HistogramBins& bins)
+        : edges(Full(), bins)
+        , edgesOfOne(One(), bins)
+    {
+    }
+    HWY_INLINE auto many(const float* values) const { return slotsOf(Full(), hn::LoadU(Full(), values), edges); }
+    HWY_INLINE auto one(const float* value) const { return slotsOf(One(), hn::LoadU(One(), value), edgesOfOne); }
+};
+
+// How far values lie from a mean.
+struct DistanceSlots {
+    float mean, step;
+    std::uint32_t distances;
+
+    HWY_INLINE auto many(const float* values) const
+    {
+        return distancesOf(Full(), hn::LoadU(Full(), values), mean, step, distances);
+    }
+    HWY_INLINE auto one(const float* value) const
+    {
+        return distancesOf(One(), hn::LoadU(One(), value), mean, step, distances);
+    }
+};
+
+// One more for each slot, in the tables in turn.
+struct TableCounter {
+    using Cell = std::uint16_t;
+    HistogramTables& counters;
+
+    // Four slots are loaded at a time: loading them singly costs as much as counting does.
+    template<std::size_t slots>
+    HWY_INLINE void add(const Cell* HWY_RESTRICT at) const
+    {
+        static_assert(HistogramTables::count == 4);
+        auto& tables = counters.tables;
+        std::size_t i = 0;
+#pragma GCC unroll 16
+        for (; i + 4 <= slots; i += 4) {
+            std::uint64_t four = 0;
+            std::memcpy(&four, at + i, sizeof four);
+            ++tables[0][four & 0xFFFFU];
+            ++tables[1][four >> 16U & 0xFFFFU];
+            ++tables[2][four >> 32U & 0xFFFFU];
+            ++tables[3][four >> 48U];
+        }
+        for (; i < slots; ++i)
+            ++tables[0][at[i]];
+    }
+};
+
+// Counts each value in what `of` finds for it. Slots are counted when others take their places: what was stored as a
+// vector is not to be had one by one for a while.
+template<class Slots, class Counter>
+HWY_INLINE void countAll(const float* HWY_RESTRICT values, std::size_t count, const Slots& of, const Counter& counter)
 {
-    constexpr std::size_t lanes = hn::MaxLanes(di);
-    HWY_ALIGN std::int32_t stored[lanes];
-    hn::Store(slots, di, stored);
-    if constexpr (lanes == 1)
-        ++counters.tables[0][static_cast<std::size_t>(stored[0])];
-    else
-        countPairs<0, lanes>(stored, counters);
+    using Cell = typename Counter::Cell;
+    constexpr std::size_t waiting = 256, lanes = hn::MaxLanes(Full());
+    HWY_ALIGN Cell cells[waiting];
+    const auto store = [](auto d, auto slots, Cell* to) HWY_ATTR {
+        if constexpr (sizeof(Cell) == sizeof(std::uint16_t)) {
+            const hn::Rebind<Cell, decltype(d)> narrow;
+            hn::StoreU(hn::DemoteTo(narrow, slots), narrow, to);
+        } else {
+            hn::StoreU(slots, hn::RebindToSigned<decltype(d)>(), to);
+        }
+    };
+    std::size_t i = 0;
+    for (; i + lanes <= count; i += lanes) {
+        const auto slots = of.many(values + i);
+        Cell* place = cells + i % waiting;
+        if (HWY_LIKELY(i >= waiting))
+            counter.template add<lanes>(place);
+        store(Full(), slots, place);
+    }
+    for (std::size_t k = 0; k < HWY_MIN(i, waiting); k += lanes)
+        counter.template add<lanes>(cells + k);
+    for (; i < count; ++i) {
+        store(One(), of.one(values + i), cells);
+        counter.template add<1>(cells);
+    }
 }
 
 void Fill(const float* values, std::size_t count, const HistogramBins& bins, HistogramTables& counters)
 {
-    const hn::ScalableTag<float> d;
-    const hn::RebindToSigned<decltype(d)> di;
-    const hn::CappedTag<float, 1> one;
-    const hn::RebindToSigned<decltype(one)> oneInt;
-    // Copies of our own: counters might alias the caller's, and everything would be loaded anew after each increment.
-    const Edges edges(d, bins);
-    const Edges edgesOfOne(one, bins);
-    std::size_t i = 0;
-    for (; i + hn::Lanes(d) <= count; i += hn::Lanes(d))
-        countSlots(di, slotsOf(d, hn::LoadU(d, values + i), edges), counters);
-    for (; i < count; ++i)
-        countSlots(oneInt, slotsOf(one, hn::LoadU(one, values + i), edgesOfOne), counters);
+    countAll(values, count, BinSlots(bins), TableCounter {counters});
 }
 
 void FillDistances(
     const float* values, std::size_t count, float mean, float step, std::uint32_t distances, HistogramTables& counters)
 {
-    const hn::ScalableTag<float> d;
-    const hn::RebindToSigned<decltype(d)> di;
-    const hn::CappedTag<float, 1> one;
-    const hn::RebindToSigned<decltype(one)> oneInt;
-    std::size_t i = 0;
-    for (; i + hn::Lanes(d) <= count; i += hn::Lanes(d))
-        countSlots(di, distancesOf(d, hn::LoadU(d, values + i), mean, step, distances), counters);
-    for (; i < count; ++i)
-        countSlots(oneInt, distancesOf(one, hn::LoadU(one, values + i), mean, step, distances), counters);
+    countAll(values, count, DistanceSlots {mean, step, distances}, TableCounter {counters});
 }
 
-template<std::size_t lane, std::size_t lanes>
-HWY_INLINE void countCells(const std::int32_t* HWY_RESTRICT cells, std::uint32_t* HWY_RESTRICT counters)
-{
-    ++counters[cells[lane]];
-    if constexpr (lane + 1 < lanes)
-        countCells<lane + 1, lanes>(cells, counters);
-}
+// Both, as cells of a JointTable.
+struct JointSlots {
+    BinSlots bins;
+    DistanceSlots distances;
 
-void FillJoint(const float* HWY_RESTRICT values, std::size_t count, const HistogramBins& bins, float mean, float step,
-    std::uint32_t distances, std::uint32_t* HWY_RESTRICT counters)
-{
-    const hn::ScalableTag<float> d;
-    const hn::RebindToSigned<decltype(d)> di;
-    const hn::CappedTag<float, 1> one;
-    const hn::RebindToSigned<decltype(one)> oneInt;
-    const Edges edges(d, bins);
-    const Edges edgesOfOne(one, bins);
-    const auto centre = hn::Set(d, mean), width = hn::Set(d, step);
-    const auto last = hn::Set(d, static_cast<float>(distances - 1));
-    constexpr std::size_t lanes = hn::MaxLanes(d);
-    HWY_ALIGN std::int32_t cells[lanes];
-    std::size_t i = 0;
-    for (; i + lanes <= count; i += lanes) {
-        hwy::Prefetch(values + i + prefetchDistance);
-        const auto x = hn::LoadU(d, values + i);
-        auto slot = hn::Zero(di), distance = slot;
+    HWY_INLINE auto many(const float* values) const
+    {
+        const Full d;
+        const hn::RebindToSigned<Full> di;
+        const auto& edges = bins.edges;
+        hwy::Prefetch(values + prefetchDistance);
+        const auto x = hn::LoadU(d, values);
         if (HWY_LIKELY(hn::AllTrue(d, hn::And(hn::Ge(x, edges.low), hn::Le(x, edges.high))))) {
-            slot = insideSlots(d, x, edges);
-            const auto steps = hn::Ceil(hn::Div(hn::Abs(hn::Sub(x, centre)), width));
-            distance = hn::ConvertTo(di, hn::Min(steps, last));
-        } else {
-            slot = slotsOf(d, x, edges);
-            distance = distancesOf(d, x, mean, step, distances);
+            const auto far = hn::Abs(hn::Sub(x, hn::Set(d, distances.mean)));
+            const auto steps = hn::Ceil(hn::Div(far, hn::Set(d, distances.step)));
+            const auto last = hn::Set(d, static_cast<float>(distances.distances - 1));
+            return cells(insideSlots(d, x, edges), hn::ConvertTo(di, hn::Min(steps, last)));
         }
-        hn::Store(hn::Add(hn::ShiftLeft<7>(slot), distance), di, cells);
-        countCells<0, lanes>(cells, counters);
+        return cells(bins.many(values), distances.many(values));
     }
-    for (; i < count; ++i) {
-        const auto x = hn::LoadU(one, values + i);
-        const auto slot = slotsOf(one, x, edgesOfOne);
-        hn::Store(hn::Add(hn::ShiftLeft<7>(slot), distancesOf(one, x, mean, step, distances)), oneInt, cells);
-        ++counters[cells[0]];
+    HWY_INLINE auto one(const float* value) const { return cells(bins.one(value), distances.one(value)); }
+
+private:
+    template<class V>
+    static HWY_INLINE V cells(V slots, V steps)
+    {
+        static_assert(JointTable::mostDistances == std::size_t {1} << 7U);
+        return hn::Add(hn::ShiftLeft<7>(slots), steps);
     }
+};
+
+struct CellCounter {
+    using Cell = std::int32_t;
+    std::uint32_t* HWY_RESTRICT counters;
+
+    template<std::size_t cells>
+    HWY_INLINE void add(const Cell* HWY_RESTRICT at) const
+    {
+#pragma GCC unroll 16
+        for (std::size_t i = 0; i < cells; ++i)
+            ++counters[at[i]];
+    }
+};
+
+void FillJoint(const float* values, std::size_t count, const HistogramBins& bins, float mean, float step,
+    std::uint32_t distances, std::uint32_t* counters)
+{
+    countAll(values, count, JointSlots {BinSlots(bins), {mean, step, distances}}, CellCounter {counters});
 }
 
 }  // namespace quantloupe::kernels::HWY_NAMESPACE

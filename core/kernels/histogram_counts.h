@@ -20,13 +20,16 @@ struct HistogramBins {
     float density() const;
 };
 
-/// Counters being filled: a table for each lane in turn, since an increment waits for an earlier one of its counter.
+/// Counters being filled: several tables in turn, since an increment waits for an earlier one of its counter.
 /// Slot 0 is what lies below, slots 1 … bins the bins, then above, then non-finite. @pre at most 2³² values between
 /// folds
 struct HistogramTables {
     static constexpr std::size_t slots = maxHistogramBins + 3;
-    static constexpr std::size_t count = 8;
-    std::array<std::array<std::uint32_t, slots>, count> tables {};
+    static constexpr std::size_t count = 4;
+    /// So that no slot lies a multiple of 4 KiB from one like it in another table: processors take such for the same
+    /// at first, and wait.
+    static constexpr std::size_t stride = slots + 257;
+    std::array<std::array<std::uint32_t, stride>, count> tables {};
 };
 
 /// Totals of all values folded in so far.
