@@ -132,7 +132,7 @@ void SensitivityPage::showEvent(QShowEvent* event)
         refresh();
 }
 
-ErrorMetric SensitivityPage::metric() const
+ErrorMetric SensitivityPage::shownMetric() const
 {
     return static_cast<ErrorMetric>(m_metric->currentData().toInt());
 }
@@ -171,14 +171,14 @@ void SensitivityPage::preferMetric(ErrorMetric best)
 
 void SensitivityPage::explain()
 {
-    const bool ofPredictions = quantloupe::predictsKl(metric());
+    const bool ofPredictions = quantloupe::predictsKl(shownMetric());
     m_caption->setText(ofPredictions
             ? tr("Divergences compare layers with each other: they say what quantizing each alone does to the model's "
                  "predictions. Those of several layers add up to about what they do together.")
             : tr("Errors of weights and outputs rank bit widths of one layer well, but layers against each other only "
                  "roughly: Analyze → Rank layers by text measures what each does to the predictions."));
-    m_metric->setToolTip(metricExplanation(metric()));
-    m_metric->setWhatsThis(metricExplanation(metric()));
+    m_metric->setToolTip(metricExplanation(shownMetric()));
+    m_metric->setWhatsThis(metricExplanation(shownMetric()));
 }
 
 void SensitivityPage::refresh()
@@ -197,7 +197,7 @@ void SensitivityPage::refresh()
     m_map->setEmptyText(
         m_workbench->hasModel() ? tr("Analyze the model to see how schemes compare") : tr("Open a model to begin"));
     m_map->setData(figures::sensitivityMap(
-        *study, metric(), static_cast<figures::RowOrder>(m_order->currentData().toInt()), &m_workbench->plan()));
+        *study, shownMetric(), static_cast<figures::RowOrder>(m_order->currentData().toInt()), &m_workbench->plan()));
     showSchemes();
     refreshViews();
 }
@@ -228,9 +228,9 @@ void SensitivityPage::showSchemes()
 void SensitivityPage::refreshViews()
 {
     const auto study = m_workbench->study();
-    m_ranking->setData(figures::ranking(*study, metric(), scheme(), rankingLength));
-    m_roles->setData(figures::roleBoxes(*study, metric(), scheme()));
-    m_depth->setData(figures::depthLines(*study, metric(), scheme()));
+    m_ranking->setData(figures::ranking(*study, shownMetric(), scheme(), rankingLength));
+    m_roles->setData(figures::roleBoxes(*study, shownMetric(), scheme()));
+    m_depth->setData(figures::depthLines(*study, shownMetric(), scheme()));
     showSelection();
 }
 

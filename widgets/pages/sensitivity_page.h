@@ -38,7 +38,7 @@ private:
     void explain();
     void preferMetric(quantloupe::ErrorMetric best);
     void offerMetrics(const std::vector<quantloupe::ErrorMetric>& known);
-    quantloupe::ErrorMetric metric() const;
+    quantloupe::ErrorMetric shownMetric() const;
     std::string scheme() const;
 
     Workbench* m_workbench;
