@@ -16,6 +16,7 @@ using Kind = Granularity::Kind;
 
 constexpr std::string_view kLauncher =
     R"(# Made by Quantloupe. Use: python <this file> plan.json model.onnx quantized.onnx
+# Needs the packages onnx, onnxruntime and onnx-ir: onnxruntime itself asks for the last one only when it quantizes.
 import json
 import sys
 
