@@ -202,8 +202,8 @@ private:
     template<class V>
     static HWY_INLINE V cells(V slots, V steps)
     {
-        static_assert(JointTable::mostDistances == std::size_t {1} << 7U);
-        return hn::Add(hn::ShiftLeft<7>(slots), steps);
+        static_assert(JointTable::stride == 128 + 4);
+        return hn::Add(hn::Add(hn::ShiftLeft<7>(slots), hn::ShiftLeft<2>(slots)), steps);
     }
 };
 
@@ -267,7 +267,7 @@ void jointFold(
     const JointTable& table, const HistogramBins& bins, HistogramTotals& totals, std::span<std::uint64_t> counts)
 {
     for (std::size_t slot = 0; slot < bins.bins + 3; ++slot) {
-        const auto* cells = table.cells.data() + slot * JointTable::mostDistances;
+        const auto* cells = table.cells.data() + slot * JointTable::stride;
         std::uint64_t inSlot = 0;
         for (std::size_t distance = 0; distance <= counts.size(); ++distance) {
             inSlot += cells[distance];

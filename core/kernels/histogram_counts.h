@@ -65,10 +65,13 @@ void distanceFillReference(
 /// distances, so that few cells are ever touched.
 struct JointTable {
     static constexpr std::size_t mostDistances = 128;  ///< the one for what is not finite included
+    /// Of the cells of a bin: a power of two would put those of many bins multiples of 4 KiB apart (see
+    /// HistogramTables).
+    static constexpr std::size_t stride = mostDistances + 4;
     std::vector<std::uint32_t> cells;
 
     explicit JointTable(std::size_t bins)
-        : cells((bins + 3) * mostDistances)
+        : cells((bins + 3) * stride)
     {
     }
 };
