@@ -41,15 +41,25 @@ bool liesAsHalves(const TensorView& view)
         && !view.deferred;
 }
 
+/// The number of each pattern of a 16-bit float. @pre liesAsHalves()
+const std::vector<float>& valuesOfHalves(DType dtype)
+{
+    const auto made = [](auto toFloat) {
+        std::vector<float> values(kernels::halfPatterns);
+        for (std::size_t i = 0; i < values.size(); ++i)
+            values[i] = toFloat(static_cast<std::uint16_t>(i));
+        return values;
+    };
+    static const auto halves = made(halfToFloat), brains = made(bfloat16ToFloat);
+    return dtype == DType::F16 ? halves : brains;
+}
+
 /// There are so few 16-bit floats that counting each tells all, without decoding and in one pass.
 Result<WeightStatistics> countWeights(
     const ModelTensor& tensor, double pivot, std::stop_token stop, const ProgressShare& progress, Pages pages)
 {
     const bool isHalf = tensor.view.dtype == DType::F16;
-    std::vector<float> values(kernels::halfPatterns);
-    for (std::size_t i = 0; i < values.size(); ++i)
-        values[i] =
-            isHalf ? halfToFloat(static_cast<std::uint16_t>(i)) : bfloat16ToFloat(static_cast<std::uint16_t>(i));
+    const auto& values = valuesOfHalves(tensor.view.dtype);
     const auto shape = matrixShape(tensor.view);
     const auto columns = static_cast<std::size_t>(shape.columns);
     /// Of one thread: counts and maxima may be joined in any order.

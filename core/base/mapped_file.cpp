@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -27,6 +28,24 @@ void readAhead(Bytes range)
     const auto past = reinterpret_cast<std::uintptr_t>(range.data()) % pageSize();
     if (!range.empty())
         ::madvise(const_cast<std::byte*>(range.data() - past), range.size() + past, MADV_WILLNEED);
+}
+
+void readAheadOfPass(Bytes range)
+{
+    // What was asked for in time is waited for no more: so a wait counts for a while.
+    constexpr int rangesAfterWait = 64;
+    thread_local long waits = 0;
+    thread_local int left = 0;
+    struct rusage usage {
+    };
+    if (::getrusage(RUSAGE_THREAD, &usage) == 0 && usage.ru_majflt != waits) {
+        waits = usage.ru_majflt;
+        left = rangesAfterWait;
+    }
+    if (left == 0)
+        return;
+    --left;
+    readAhead(range);
 }
 
 Result<std::shared_ptr<const MappedFile>> MappedFile::open(const std::filesystem::path& path)

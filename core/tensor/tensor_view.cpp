@@ -85,7 +85,7 @@ void releaseRows(const TensorView& view, std::uint64_t firstRow, std::uint64_t r
 
 void readRowsAhead(const TensorView& view, std::uint64_t firstRow, std::uint64_t rowCount)
 {
-    readAhead(storedRows(view, firstRow, rowCount).bytes);
+    readAheadOfPass(storedRows(view, firstRow, rowCount).bytes);
 }
 
 }  // namespace quantloupe
