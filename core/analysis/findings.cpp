@@ -107,14 +107,14 @@ struct LoudChannels {
 LoudChannels loudChannels(std::span<const float> energies)
 {
     LoudChannels loud;
-    if (energies.size() < 10 || !anyBeyondMedian(energies, channelExcess))
+    const auto limit = limitExceeded(energies, channelExcess);
+    if (energies.size() < 10 || !limit)
         return loud;
     const std::vector<double> values(energies.begin(), energies.end());
     const double total = std::accumulate(values.begin(), values.end(), 0.0);
-    const double limit = channelExcess * median(values);
     double sum = 0.0;
     for (std::size_t i = 0; i < values.size(); ++i)
-        if (values[i] > limit) {
+        if (values[i] > *limit) {
             loud.indices.push_back(i);
             sum += values[i];
         }

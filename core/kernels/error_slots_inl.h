@@ -117,7 +117,7 @@ private:
     // So that increments of one counter seldom wait for each other. In 16 bits, for the fewer lines of the cache are
     // written to, the better writing keeps up; and side by side, so that none lies 4 KiB from another: processors take
     // such for the same at first.
-    static constexpr std::uint32_t tableCount = 4, binCount = 256;
+    static constexpr std::uint32_t tableCount = HistogramTables::count, binCount = 256;
     static constexpr std::size_t mostCounted = std::size_t(tableCount) * std::numeric_limits<std::uint16_t>::max();
     // Slots are counted when others take their places: a byte that was stored with others is not to be had for a while.
     static constexpr std::uint32_t waitingSlots = 256;

@@ -46,7 +46,7 @@ ExactEnergies exactErrorEnergiesReference(
 
 /// totals[i] += recent[i], recent[i] = 0: sums in float become exact sums in double now and then. @pre same size
 void settleSums(std::span<float> recent, std::span<double> totals);
-/// totals[i] += more[i]. @pre as many
+/// totals[i] += more[i]. @pre same size, not the same memory
 void addSums(std::span<const double> more, std::span<double> totals);
 
 }  // namespace quantloupe::kernels

@@ -7,6 +7,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -27,22 +28,27 @@ constexpr std::size_t mostFetchedAhead = 48 * blockLength;
 class Fetcher
 {
 public:
-    Fetcher(const float* rows, std::size_t from, std::size_t end)
+    // Of the weights [from, end).
+    Fetcher(const float* rows, std::size_t from, std::size_t end, std::size_t schemes)
         : m_rows(rows)
+        , m_from(from)
         , m_at(from)
         , m_end(end)
+        , m_schemes(schemes)
     {
     }
-    void fetch(std::size_t weights)
+    // When one of the schemes measures so many.
+    void fetch(std::size_t measured)
     {
-        constexpr std::size_t line = 64 / sizeof(float);
-        for (const std::size_t to = HWY_MIN(m_end, m_at + weights); m_at < to; m_at += line)
-            __builtin_prefetch(m_rows + m_at, 0, 2);
+        m_measured += measured;
+        const std::size_t due = HWY_MIN(m_end, m_from + m_measured / m_schemes);
+        for (; m_at < due; m_at += lineLength)
+            fetchLine<2>(m_rows + m_at);
     }
 
 private:
     const float* m_rows;
-    std::size_t m_at, m_end;
+    std::size_t m_from, m_at, m_end, m_schemes, m_measured = 0;
 };
 
 // A window is a part of a row that each scheme's stretches fill (0: one stretch, of the only scheme), pieces are what
@@ -69,7 +75,9 @@ void MeasureRows(const float* rows, std::size_t rowCount, std::size_t window, st
     // Where passes are slower, the first scheme's is slow enough to fetch for all.
     const bool fetchesBetween = findsBeside && !alone;
     Ahead ahead {.fetched = fetchesBetween ? 0 : HWY_MIN(found + beyond, mostFetchedAhead)};
-    Fetcher fetcher(rows, found + blockLength, fetchesBetween ? end : 0);
+    std::optional<Fetcher> fetcher;
+    if (fetchesBetween)
+        fetcher.emplace(rows, found + blockLength, end, passes.size());
     PieceRanges both[2] = {{window, piece}, {window, piece}};
     PieceRanges *now = &both[0], *next = &both[1];
     // While one is measured, the next one's grids are made: those are not needed as soon as they are there. Units
@@ -92,7 +100,8 @@ void MeasureRows(const float* rows, std::size_t rowCount, std::size_t window, st
                 const IntegerRun run {rows + at + begin, row, column + begin, HWY_MIN(pass.stretch(), count - begin)};
                 pass.take(run, *now, begin, *coming);
                 begin += coming->run.count;
-                fetcher.fetch((coming->run.count + passes.size() - 1) / passes.size());
+                if (fetcher)
+                    fetcher->fetch(coming->run.count);
                 if (last)
                     last->measure(*ready, last == passes.data() ? ahead : Ahead {});
                 last = &pass;

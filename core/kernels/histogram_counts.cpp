@@ -95,19 +95,19 @@ struct BinSlots {
 // How far values lie from a mean.
 struct DistanceSlots {
     float mean, step;
-    std::uint32_t distances;
+    std::uint32_t count;
 
     HWY_INLINE auto many(const float* values) const
     {
-        return distancesOf(Full(), hn::LoadU(Full(), values), mean, step, distances);
+        return distancesOf(Full(), hn::LoadU(Full(), values), mean, step, count);
     }
     HWY_INLINE auto one(const float* value) const
     {
-        return distancesOf(One(), hn::LoadU(One(), value), mean, step, distances);
+        return distancesOf(One(), hn::LoadU(One(), value), mean, step, count);
     }
 };
 
-// One more for each slot, in the tables in turn.
+// One more for each slot, in the tables in turn where there are four.
 struct TableCounter {
     using Cell = std::uint16_t;
     HistogramTables& counters;
@@ -134,12 +134,13 @@ struct TableCounter {
 };
 
 // Counts each value in what `of` finds for it. Slots are counted when others take their places: what was stored as a
-// vector is not to be had one by one for a while.
+// vector is not to be had one by one for a while. (SlotCounter does so for errors that it is given vector by vector.)
 template<class Slots, class Counter>
 HWY_INLINE void countAll(const float* HWY_RESTRICT values, std::size_t count, const Slots& of, const Counter& counter)
 {
     using Cell = typename Counter::Cell;
     constexpr std::size_t waiting = 256, lanes = hn::MaxLanes(Full());
+    static_assert(waiting % lanes == 0);
     HWY_ALIGN Cell cells[waiting];
     const auto store = [](auto d, auto slots, Cell* to) HWY_ATTR {
         if constexpr (sizeof(Cell) == sizeof(std::uint16_t)) {
@@ -191,16 +192,16 @@ struct JointSlots {
         if (HWY_LIKELY(hn::AllTrue(d, hn::And(hn::Ge(x, edges.low), hn::Le(x, edges.high))))) {
             const auto far = hn::Abs(hn::Sub(x, hn::Set(d, distances.mean)));
             const auto steps = hn::Ceil(hn::Div(far, hn::Set(d, distances.step)));
-            const auto last = hn::Set(d, static_cast<float>(distances.distances - 1));
-            return cells(insideSlots(d, x, edges), hn::ConvertTo(di, hn::Min(steps, last)));
+            const auto last = hn::Set(d, static_cast<float>(distances.count - 1));
+            return cellsOf(insideSlots(d, x, edges), hn::ConvertTo(di, hn::Min(steps, last)));
         }
-        return cells(bins.many(values), distances.many(values));
+        return cellsOf(bins.many(values), distances.many(values));
     }
-    HWY_INLINE auto one(const float* value) const { return cells(bins.one(value), distances.one(value)); }
+    HWY_INLINE auto one(const float* value) const { return cellsOf(bins.one(value), distances.one(value)); }
 
 private:
     template<class V>
-    static HWY_INLINE V cells(V slots, V steps)
+    static HWY_INLINE V cellsOf(V slots, V steps)
     {
         static_assert(JointTable::stride == 128 + 4);
         return hn::Add(hn::Add(hn::ShiftLeft<7>(slots), hn::ShiftLeft<2>(slots)), steps);
@@ -211,11 +212,11 @@ struct CellCounter {
     using Cell = std::int32_t;
     std::uint32_t* HWY_RESTRICT counters;
 
-    template<std::size_t cells>
+    template<std::size_t count>
     HWY_INLINE void add(const Cell* HWY_RESTRICT at) const
     {
 #pragma GCC unroll 16
-        for (std::size_t i = 0; i < cells; ++i)
+        for (std::size_t i = 0; i < count; ++i)
             ++counters[at[i]];
     }
 };

@@ -35,13 +35,12 @@ struct Segment {
     std::size_t wholeSteps() const { return (end - begin) / stepLength * stepLength; }
 };
 
-// Walks the segments of [begin, end).
+// Walks the segments of [begin, end), as long as they may be.
 class Segments
 {
 public:
-    Segments(const Units& units, std::size_t segmentLength, std::size_t begin, std::size_t end)
-        : m_segment(segmentLength)
-        , m_unitLength(units.length)
+    Segments(const Units& units, std::size_t begin, std::size_t end)
+        : m_unitLength(units.length)
         , m_at(begin)
         , m_end(end)
         , m_unit(begin / units.length)
@@ -51,7 +50,7 @@ public:
     bool done() const { return m_at >= m_end; }
     Segment next()
     {
-        const Segment segment {m_at, HWY_MIN(HWY_MIN(m_at + m_segment, m_unitEnd), m_end), m_unit};
+        const Segment segment {m_at, HWY_MIN(HWY_MIN(m_at + longestSegment, m_unitEnd), m_end), m_unit};
         m_at = segment.end;
         if (m_at == m_unitEnd) {
             ++m_unit;
@@ -61,7 +60,30 @@ public:
     }
 
 private:
-    std::size_t m_segment, m_unitLength, m_at, m_end, m_unit, m_unitEnd;
+    std::size_t m_unitLength, m_at, m_end, m_unit, m_unitEnd;
+};
+
+// The unit that each segment of one length lies in, which divides a unit.
+class UnitOfSegment
+{
+public:
+    UnitOfSegment(const Units& units, std::size_t length, std::size_t first)
+        : m_perUnit(units.length / length)
+        , m_unit(first / m_perUnit)
+        , m_inUnit(first % m_perUnit)
+    {
+    }
+    std::size_t unit() const { return m_unit; }
+    HWY_INLINE void advance()
+    {
+        if (++m_inUnit == m_perUnit) {
+            m_inUnit = 0;
+            ++m_unit;
+        }
+    }
+
+private:
+    std::size_t m_perUnit, m_unit, m_inUnit;
 };
 
 // Walks the segments [first, end) of one length that divides a unit.
@@ -72,25 +94,21 @@ public:
     EqualSegments(const Units& units, std::size_t first, std::size_t end)
         : m_at(first * length)
         , m_end(end * length)
-        , m_perUnit(units.length / length)
-        , m_unit(first / m_perUnit)
-        , m_inUnit(first % m_perUnit)
+        , m_unit(units, length, first)
     {
     }
     bool done() const { return m_at >= m_end; }
     HWY_INLINE Segment next()
     {
-        const Segment segment {m_at, m_at + length, m_unit};
+        const Segment segment {m_at, m_at + length, m_unit.unit()};
         m_at += length;
-        if (++m_inUnit == m_perUnit) {
-            m_inUnit = 0;
-            ++m_unit;
-        }
+        m_unit.advance();
         return segment;
     }
 
 private:
-    std::size_t m_at, m_end, m_perUnit, m_unit, m_inUnit;
+    std::size_t m_at, m_end;
+    UnitOfSegment m_unit;
 };
 
 // What was seen of each segment.
@@ -110,13 +128,20 @@ struct Marks {
     }
 };
 
+constexpr std::size_t lineLength = 64 / sizeof(float);
+
 // Into the second-level cache (2), since the first has other things to hold until then, or into the first (3).
+template<int locality>
+HWY_INLINE void fetchLine(const float* weights)
+{
+    __builtin_prefetch(weights, 0, locality);
+}
+
 template<int locality>
 HWY_INLINE void fetchStep(const float* weights)
 {
-    constexpr std::size_t line = 64 / sizeof(float);
-    for (std::size_t i = 0; i < stepLength; i += line)
-        __builtin_prefetch(weights + i, 0, locality);
+    for (std::size_t i = 0; i < stepLength; i += lineLength)
+        fetchLine<locality>(weights + i);
 }
 
 // Counts what came before between the vectors of a pair.
@@ -198,7 +223,7 @@ void addUnits(const StretchWork& work, std::size_t begin, std::size_t end, RowSu
     const Wide d;
     Marks marks;
     SlotCounter counter(work.slots);
-    Segments segments(work.units, longestSegment, begin, end);
+    Segments segments(work.units, begin, end);
     while (!segments.done()) {
         const std::size_t first = begin;
         for (std::size_t s = 0; s < maxSegments && !segments.done();) {
@@ -222,8 +247,7 @@ void addUnits(const StretchWork& work, std::size_t begin, std::size_t end, RowSu
             }
             sums.addBlock(d, lanes);
         }
-        settleSegments<floating, clipping, counting>(
-            work, Segments(work.units, longestSegment, first, begin), marks, sums);
+        settleSegments<floating, clipping, counting>(work, Segments(work.units, first, begin), marks, sums);
     }
     counter.giveBack(work.slots);
 }
@@ -260,7 +284,7 @@ public:
         , m_weights(work.weights)
         , m_fetch(work.fetch)
         , m_columns(work.columns)
-        , m_perUnit(work.units.length / length)
+        , m_unit(work.units, length, 0)
         , m_marks(marks)
         , m_slots(work.slots)
     {
@@ -278,7 +302,7 @@ public:
             m_slots->makeRoom(count * length);
         BlockLanes<Wide> lanes(d);
         for (std::size_t k = 0; k < count; ++k) {
-            const auto steps = UnitSteps<Wide>::template of<floating, clipping>(d, m_codes, m_units, m_unit);
+            const auto steps = UnitSteps<Wide>::template of<floating, clipping>(d, m_codes, m_units, m_unit.unit());
             SegmentMarks<Wide> marks(d);
             for (std::size_t begin = 0; begin < length; begin += atOnce) {
 #pragma GCC unroll 4
@@ -294,10 +318,7 @@ public:
                 m_columns += atOnce;
             }
             keep(s + k, marks, seen);
-            if (++m_inUnit == m_perUnit) {
-                m_inUnit = 0;
-                ++m_unit;
-            }
+            m_unit.advance();
         }
         sums.addBlock(d, lanes);
         finder.endBlock();
@@ -310,10 +331,10 @@ private:
         const hn::RebindToSigned<Wide> di;
         m_marks.template keep<clipping>(s, marks);
         seen.mark = hn::Max(seen.mark, marks.largest);
-        seen.excess = hn::Max(seen.excess, excessOfMark(marks.largest, hn::Set(d, m_units.limit[m_unit])));
+        seen.excess = hn::Max(seen.excess, excessOfMark(marks.largest, hn::Set(d, m_units.limit[m_unit.unit()])));
         if constexpr (clipping == Clipping::Extreme) {
-            seen.extreme = hn::Max(seen.extreme, hn::Set(d, m_units.extremeSquare[m_unit]));
-            const auto counted = hn::And(hn::Set(d, m_units.clipped[m_unit]), hn::BitCast(d, marks.clipped));
+            seen.extreme = hn::Max(seen.extreme, hn::Set(d, m_units.extremeSquare[m_unit.unit()]));
+            const auto counted = hn::And(hn::Set(d, m_units.clipped[m_unit.unit()]), hn::BitCast(d, marks.clipped));
             seen.clipped = hn::BitCast(d, hn::Add(hn::BitCast(di, seen.clipped), hn::BitCast(di, counted)));
         }
     }
@@ -323,7 +344,7 @@ private:
     const float* m_weights;
     const float* m_fetch;
     float* m_columns;
-    std::size_t m_perUnit, m_unit = 0, m_inUnit = 0;
+    UnitOfSegment m_unit;
     Marks& m_marks;
     ErrorSlots* m_slots;
 };

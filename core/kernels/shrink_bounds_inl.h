@@ -24,7 +24,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 // Candidates are bounded so many at a time, one per lane.
 constexpr std::size_t candidateBlock = wideLanes;
 
-// Bounds are those of the mean of (|w − ŵ|/s₀)^2.4, s₀ the scale of the first candidate; none is NaN.
+// Bounds are those of the mean of (|w − ŵ|/s₀)^2.4, s₀ the scale of the first candidate. lower is never NaN; upper is
+// where a weight is not finite, and limits nothing.
 struct Candidates {
     static constexpr std::size_t padded = (mostShrinkCandidates / candidateBlock + 1) * candidateBlock;
     HWY_ALIGN float shrink[padded];  // of the last, beyond it
@@ -36,28 +37,6 @@ struct Candidates {
 
 // Where to look for a weight's step. Folded: the grid is the same on both sides of 0, |w| will do.
 enum class Sides { Folded, Both, Floating };
-
-// Calls add(weights, error → error, 0 beyond the end) for every vector of a unit.
-template<Sides sides, class Add>
-HWY_INLINE void eachVector(const float* HWY_RESTRICT weights, std::size_t count, const Add& add)
-{
-    const Wide d;
-    using V = hn::Vec<Wide>;
-    const std::size_t whole = count / wideLanes * wideLanes;
-    const auto sideOf = [&](const float* from) HWY_ATTR {
-        const V w = hn::LoadU(d, from);
-        return sides == Sides::Folded ? hn::Abs(w) : w;
-    };
-    HWY_UNROLL(2)
-    for (std::size_t i = 0; i < whole; i += wideLanes)
-        add(sideOf(weights + i), [](V error) HWY_ATTR { return error; });
-    if (whole < count) {
-        HWY_ALIGN float rest[wideLanes] {};
-        std::copy(weights + whole, weights + count, rest);
-        const auto real = hn::FirstN(d, count - whole);
-        add(sideOf(rest), [&](V error) HWY_ATTR { return hn::IfThenElseZero(real, error); });
-    }
-}
 
 // Σ|e|ᵖ of the candidates of a block.
 struct Moments {
@@ -87,7 +66,8 @@ struct Moments {
     }
 };
 
-// Weights whose errors are added before their sum is added to the rest.
+// Weights whose errors are added before their sum is added to the rest: what sums may be off by hardly grows with a
+// unit.
 constexpr std::size_t shortSum = 64;
 
 // What sums of so many weights, one after the other or in lanes, those of the definition and powers may be off by, of
@@ -143,17 +123,17 @@ HWY_INLINE Moments momentsOf(const float* HWY_RESTRICT weights, std::size_t coun
         return hn::MulSub(w, inverse, hn::Sub(hn::BitCast(d, step), magic));
     };
     Moments sums(d);
-    HWY_ALIGN float sizes[shortSum];
+    HWY_ALIGN float sizes[shortSum];  // where both sides are folded
     for (std::size_t from = 0; from < count; from += shortSum) {
         const std::size_t length = HWY_MIN(count - from, shortSum);
         const float* piece = weights + from;
         if constexpr (sides == Sides::Folded) {
-            if (length == shortSum) {
-                for (std::size_t i = 0; i < shortSum; i += wideLanes)
-                    hn::Store(hn::Abs(hn::LoadU(d, piece + i)), d, sizes + i);
-            } else {
-                std::transform(piece, piece + length, sizes, [](float w) { return std::abs(w); });
-            }
+            const hn::CappedTag<float, 1> one;
+            std::size_t i = 0;
+            for (; i + wideLanes <= length; i += wideLanes)
+                hn::Store(hn::Abs(hn::LoadU(d, piece + i)), d, sizes + i);
+            for (; i < length; ++i)
+                hn::Store(hn::Abs(hn::LoadU(one, piece + i)), one, sizes + i);
             piece = sizes;
         }
         Moments even(d), odd(d);
@@ -230,12 +210,23 @@ bool clipTooMuch(
     const auto top = hn::MulAdd(hn::Set(d, ends.top), factor, delta);
     const auto bottom = hn::MulSub(hn::Set(d, ends.bottom), factor, delta);
     auto sum = hn::Zero(d), squares = sum;
-    eachVector<sides>(weights, count, [&](hn::Vec<Wide> w, const auto& kept) HWY_ATTR {
-        const auto x = hn::Mul(w, factor), below = hn::Min(x, top);
-        const auto error = kept(hn::Sub(x, sides == Sides::Folded ? below : hn::Max(below, bottom)));
+    const auto add = [&](const float* from) HWY_ATTR {
+        const auto w = hn::LoadU(d, from);
+        const auto x = hn::Mul(sides == Sides::Folded ? hn::Abs(w) : w, factor), below = hn::Min(x, top);
+        const auto error = hn::Sub(x, sides == Sides::Folded ? below : hn::Max(below, bottom));
         sum = hn::Add(sum, hn::Abs(error));
         squares = hn::MulAdd(error, error, squares);
-    });
+    };
+    const std::size_t whole = count / wideLanes * wideLanes;
+    HWY_UNROLL(2)
+    for (std::size_t i = 0; i < whole; i += wideLanes)
+        add(weights + i);
+    if (whole < count) {
+        HWY_ALIGN float rest[wideLanes];
+        std::fill_n(rest, wideLanes, ends.top);  // which is not clipped
+        std::copy(weights + whole, weights + count, rest);
+        add(rest);
+    }
     const auto meanOf = [&](hn::Vec<Wide> lanes) HWY_ATTR {
         return static_cast<double>(hn::GetLane(hn::SumOfLanes(d, lanes))) / static_cast<double>(count);
     };

@@ -59,11 +59,12 @@ HWY_INLINE V costOf(D d, const float* weights, const Candidate<D>& of)
     return powerOf(d, hn::IfThenElseZero(counts, hn::Mul(error, of.factor)));
 }
 
-// Costs of a unit under so many grids, or anything above `best` once all are certain to be.
+// Costs of a unit under one grid or two, or anything above `best` once all are certain to be.
 template<bool floating, bool finite, std::size_t grids>
 std::array<double, grids> CostsOfUnit(const float* HWY_RESTRICT weights, std::size_t count,
     const std::array<UnitGrid, grids>& of, const IntegerCodes& codes, float factor, double best)
 {
+    static_assert(grids == 1 || grids == 2);
     const hn::ScalableTag<float> d;
     const hn::CappedTag<float, 1> one;
     constexpr std::size_t n = hn::MaxLanes(d);
@@ -100,8 +101,6 @@ bool GridsOfBlock(IntegerRule rule, const IntegerCodes& codes, std::size_t first
     const Wide d;
     const IntegerScheme scheme {.codes = codes, .rule = rule};
     Units units;  // of which only what is set here matters
-    std::fill_n(units.low, wideLanes, 0.0F);
-    std::fill_n(units.high, wideLanes, 0.0F);
     units.count = candidateBlock;
     const auto shrink = hn::LoadU(d, candidates.shrink + first);
     hn::StoreU(hn::Mul(shrink, hn::Set(d, candidates.low)), d, units.low);
@@ -158,7 +157,8 @@ std::size_t boundCandidates(const float* weights, std::size_t count, IntegerRule
     return candidates.count;
 }
 
-// Those of the first `bounded` candidates that may be the best.
+// Those of the first `bounded` candidates that may be the best; what fills their last block up is the last candidate
+// again, and costs the same.
 struct Promising {
     std::uint8_t candidates[Candidates::padded];
     std::size_t count = 0;
@@ -170,9 +170,8 @@ Promising promisingOf(const Candidates& candidates, std::size_t bounded, float l
     Promising promising;
     const auto most = hn::Set(d, limit);
     for (std::size_t first = 0; first < bounded; first += candidateBlock) {
-        const auto ruledOut = hn::Gt(hn::LoadU(d, candidates.lower + first), most);
         std::uint8_t bits[8] {};
-        hn::StoreMaskBits(d, hn::Not(ruledOut), bits);
+        hn::StoreMaskBits(d, hn::Le(hn::LoadU(d, candidates.lower + first), most), bits);
         std::uint64_t left = 0;
         std::memcpy(&left, bits, sizeof left);
         for (; left != 0; left &= left - 1)
@@ -182,7 +181,8 @@ Promising promisingOf(const Candidates& candidates, std::size_t bounded, float l
     return promising;
 }
 
-// Tries the promising candidates by twos, those first whose lower bounds are least: the first of the least costs.
+// Tries the promising candidates, those first whose lower bounds are least: the first of the least costs. By twos, for
+// one waits for its own results most of the time; long units singly, which are given up half way.
 template<bool floating, bool finite>
 std::size_t cheapestOf(const float* weights, std::size_t count, const IntegerCodes& codes, const Candidates& candidates,
     std::size_t bounded, float limit)
@@ -244,7 +244,7 @@ UnitGrid SearchUnit(
     candidates.high = range.maximum;
     candidates.absMax = absMax;
     constexpr auto bound = floating ? boundCandidates<Sides::Floating> : boundCandidates<Sides::Both>;
-    const bool folded = rule == IntegerRule::Symmetric && codes.lowest == 1.0F;
+    const bool folded = rule == IntegerRule::Symmetric;
     float limit = std::numeric_limits<float>::infinity();
     const std::size_t bounded =
         (folded ? boundCandidates<Sides::Folded> : bound)(weights, count, rule, codes, candidates, limit);
@@ -297,7 +297,9 @@ void integerShrinkSearchReference(std::span<const float> rows, const UnitShape& 
             const UnitShape whole {unit.size(), unit.size(), true};
             FiniteRange range = rangeOfReference(unit);
             const float factor = powerErrorFactor(range.absMax());
-            if (rule == IntegerRule::Symmetric || range.empty())
+            if (range.empty())
+                range = {0.0F, 0.0F};
+            else if (rule == IntegerRule::Symmetric)
                 range = {-range.absMax(), range.absMax()};
             double best = std::numeric_limits<double>::infinity();
             for (std::size_t i = 0; i < shrinks.size(); ++i) {

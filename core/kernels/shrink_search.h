@@ -16,7 +16,8 @@ constexpr std::size_t mostShrinkCandidates = 100;
 /// While a unit is in the first-level cache, the cost of each candidate is bounded from both sides by polynomials, and
 /// what shorter ranges clip from its largest weights rules them out by dozens; only candidates whose bounds overlap the
 /// best are tried. The sums compared then are those of powerErrorsOfUnits(), bit for bit: so is the choice.
-/// @pre rule is not Given; shrinks descend from 1, at most mostShrinkCandidates of them; grids: one per unit
+/// @pre rule is not Given, and codes begin with 1 where it is Symmetric; shrinks descend from 1, one to
+/// mostShrinkCandidates of them; grids: one per unit
 void integerShrinkSearch(std::span<const float> rows, const UnitShape& shape, IntegerRule rule,
     const IntegerCodes& codes, std::span<const float> shrinks, std::span<UnitGrid> grids);
 /// Every candidate to its end, by the kernels for one step each.

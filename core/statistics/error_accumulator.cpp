@@ -108,7 +108,7 @@ ErrorAccumulator& ErrorAccumulator::operator+=(const ErrorAccumulator& other)
     m_error += other.m_error;
     m_histogram += other.m_histogram;
     kernels::addSums(other.m_columns, m_columns);
-    if (other.m_recentRows != 0)
+    if (other.m_recentRows != 0)  // settled sums are zero
         for (std::size_t i = 0; i < m_columns.size(); ++i)
             m_columns[i] += static_cast<double>(other.m_recentColumns[i]);
     return *this;

@@ -13,17 +13,18 @@ double median(std::vector<double> values)
     return values.size() % 2 == 1 ? *middle : 0.5 * (*middle + *std::max_element(values.begin(), middle));
 }
 
-bool anyBeyondMedian(std::span<const float> values, double factor)
+std::optional<double> limitExceeded(std::span<const float> values, double factor)
 {
     if (values.empty())
-        return false;
+        return {};
     const auto largest = static_cast<double>(*std::max_element(values.begin(), values.end()));
-    const auto near = std::count_if(values.begin(), values.end(),
-        [=](float value) { return factor * static_cast<double>(value) >= largest; });
+    const auto near = std::count_if(
+        values.begin(), values.end(), [=](float value) { return factor * static_cast<double>(value) >= largest; });
     // Then those in the middle are among them.
     if (2 * static_cast<std::size_t>(near) > values.size())
-        return false;
-    return largest > factor * median({values.begin(), values.end()});
+        return {};
+    const double limit = factor * median({values.begin(), values.end()});
+    return largest > limit ? std::optional(limit) : std::nullopt;
 }
 
 }  // namespace quantloupe

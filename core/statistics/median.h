@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -9,8 +10,8 @@ namespace quantloupe {
 /// The middle value; of an even number the mean of the two in the middle. @pre not empty, no NaN
 double median(std::vector<double> values);
 
-/// Whether any value is larger than `factor` times the median: told by one look at each where most are near the
+/// `factor` times the median, if any value is larger: told by one look at each that none is, where most are near the
 /// largest. @pre values are not negative, factor > 0, no NaN
-bool anyBeyondMedian(std::span<const float> values, double factor);
+std::optional<double> limitExceeded(std::span<const float> values, double factor);
 
 }  // namespace quantloupe

@@ -76,13 +76,12 @@ Moments& Moments::operator+=(const Moments& other)
 
 std::vector<std::uint32_t> outliersAmong(std::span<const float> maxima)
 {
-    constexpr double excess = 3.0;
-    if (maxima.size() < 3 || !anyBeyondMedian(maxima, excess))
+    const auto limit = limitExceeded(maxima, 3.0);
+    if (maxima.size() < 3 || !limit)
         return {};
-    const double limit = excess * median({maxima.begin(), maxima.end()});
     std::vector<std::uint32_t> outliers;
     for (std::size_t i = 0; i < maxima.size(); ++i)
-        if (static_cast<double>(maxima[i]) > limit)
+        if (static_cast<double>(maxima[i]) > *limit)
             outliers.push_back(static_cast<std::uint32_t>(i));
     return outliers;
 }

@@ -36,7 +36,11 @@ class TestHistogramCounts : public QObject
 {
     Q_OBJECT
 private Q_SLOTS:
-    void matchesReference_data() { addTargetRows({0, 1, 7, 8, 9, 100, 1000}); }
+    void matchesReference_data()
+    {
+        // Slots wait to be counted, 256 of them.
+        addTargetRows({0, 1, 7, 8, 9, 15, 16, 17, 100, 255, 256, 257, 272, 513, 1000});
+    }
     void matchesReference()
     {
         QFETCH(const qint64, target);
@@ -99,7 +103,7 @@ private Q_SLOTS:
         QCOMPARE(nonFinite, std::uint64_t(1));
     }
 
-    void jointCountsAsBothDo_data() { addTargetRows({0, 1, 7, 9, 100, 1000}); }
+    void jointCountsAsBothDo_data() { addTargetRows({0, 1, 7, 9, 100, 255, 256, 257, 272, 1000}); }
     void jointCountsAsBothDo()
     {
         QFETCH(const qint64, target);

@@ -12,7 +12,7 @@ class TestShrinkSearch : public QObject
 {
     Q_OBJECT
 private Q_SLOTS:
-    void choosesAsTheReference_data() { addTargetRows({1, 8, 33, 128, 300, 1100}); }
+    void choosesAsTheReference_data() { addTargetRows({1, 8, 33, 128, 300, 1100, 2500}); }
     void choosesAsTheReference()
     {
         QFETCH(const qint64, target);
@@ -28,8 +28,9 @@ private Q_SLOTS:
                 for (const int bits : {2, 4, 8}) {
                     const Samples samples(2 * count, shift, content, unsigned(bits));
                     const std::span<const float> rows = samples.values();
-                    const kernels::UnitShape shape {
-                        std::size_t(count), std::min<std::size_t>(128, std::size_t(count)), false};
+                    // Longer ones are summed block by block.
+                    const std::size_t length = count > 2000 ? std::size_t(count) : 128;
+                    const kernels::UnitShape shape {std::size_t(count), std::min(length, std::size_t(count)), false};
                     const kernels::IntegerCodes codes {rule == IntegerRule::Symmetric ? 1.0F : 0.0F,
                         float((1U << unsigned(bits)) - 1U), rule == IntegerRule::AsymmetricFloat};
                     std::vector<UnitGrid> expected(2 * shape.unitsPerRow()), actual(expected);
@@ -41,21 +42,24 @@ private Q_SLOTS:
 
     void choosesAsTheReferenceAmongCloseCosts_data()
     {
+        QTest::addColumn<qint64>("target");
         QTest::addColumn<int>("kind");
         const char* names[] = {"bell", "heavy tail", "on a grid", "constant", "far from 0", "one side", "one outlier"};
-        for (int kind = 0; kind < 7; ++kind)
-            QTest::newRow(names[kind]) << kind;
+        for (const auto target : hwy::SupportedAndGeneratedTargets())
+            for (int kind = 0; kind < 7; ++kind)
+                QTest::addRow("%s, %s", hwy::TargetName(target), names[kind]) << qint64(target) << kind;
     }
     void choosesAsTheReferenceAmongCloseCosts()
     {
         // Bounds rule out nearly all candidates: here many units have two or more that cost almost or just the same.
+        QFETCH(const qint64, target);
         QFETCH(const int, kind);
+        const TargetScope scope(target);
         std::mt19937 random(7);
         std::normal_distribution<float> bell(0.0F, 0.02F);
         std::student_t_distribution<float> tail(3.0F);
-        std::vector<float> weights(16 * 1000), shrinks;
-        for (int i = 0; i < 80; ++i)
-            shrinks.push_back(float(1.0 - i / 100.0));
+        constexpr std::size_t rows = 6;
+        std::vector<float> weights(rows * 1000);
         for (auto& w : weights) {
             const float values[] = {bell(random), tail(random), float(int(random() % 16) - 7) * 0.125F, -0.3F,
                 5.0F + 1e-3F * bell(random), std::abs(bell(random)), random() % 100 == 0 ? 1.0F : bell(random)};
@@ -63,12 +67,17 @@ private Q_SLOTS:
         }
         for (const auto rule :
             {IntegerRule::Symmetric, IntegerRule::SymmetricFull, IntegerRule::Asymmetric, IntegerRule::AsymmetricFloat})
-            for (const unsigned bits : {2U, 3U, 4U, 8U, 16U})
+            for (const unsigned bits : {2U, 3U, 4U, 5U, 6U, 8U, 16U})
                 for (const std::size_t length : {16U, 100U, 128U, 1000U}) {
+                    // Numbers of them that fill vectors of candidates, and that do not.
+                    std::vector<float> shrinks;
+                    const int candidates = bits == 3 ? 1 : bits == 5 ? 79 : bits == 6 ? 100 : 80;
+                    for (int i = 0; i < candidates; ++i)
+                        shrinks.push_back(float(1.0 - i / 101.0));
                     const kernels::UnitShape shape {1000, length, false};
                     const kernels::IntegerCodes codes {rule == IntegerRule::Symmetric ? 1.0F : 0.0F,
                         float((1U << bits) - 1U), rule == IntegerRule::AsymmetricFloat};
-                    std::vector<UnitGrid> expected(16 * shape.unitsPerRow()), actual(expected);
+                    std::vector<UnitGrid> expected(rows * shape.unitsPerRow()), actual(expected);
                     kernels::integerShrinkSearchReference(weights, shape, rule, codes, shrinks, expected);
                     kernels::integerShrinkSearch(weights, shape, rule, codes, shrinks, actual);
                     QVERIFY(actual == expected);

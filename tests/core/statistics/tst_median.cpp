@@ -4,6 +4,7 @@
 #include <QTest>
 
 #include <algorithm>
+#include <limits>
 #include <random>
 
 using namespace quantloupe;
@@ -27,7 +28,7 @@ private Q_SLOTS:
         for (int round = 0; round < 20'000; ++round) {
             std::vector<float> values(1 + random() % 9);
             for (auto& value : values)
-                value = float(random() % 16) * 0.25F;
+                value = random() % 50 == 0 ? std::numeric_limits<float>::infinity() : float(random() % 16) * 0.25F;
             std::vector<float> sorted = values;
             std::sort(sorted.begin(), sorted.end());
             const std::size_t middle = sorted.size() / 2;
@@ -36,16 +37,18 @@ private Q_SLOTS:
             const double factor = double(1 + random() % 8) * 0.5;
             const bool expected = double(sorted.back()) > factor * mean;
             ++(expected ? beyond : within);
-            QCOMPARE(anyBeyondMedian(values, factor), expected);
+            const auto limit = limitExceeded(values, factor);
+            QCOMPARE(limit.has_value(), expected);
+            QVERIFY(!limit || *limit == factor * mean);
         }
         QVERIFY(beyond > 1'000 && within > 1'000);
     }
 
     void nothingIsBeyondNothing()
     {
-        QVERIFY(!anyBeyondMedian({}, 3.0));
+        QVERIFY(!limitExceeded({}, 3.0));
         const std::vector<float> zeros(10);
-        QVERIFY(!anyBeyondMedian(zeros, 3.0));
+        QVERIFY(!limitExceeded(zeros, 3.0));
     }
 };
 
