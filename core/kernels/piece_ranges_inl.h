@@ -8,6 +8,7 @@
 #endif
 
 #include "core/kernels/ranges.h"
+#include "core/kernels/vectors_inl.h"
 
 #include <hwy/highway.h>
 
@@ -35,24 +36,6 @@ constexpr bool hasAvx512 = HWY_TARGET <= HWY_AVX3 && HWY_ARCH_X86;
 constexpr bool fusesSums = hasAvx512;
 // There are registers there for both: ranges are found while others are measured.
 constexpr bool findsBeside = hasAvx512;
-
-// A vector that compilers know nothing of: they are to take it as it is.
-template<class V>
-HWY_INLINE V opaque(V v)
-{
-#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128 && (HWY_COMPILER_GCC || HWY_COMPILER_CLANG)
-    __asm__("" : "+v"(v.raw));
-#endif
-    return v;
-}
-
-// A vector that is loaded once: compilers read it from memory anew for each instruction that can, and each of those
-// waits for one that is on its way.
-template<class D>
-HWY_INLINE hn::Vec<D> loadedOnce(D d, const float* from)
-{
-    return opaque(hn::LoadU(d, from));
-}
 
 // Smallest and largest weight of each lane.
 template<class V>

@@ -15,6 +15,25 @@ HWY_BEFORE_NAMESPACE();
 namespace quantloupe::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+// A vector that compilers know nothing of. For what they would fold into other instructions, or make a second constant
+// of, to no good.
+template<class V>
+HWY_INLINE V opaque(V v)
+{
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128 && (HWY_COMPILER_GCC || HWY_COMPILER_CLANG)
+    __asm__("" : "+v"(v.raw));
+#endif
+    return v;
+}
+
+// A vector that is loaded once: compilers read it from memory anew for each instruction that can, and each of those
+// waits for one that is on its way.
+template<class D>
+HWY_INLINE hn::Vec<D> loadedOnce(D d, const float* from)
+{
+    return opaque(hn::LoadU(d, from));
+}
+
 // Calls work(tag, index) for whole vectors, then lane by lane.
 template<class Number, class Work>
 HWY_INLINE void ForEachVector(std::size_t count, const Work& work)
