@@ -72,14 +72,14 @@ Result<std::vector<std::byte>> OnnxTypedNumbers::unpacked() const
 
 Result<void> OnnxTypedNumbers::produce(const ByteSink& sink, std::stop_token stop) const
 {
-    constexpr std::size_t kPiece = 65'536;
+    constexpr std::size_t pieceBytes = 65'536;
     const WireFile file {m_source.file->bytes(), m_source.file->path().string()};
     std::vector<std::byte> piece;
-    piece.reserve(kPiece + sizeof(std::uint64_t));
+    piece.reserve(pieceBytes + sizeof(std::uint64_t));
     auto visited = visitNumbers(file, m_source.message, m_source.field, [&](std::uint64_t value) -> Result<void> {
         const auto* lowest = reinterpret_cast<const std::byte*>(&value);
         piece.insert(piece.end(), lowest, lowest + m_source.bytesPerEntry);
-        if (piece.size() < kPiece)
+        if (piece.size() < pieceBytes)
             return {};
         if (stop.stop_requested())
             return failure(ErrorCode::Cancelled, where(), "stopped on request");

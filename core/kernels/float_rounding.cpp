@@ -21,7 +21,8 @@ struct HalfLayout {
     static constexpr float largest = 65504.0F;
 };
 struct BrainHalfLayout {
-    static constexpr int mantissaBits = 7, exponentBits = 8, bias = 127;
+    static constexpr int mantissaBits = 7, exponentBits = 8;
+    [[maybe_unused]] static constexpr int bias = 127;  // that of floats: not every target needs it
     static constexpr bool saturates = false, divides = false;
     static constexpr float largest = 3.3895313892515355e38F;
 };

@@ -24,7 +24,7 @@ constexpr auto kSignMasks = [] {
 constexpr auto kEvenSignMasks = [] {
     std::array<std::uint64_t, 128> masks {};
     for (unsigned bits = 0; bits < 128; ++bits)
-        masks[bits] = kSignMasks[bits | (std::popcount(bits) & 1U) << 7U];
+        masks[bits] = kSignMasks[bits | (static_cast<unsigned>(std::popcount(bits)) & 1U) << 7U];
     return masks;
 }();
 

@@ -22,7 +22,7 @@ constexpr std::size_t bytesAhead = 2'048;
 #if HWY_TARGET <= HWY_AVX2 && HWY_ARCH_X86
 // F16C: one instruction.
 template<class D, class N>
-auto valuesOfHalves(D du, N patterns)
+auto valuesOfHalves(D /*du*/, N patterns)
 {
     const hn::Rebind<hwy::float16_t, D> halves;
     return hn::PromoteTo(hn::RebindToFloat<D>(), hn::BitCast(halves, patterns));

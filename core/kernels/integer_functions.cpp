@@ -31,7 +31,7 @@ struct Reciprocal {
 /// @pre 2²⁰ < sum < 2⁵³
 Reciprocal reciprocalOf(std::uint64_t sum)
 {
-    const int width = std::bit_width(sum);
+    const auto width = static_cast<int>(std::bit_width(sum));
     const std::uint64_t scaled = width > 32 ? sum >> (width - 32) : sum << (32 - width);
     return {.factor = static_cast<std::uint32_t>((std::uint64_t {1} << 62) / scaled),
         .shift = 62 - probabilityFractionBits + width - 32};

@@ -123,7 +123,9 @@ private:
 };
 #else
 // Nothing fits.
-struct PieceFinder : NoFinder {
+class PieceFinder : public NoFinder
+{
+public:
     struct Kept {
     };
     PieceFinder(PieceRanges* /*ranges*/, Kept& /*kept*/) { }

@@ -162,7 +162,7 @@ private Q_SLOTS:
             for (std::size_t i = 0; i < changes && !broken.empty(); ++i) {
                 auto& byte = broken[below(broken.size())];
                 switch (below(6)) {
-                case 0: byte = static_cast<char>(byte ^ (1U << below(8))); break;
+                case 0: byte = static_cast<char>(byte ^ char(1U << below(8))); break;
                 case 1: byte = static_cast<char>(random()); break;
                 case 2: byte = static_cast<char>(kNasty[below(kNasty.size())]); break;
                 case 3: broken.resize(below(broken.size())); break;

@@ -96,7 +96,7 @@ private Q_SLOTS:
         QVERIFY(textOf(*archive->unpackHead(*packed, 900'000)) == large);
         QVERIFY(archive->unpack(*archive->find("empty"), 0).value().empty());
 
-        for (const std::uint64_t first : {0, 1, 128, 262'144, 700'000}) {
+        for (const auto first : std::initializer_list<std::uint64_t> {0, 1, 128, 262'144, 700'000}) {
             const auto deferred = archive->deferred(*packed, first);
             QCOMPARE(deferred->size(), large.size() - first);
             QCOMPARE(deferred->digest(), std::uint64_t(tests::slowCrc32(large)));

@@ -137,7 +137,7 @@ private Q_SLOTS:
                 grids[i] = {0.002F * float(1 + i % 37), 8.0F};
             for (const std::size_t length : {std::size_t(32), std::size_t(96)})
                 schemes.push_back({.shape = {columns, length, false}, .codes = {0.0F, 15.0F, false}, .grids = grids});
-            for (const std::size_t counted : {0, 1})
+            for (const std::size_t counted : {0U, 1U})
                 measureTogether(std::as_const(samples).values(), schemes, counted);
         }
     }
@@ -164,10 +164,10 @@ private Q_SLOTS:
         for (std::size_t i = 1025; i < columns; i += 2048)
             samples.values()[i] = -(samples.values()[i - 1] = 1.5F);
         std::vector<kernels::IntegerScheme> schemes;
-        for (const std::size_t length : {32, 64, 128, 256})
+        for (const std::size_t length : {32U, 64U, 128U, 256U})
             for (const IntegerCase& of : {integerCases[0], integerCases[4], integerCases[6], integerCases[8]})
                 schemes.push_back(schemeOf(of, columns, length));
-        for (const std::size_t counted : {0, 1})
+        for (const std::size_t counted : {0U, 1U})
             measureTogether(std::as_const(samples).values(), schemes, counted);
     }
 
