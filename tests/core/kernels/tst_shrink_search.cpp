@@ -2,7 +2,9 @@
 #include "core/kernels/shrink_search.h"
 #include "tests/support/kernel_sweep.h"
 
-#include <set>
+#include <initializer_list>
+#include <span>
+#include <utility>
 
 using namespace quantloupe;
 using namespace quantloupe::tests;
@@ -58,8 +60,11 @@ private Q_SLOTS:
         std::mt19937 random(7);
         std::normal_distribution<float> bell(0.0F, 0.02F);
         std::student_t_distribution<float> tail(3.0F);
-        constexpr std::size_t rows = 6;
+        constexpr std::size_t rows = 16;
         std::vector<float> weights(rows * 1000);
+        std::vector<float> shrinks;
+        for (int i = 0; i < 100; ++i)
+            shrinks.push_back(float(1.0 - i / 100.0));
         for (auto& w : weights) {
             const float values[] = {bell(random), tail(random), float(int(random() % 16) - 7) * 0.125F, -0.3F,
                 5.0F + 1e-3F * bell(random), std::abs(bell(random)), random() % 100 == 0 ? 1.0F : bell(random)};
@@ -67,19 +72,17 @@ private Q_SLOTS:
         }
         for (const auto rule :
             {IntegerRule::Symmetric, IntegerRule::SymmetricFull, IntegerRule::Asymmetric, IntegerRule::AsymmetricFloat})
-            for (const unsigned bits : {2U, 3U, 4U, 5U, 6U, 8U, 16U})
+            // Numbers of candidates that fill vectors, and that do not.
+            for (const auto& [bits, candidates] : std::initializer_list<std::pair<unsigned, std::size_t>> {
+                     {2, 80}, {3, 80}, {4, 80}, {8, 80}, {16, 80}, {4, 1}, {4, 79}, {4, 100}})
                 for (const std::size_t length : {16U, 100U, 128U, 1000U}) {
-                    // Numbers of them that fill vectors of candidates, and that do not.
-                    std::vector<float> shrinks;
-                    const int candidates = bits == 3 ? 1 : bits == 5 ? 79 : bits == 6 ? 100 : 80;
-                    for (int i = 0; i < candidates; ++i)
-                        shrinks.push_back(float(1.0 - i / 101.0));
+                    const auto tried = std::span(shrinks).first(candidates);
                     const kernels::UnitShape shape {1000, length, false};
                     const kernels::IntegerCodes codes {rule == IntegerRule::Symmetric ? 1.0F : 0.0F,
                         float((1U << bits) - 1U), rule == IntegerRule::AsymmetricFloat};
                     std::vector<UnitGrid> expected(rows * shape.unitsPerRow()), actual(expected);
-                    kernels::integerShrinkSearchReference(weights, shape, rule, codes, shrinks, expected);
-                    kernels::integerShrinkSearch(weights, shape, rule, codes, shrinks, actual);
+                    kernels::integerShrinkSearchReference(weights, shape, rule, codes, tried, expected);
+                    kernels::integerShrinkSearch(weights, shape, rule, codes, tried, actual);
                     QVERIFY(actual == expected);
                 }
     }
