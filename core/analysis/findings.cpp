@@ -107,8 +107,10 @@ struct LoudChannels {
 LoudChannels loudChannels(std::span<const float> energies)
 {
     LoudChannels loud;
+    if (energies.size() < 10)
+        return loud;
     const auto limit = limitExceeded(energies, channelExcess);
-    if (energies.size() < 10 || !limit)
+    if (!limit)
         return loud;
     const std::vector<double> values(energies.begin(), energies.end());
     const double total = std::accumulate(values.begin(), values.end(), 0.0);

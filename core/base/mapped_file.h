@@ -17,7 +17,7 @@ using Bytes = std::span<const std::byte>;
 /// Asks the kernel to fetch these bytes of a map and returns at once: many small reads then wait for the disk together.
 void readAhead(Bytes range);
 /// The same for one range after the other of a long pass, but only if the calling thread had to wait for a disk lately:
-/// the kernel looks for every page, which takes a tenth as long as reading those that are in memory.
+/// the kernel looks for every page, also of those that are in memory.
 void readAheadOfPass(Bytes range);
 
 /// A regular file mapped read-only for as long as anyone holds it. Opening reads nothing.

@@ -208,6 +208,7 @@ private:
     }
 };
 
+// One more for each cell of a JointTable.
 struct CellCounter {
     using Cell = std::int32_t;
     std::uint32_t* HWY_RESTRICT counters;

@@ -76,8 +76,10 @@ Moments& Moments::operator+=(const Moments& other)
 
 std::vector<std::uint32_t> outliersAmong(std::span<const float> maxima)
 {
+    if (maxima.size() < 3)
+        return {};
     const auto limit = limitExceeded(maxima, 3.0);
-    if (maxima.size() < 3 || !limit)
+    if (!limit)
         return {};
     std::vector<std::uint32_t> outliers;
     for (std::size_t i = 0; i < maxima.size(); ++i)
